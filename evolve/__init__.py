@@ -9,8 +9,8 @@ The same as the command line, from Python::
 
 Rooms: `evolve.program` (the records that everything exchanges), `evolve.loop` and `evolve.stages` (one run, one step),
 `evolve.search` (what a run has learnt), `evolve.mutators` (what makes children), `evolve.executors` and
-`evolve.evaluators` (where and how programs are scored), `evolve.archive` (where everything is kept and chosen from), `evolve.tasks`,
-`evolve.cli`, `evolve.testing` (contract suites for plug-ins).
+`evolve.evaluators` (where and how programs are scored), `evolve.archive` (where everything is kept and chosen from),
+`evolve.tasks`, `evolve.cli`, `evolve.testing` (contract suites for plug-ins).
 
 Public names are imported on first use: numpy alone would take longer than all the rest.
 """

@@ -1,8 +1,62 @@
 """Fixtures that several folders of tests share."""
 
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
 import pytest
 
 try:
-    import evolve.archive
+    import evolve.archive  # noqa: F401 - whether it can be had is the question
 except ModuleNotFoundError as error:
     raise pytest.UsageError("evolve is not installed: run `make test`, or `pip install -e '.[dev]'` first") from error
+
+from evolve.cli.main import main
+
+PARABOLA = Path(__file__).parent / "plugin_package" / "evolve_hello_task"
+
+
+class Answer(NamedTuple):
+    """What a command printed, and its exit status."""
+
+    out: str
+    err: str
+    status: int
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+@pytest.fixture
+def cli(tmp_path, monkeypatch, capsys) -> Callable[..., Answer]:
+    """Calls the command line in an empty folder; the exit status must be the one expected."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("EVOLVE_ARCHIVE", raising=False)
+
+    def call(*words: object, status: int = 0) -> Answer:
+        capsys.readouterr()
+        found: int | str | None = 0
+        try:
+            main([str(word) for word in words])
+        except SystemExit as end:
+            found = end.code
+        out, err = capsys.readouterr()
+        assert (found or 0) == status, err or out
+        return Answer(out, err, status)
+
+    return call
+
+
+@pytest.fixture
+def parabola() -> str:
+    """A task that is scored in milliseconds: minimise (x - 3)^2 from x = 1."""
+    return str(PARABOLA)
+
+
+def untimed(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows of a run without what depends on the clock."""
+    return [{key: value for key, value in row.items() if not key.endswith(("_s", "_at"))} for row in rows]

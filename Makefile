@@ -1,0 +1,62 @@
+# Everything runs in .venv; nothing touches the system Python. `make help` lists the targets.
+PYTHON ?= python3
+BIN := .venv/bin
+DEMO := demo-result
+
+.PHONY: help demo test check lint types tests test-fast docs-check bench format clean
+.DEFAULT_GOAL := help
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+demo: .venv/core ## Install the core, evolve circle packing without key or network, show what improved
+	@rm -rf $(DEMO) && mkdir $(DEMO)
+	$(BIN)/evolve run circle_packing --steps 2000 --seed 0 --archive $(DEMO)/evolve.db
+	@echo; echo "What was changed:"; $(BIN)/evolve diff initial best --archive $(DEMO)/evolve.db
+	@echo; $(BIN)/evolve best --output $(DEMO)/best --archive $(DEMO)/evolve.db
+	@echo; echo "The packing is drawn in $(DEMO)/best/figure.png. Next: look around with"
+	@echo "  $(BIN)/evolve show --archive $(DEMO)/evolve.db"
+	@echo "  $(BIN)/evolve tree --archive $(DEMO)/evolve.db"
+	@echo "  $(BIN)/evolve task new my_task      (write a task of your own; docs/first-tour.md)"
+
+test: .venv/dev lint types tests ## Install everything that the tests need, then lint, types, tests
+
+check: test ## The same, as contributors call it
+
+lint: .venv/dev ## Format and lint, nothing is changed
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: .venv/dev ## mypy --strict on an installed copy: checkers do not follow editable mappings
+	@rm -rf build
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --upgrade --target build/check .
+	cd build/check && ../../$(BIN)/mypy --strict --config-file ../../pyproject.toml -p evolve --exclude 'tasks/[^/]+/'
+
+tests: .venv/dev ## The whole suite
+	$(BIN)/pytest
+
+test-fast: .venv/dev ## The suite without the slow tests
+	$(BIN)/pytest -m "not slow"
+
+bench: .venv/dev ## Measure speed, memory and disk; writes benchmarks/RESULTS.md
+	$(BIN)/python benchmarks/run.py
+
+format: .venv/dev ## Format and mend what can be mended
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean: ## Remove everything that was built
+	rm -rf .venv build dist $(DEMO) *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+# Stamps: an environment is made once, and again when what it is made from changes.
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: $(PYTHON) is older than 3.11; run: make PYTHON=python3.12 ..."; exit 1; }
+	@$(PYTHON) -m venv .venv || { echo "error: $(PYTHON) cannot make environments; on Debian or Ubuntu: apt-get install python3-venv"; rm -rf .venv; exit 1; }
+
+.venv/core: .venv/bin/python pyproject.toml constraints.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+.venv/dev: .venv/core
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@

@@ -1,0 +1,200 @@
+"""What the archive writes down of a step, stage by stage, and reads back to fold a run's state.
+
+Every record belongs to one run and one step. A step makes one plan, then one or more attempts (reply, then either an edit
+failure or a screen), at most one program and evaluation, and ends with one addition. All are append-only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from evolve.program import Evaluation, Files, Outcome, Program, Reply
+
+
+class Verdict(StrEnum):
+    """What screening found."""
+
+    NEW = "new"
+    KNOWN = "known"
+    """The same normalised syntax tree as a known program, whose evaluation is reused."""
+    NEAR = "near"
+    """Too close to a known program."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a step sets out to do.
+
+    Attributes:
+        step: Its number, from 1.
+        version: The archive version that the plan saw: additions made before it.
+        island: Where it works.
+        parent: Identifier of the program to change.
+        inspirations: Identifiers of programs to learn from, best first.
+        arm: The arm pulled.
+    """
+
+    step: int
+    version: int
+    island: int
+    parent: str
+    inspirations: tuple[str, ...]
+    arm: str
+
+
+@dataclass(frozen=True, slots=True)
+class Screen:
+    """Whether a child is new.
+
+    Attributes:
+        step, attempt: Whose child it is; attempts count from 0.
+        version: The archive version that was compared with.
+        verdict: What was found.
+        nearest: Identifier of the known program it repeats or resembles most, if any.
+        similarity: Cosine with the nearest program's embedding; None where none was computed.
+    """
+
+    step: int
+    attempt: int
+    version: int
+    verdict: Verdict
+    nearest: str | None = None
+    similarity: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Addition:
+    """The end of a step.
+
+    Attributes:
+        version: Additions made up to and with this one, from 0 for the initial program: the archive's version.
+        step: Which step ended.
+        outcome: How it ended.
+        program: Identifier of its program; None when no attempt made one.
+        reward: What the arm earned, in [0, 1].
+        improved: Whether the program became the run's best.
+    """
+
+    version: int
+    step: int
+    outcome: Outcome
+    program: str | None = None
+    reward: float = 0.0
+    improved: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """One finished step as the fold over a run needs it, without any source text.
+
+    Attributes:
+        addition: How it ended.
+        plan: What it set out to do; None for the initial program.
+        fingerprint: Of its program (see `evolve.archive.novelty.fingerprint`); empty when it has none.
+        objective: Its program's objective; None unless the outcome is ``OK``.
+        size: Characters of its program's source.
+        reused: Whether its evaluation was copied from a known program.
+        cost_usd: What its replies cost.
+    """
+
+    addition: Addition
+    plan: Plan | None
+    fingerprint: str = ""
+    objective: float | None = None
+    size: int = 0
+    reused: bool = False
+    cost_usd: float = 0.0
+
+
+@dataclass(slots=True)
+class PendingStep:
+    """A step that was planned and not added when the run stopped: what of it is on disk.
+
+    Attributes:
+        plan: What it set out to do.
+        replies: By attempt.
+        edit_failures: Why an attempt's reply could not be applied, by attempt.
+        screens: By attempt.
+        program: Its program, once one was accepted.
+        evaluation: Of that program, once there is one.
+    """
+
+    plan: Plan
+    replies: dict[int, Reply] = field(default_factory=dict)
+    edit_failures: dict[int, str] = field(default_factory=dict)
+    screens: dict[int, Screen] = field(default_factory=dict)
+    program: Program | None = None
+    evaluation: Evaluation | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewRun:
+    """What is known of a run when it starts; never changes afterwards.
+
+    Attributes:
+        task: The task's name.
+        task_origin: Where the task was found.
+        task_folder: Its folder; empty for an inline task.
+        evaluator_sha256: Hash of everything that decides a score.
+        direction: ``"maximize"`` or ``"minimize"``.
+        metric: Name of the objective.
+        seed: The run's random seed.
+        config: The resolved configuration, as plain JSON values.
+        versions: Versions of Python, this package and what it depends on.
+        commit: Git commit of the task's folder; empty where there is none.
+        command: A command line that repeats the run.
+        name: What the user calls it; empty to get one made from the task's name and the run's number.
+    """
+
+    task: str
+    task_origin: str
+    task_folder: str
+    evaluator_sha256: str
+    direction: str
+    metric: str
+    seed: int
+    config: Mapping[str, object]
+    versions: Mapping[str, str]
+    commit: str = ""
+    command: str = ""
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRecord(NewRun):
+    """A run as the archive has it: what was known when it started, and what came of that at once.
+
+    Attributes:
+        number: Its ordinal in the archive, from 1.
+        created_at: When it was made, in seconds since 1970.
+        initial_program: Identifier of the initial program; None until it was scored.
+        initial_files: Source of the initial program; empty until it was scored.
+    """
+
+    number: int
+    created_at: float
+    initial_program: str | None = None
+    initial_files: Files = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """The latest time that a run was driven.
+
+    Attributes:
+        status: ``"running"`` while a living process writes the run; ``"finished"``, ``"stopped"`` or ``"failed"``.
+        asked_steps: Steps asked for, those of earlier sessions included.
+        reason: Why it stopped or failed; otherwise empty.
+        seconds: Wall-clock seconds of all sessions of the run.
+        began_at: When it began, in seconds since 1970.
+        writing: Whether a living process holds the run's writer lock.
+    """
+
+    status: str
+    asked_steps: int
+    reason: str
+    seconds: float
+    began_at: float
+    writing: bool

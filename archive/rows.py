@@ -1,0 +1,227 @@
+"""Turns records into rows and back. Texts are handed over and taken back by hash (`evolve.archive.texts`)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Row
+
+from evolve.archive.records import Addition, NewRun, Plan, RunRecord, Screen, Verdict
+from evolve.program import Direction, Evaluation, Files, Isolation, Metric, Outcome, Program, Reply
+
+Values = dict[str, object]
+"""A row to be written, by column."""
+Found = Row[Any]  # Any: a row's columns depend on the query
+"""A row that was read."""
+
+
+def words(identifiers: tuple[str, ...]) -> str:
+    """Writes identifiers into one column."""
+    return " ".join(identifiers)
+
+
+def _numbers(values: Mapping[str, float] | None) -> str | None:
+    return None if values is None else json.dumps(dict(values), separators=(",", ":"))
+
+
+def metrics_text(metrics: Mapping[str, Metric]) -> str | None:
+    """Writes metrics: the value, or value and direction where there is one; None for no metrics."""
+    if not metrics:
+        return None
+    plain = {
+        name: float(metric.value) if metric.direction is None else [float(metric.value), metric.direction.value]
+        for name, metric in metrics.items()
+    }
+    return json.dumps(plain, separators=(",", ":"))
+
+
+def metrics_of(text: str | None) -> dict[str, Metric]:
+    """Reads what `metrics_text` wrote."""
+    read = json.loads(text) if text else {}
+    return {
+        name: Metric(value[0], Direction(value[1])) if isinstance(value, list) else Metric(value)
+        for name, value in read.items()
+    }  # fmt: skip
+
+
+def plan_values(plan: Plan) -> Values:
+    """Makes the row of a plan."""
+    return {
+        "step": plan.step,
+        "version": plan.version,
+        "island": plan.island,
+        "parent": plan.parent,
+        "inspirations": words(plan.inspirations),
+        "arm": plan.arm,
+    }
+
+
+def plan_of(row: Found) -> Plan:
+    """Reads a plan back."""
+    return Plan(row.step, row.version, row.island, row.parent, tuple(row.inspirations.split()), row.arm)
+
+
+def reply_values(step: int, attempt: int, reply: Reply, text: bytes, prompt: bytes | None) -> Values:
+    """Makes the row of a reply whose text and prompt are stored under these hashes."""
+    return {
+        "step": step,
+        "attempt": attempt,
+        "text": text,
+        "prompt": prompt,
+        "strategy": _numbers(reply.strategy),
+        "parents": words(reply.parents),
+        "tokens_in": reply.tokens_in,
+        "tokens_out": reply.tokens_out,
+        "cost_usd": float(reply.cost_usd),
+        "latency_s": float(reply.latency_s),
+    }
+
+
+def reply_of(row: Found, texts: Mapping[bytes | None, str]) -> Reply:
+    """Reads a reply back."""
+    return Reply(
+        text=texts[row.text],
+        strategy=None if row.strategy is None else json.loads(row.strategy),
+        parents=tuple(row.parents.split()),
+        prompt=texts[row.prompt],
+        tokens_in=row.tokens_in,
+        tokens_out=row.tokens_out,
+        cost_usd=row.cost_usd,
+        latency_s=row.latency_s,
+    )
+
+
+def screen_values(screen: Screen) -> Values:
+    """Makes the row of a screen."""
+    return {
+        "step": screen.step,
+        "attempt": screen.attempt,
+        "version": screen.version,
+        "verdict": screen.verdict.value,
+        "nearest": screen.nearest,
+        "similarity": None if screen.similarity is None else float(screen.similarity),
+    }
+
+
+def screen_of(row: Found) -> Screen:
+    """Reads a screen back."""
+    return Screen(row.step, row.attempt, row.version, Verdict(row.verdict), row.nearest, row.similarity)
+
+
+def program_values(program: Program, fingerprint: str) -> Values:
+    """Makes the row of a program; its files are rows of their own."""
+    return {
+        "step": program.step,
+        "program_id": program.program_id,
+        "parent": program.parents[0] if program.parents else None,
+        "donors": words(program.parents[1:]),
+        "generation": program.generation,
+        "strategy": _numbers(program.strategy) if program.strategy else None,
+        "size": sum(len(text) for text in program.files.values()),
+        "source_sha256": bytes.fromhex(program.source_sha256),
+        "fingerprint": fingerprint,
+    }
+
+
+def program_of(row: Found, files: Files) -> Program:
+    """Reads a program back."""
+    return Program(
+        program_id=row.program_id,
+        step=row.step,
+        files=files,
+        parents=() if row.parent is None else (row.parent, *row.donors.split()),
+        generation=row.generation,
+        strategy=json.loads(row.strategy) if row.strategy else {},
+    )
+
+
+def evaluation_values(step: int, evaluation: Evaluation, feedback: bytes | None, run_evaluator: str) -> Values:
+    """Makes the row of an evaluation whose feedback is stored under this hash."""
+    same = evaluation.evaluator_sha256 == run_evaluator
+    return {
+        "step": step,
+        "outcome": evaluation.outcome.value,
+        "objective": None if evaluation.objective is None else float(evaluation.objective),
+        "metrics": metrics_text(evaluation.metrics),
+        "feedback": feedback,
+        "cpu_s": float(evaluation.cpu_s),
+        "wall_s": float(evaluation.wall_s),
+        "isolation": None if evaluation.isolation is None else evaluation.isolation.value,
+        "evaluator_sha256": None if same else evaluation.evaluator_sha256,
+        "timing_dependent": evaluation.timing_dependent,
+        "reused_from": evaluation.reused_from,
+    }
+
+
+def evaluation_of(row: Found, texts: Mapping[bytes | None, str], run_evaluator: str) -> Evaluation:
+    """Reads an evaluation back."""
+    return Evaluation(
+        outcome=Outcome(row.outcome),
+        objective=row.objective,
+        metrics=metrics_of(row.metrics),
+        feedback=texts[row.feedback],
+        cpu_s=row.cpu_s,
+        wall_s=row.wall_s,
+        isolation=None if row.isolation is None else Isolation(row.isolation),
+        evaluator_sha256=run_evaluator if row.evaluator_sha256 is None else row.evaluator_sha256,
+        timing_dependent=row.timing_dependent,
+        reused_from=row.reused_from,
+    )
+
+
+def addition_values(addition: Addition) -> Values:
+    """Makes the row of an addition."""
+    return {
+        "version": addition.version,
+        "step": addition.step,
+        "outcome": addition.outcome.value,
+        "program": addition.program,
+        "reward": float(addition.reward),
+        "improved": addition.improved,
+    }
+
+
+def run_values(new: NewRun) -> Values:
+    """Makes the row of a run, without number and name."""
+    return {
+        "task": new.task,
+        "task_origin": new.task_origin,
+        "task_folder": new.task_folder,
+        "evaluator_sha256": new.evaluator_sha256,
+        "direction": Direction(new.direction).value,
+        "metric": new.metric,
+        "seed": str(new.seed),
+        "config": json.dumps(dict(new.config)),
+        "versions": json.dumps(dict(new.versions)),
+        "commit_id": new.commit,
+        "command": new.command,
+    }
+
+
+def run_of(row: Found, initial: Program | None) -> RunRecord:
+    """Reads a run back.
+
+    Args:
+        row: Of the table ``runs``.
+        initial: Its initial program, once there is one.
+    """
+    return RunRecord(
+        task=row.task,
+        task_origin=row.task_origin,
+        task_folder=row.task_folder,
+        evaluator_sha256=row.evaluator_sha256,
+        direction=row.direction,
+        metric=row.metric,
+        seed=int(row.seed),
+        config=json.loads(row.config),
+        versions=json.loads(row.versions),
+        commit=row.commit_id,
+        command=row.command,
+        name=row.name,
+        number=row.number,
+        created_at=row.created_at,
+        initial_program=initial.program_id if initial else None,
+        initial_files=initial.files if initial else {},
+    )

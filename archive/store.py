@@ -1,0 +1,256 @@
+"""The archive: the durable record of runs, in an SQLite file or another database.
+
+A file is kept in write-ahead mode. What was committed survives the death of any process at any moment; with
+``durability="normal"`` a power cut or a crash of the operating system may take back the last commits (never a part of one,
+and never the file), with ``"full"`` it may not, and every commit waits for the disk. Several runs may share an archive; each
+has one writer at a time.
+
+This is the only module that reads the clock.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from sqlalchemy import Connection, func, insert, select
+
+from evolve.archive import finding, rows
+from evolve.archive.connect import Database, Durability, locate, make_engine
+from evolve.archive.loading import (
+    load_embeddings,
+    load_evaluations,
+    load_pending,
+    load_programs,
+    load_replies,
+    load_screens,
+    load_settled,
+    step_of,
+)
+from evolve.archive.locks import this_process
+from evolve.archive.migrations import MIGRATIONS, bring_up_to_date, refuse_newer, schema_version
+from evolve.archive.records import NewRun, PendingStep, RunRecord, Screen, Session, Settled
+from evolve.archive.sessions import begin_session, latest_session
+from evolve.archive.tables import runs
+from evolve.archive.texts import TextReader
+from evolve.archive.writer import RunWriter
+from evolve.errors import ArchiveError, RunNotFound
+from evolve.program import Evaluation, Program, Reply
+
+__all__ = ["Archive", "RunWriter"]
+
+
+class Archive:
+    """An open archive; a context manager that closes it."""
+
+    def __init__(self, database: Database, clock: Callable[[], float]) -> None:
+        self.name = database.place.name
+        self._database = database
+        self._clock = clock
+        self.texts = TextReader()
+
+    @classmethod
+    def open(
+        cls,
+        where: str | Path,
+        *,
+        create: bool = False,
+        durability: Durability = "normal",
+        timeout_s: float = 30.0,
+        clock: Callable[[], float] = time.time,
+    ) -> Archive:
+        """Opens an archive and brings its tables up to date.
+
+        Args:
+            where: A file, or an SQLAlchemy URL.
+            create: Whether to make it if it is missing.
+            durability: ``"normal"``, or ``"full"`` to survive power cuts.
+            timeout_s: How long to wait for another process's transaction.
+            clock: Returns seconds since 1970.
+
+        Raises:
+            ArchiveError: If it is missing, locked, read-only, no archive, or from a newer version.
+            ValueError: If ``durability`` is neither.
+        """
+        if durability not in ("normal", "full"):
+            raise ValueError(f"durability must be 'normal' or 'full', got {durability!r}")
+        place = locate(where)
+        archive = cls(Database(place, make_engine(place, create=create, durability=durability, timeout_s=timeout_s)), clock)
+        try:
+            archive._prepare(create)
+        except ArchiveError:
+            archive.close()
+            raise
+        return archive
+
+    def _prepare(self, create: bool) -> None:
+        with self.read() as connection:
+            version = schema_version(connection, self.name)
+        refuse_newer(version, self.name)
+        if version == len(MIGRATIONS):
+            return
+        if version == 0 and not create:
+            raise ArchiveError(f"archive {self.name} is empty; `evolve run TASK --archive {self.name}` fills it")
+        try:
+            with self._database.write() as connection:
+                bring_up_to_date(connection, self.name, self._clock())
+        except ArchiveError as error:
+            raise ArchiveError(f"schema version {version} must be brought to {len(MIGRATIONS)} first, but: {error}") from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes all connections; closing twice does nothing."""
+        self._database.engine.dispose()
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """Lends a connection for reading; all that is read through it is one state of the archive.
+
+        Raises:
+            ArchiveError: If the database refuses.
+        """
+        with self._database.read() as connection:
+            yield connection
+
+    # Runs
+
+    def create_run(self, new: NewRun) -> int:
+        """Writes down a new run and returns its number.
+
+        Raises:
+            ArchiveError: If its name is taken, or could be mistaken for a number.
+        """
+        if new.name.isdigit():
+            raise ArchiveError(f"a run cannot be called {new.name!r}: runs are found by number too; give it a letter")
+        with self._database.write() as connection:
+            taken = set(connection.execute(select(runs.c.name)).scalars())
+            number = (connection.execute(select(func.max(runs.c.number))).scalar() or 0) + 1
+            if new.name in taken:
+                raise ArchiveError(
+                    f"archive {self.name} has a run {new.name!r} already; choose another name, or `evolve resume {new.name}`"
+                )
+            name = new.name or _free_name(f"{new.task}-{number}", taken)
+            row = {**rows.run_values(new), "number": number, "name": name, "created_at": self._clock()}
+            connection.execute(insert(runs), [row])
+        return number
+
+    def run_numbers(self) -> list[int]:
+        """Returns the numbers of all runs, in order."""
+        with self.read() as connection:
+            return list(connection.execute(select(runs.c.number).order_by(runs.c.number)).scalars())
+
+    def run_record(self, run: int) -> RunRecord:
+        """Reads what is known of a run since its start.
+
+        Raises:
+            RunNotFound: If there is no such run.
+        """
+        with self.read() as connection:
+            row = connection.execute(select(runs).where(runs.c.number == run)).one_or_none()
+            if row is None:
+                raise RunNotFound(f"archive {self.name} has no run {run}; `evolve runs` lists them")
+            initial = load_programs(connection, self.texts, run, [0]).get(0)
+        return rows.run_of(row, initial)
+
+    def session(self, run: int) -> Session | None:
+        """Reads how a run is doing; None when it was never driven."""
+        with self.read() as connection:
+            return latest_session(connection, run, self._clock())
+
+    def writer(self, run: int) -> RunWriter:
+        """Takes a run's writer lock, from a dead holder if need be; leaving or closing the writer gives it back.
+
+        Raises:
+            ArchiveError: If a living process holds the lock; the message says which, since when and what to do.
+            RunNotFound: If there is no such run.
+        """
+        self.run_record(run)
+        with self._database.write() as connection:
+            session = begin_session(connection, run, this_process(), self._clock())
+        return RunWriter(self._database, self.texts, self._clock, run, session)
+
+    # Finding
+
+    def find_run(self, text: str | None) -> int:
+        """Finds a run by number, exact name or unique beginning of a name; None is the latest.
+
+        Raises:
+            RunNotFound: If there is none, or the text begins several names; the message lists them.
+        """
+        with self.read() as connection:
+            return finding.find_run(connection, self.name, text)
+
+    def find_program(self, run: int | None, text: str) -> tuple[int, str]:
+        """Finds a program by the unique beginning of its identifier, in one run or, with None, in all.
+
+        Returns:
+            The run's number (the latest that has it) and the identifier.
+
+        Raises:
+            RunNotFound: If there is none, or the text begins several identifiers; the message lists them.
+        """
+        with self.read() as connection:
+            return finding.find_program(connection, run, text)
+
+    # Reading a run back
+
+    def program(self, run: int, program_id: str) -> tuple[Program, Evaluation | None]:
+        """Reads a program, with its evaluation once there is one.
+
+        Raises:
+            RunNotFound: If the run has no such program.
+        """
+        with self.read() as connection:
+            step = step_of(connection, run, program_id)
+            if step is None:
+                raise RunNotFound(f"run {run} has no program {program_id!r}; `evolve export {run}` lists them")
+            program = load_programs(connection, self.texts, run, [step])[step]
+            return program, load_evaluations(connection, self.texts, run, [step]).get(step)
+
+    def history(self, run: int) -> tuple[list[Settled], list[PendingStep]]:
+        """Reads what a run's state is folded from.
+
+        Returns:
+            The finished steps in the order of their versions, and the planned, unfinished ones in step order.
+        """
+        with self.read() as connection:
+            return load_settled(connection, run), load_pending(connection, self.texts, run)
+
+    def replies(self, run: int) -> dict[tuple[int, int], Reply]:
+        """Reads every reply of a run, by step and attempt."""
+        with self.read() as connection:
+            return load_replies(connection, self.texts, run)
+
+    def screens(self, run: int) -> list[Screen]:
+        """Reads every screen of a run, in the order of steps and attempts."""
+        with self.read() as connection:
+            return load_screens(connection, run)
+
+    def embeddings(self, run: int, *, latest: int | None = None) -> dict[str, np.ndarray]:
+        """Reads the embeddings of a run's programs, as ``(d,)`` float32 arrays by identifier.
+
+        Args:
+            run: Which run.
+            latest: How many, the last ones; None reads all.
+        """
+        with self.read() as connection:
+            return load_embeddings(connection, run, latest)
+
+
+def _free_name(wanted: str, taken: set[str]) -> str:
+    """Returns the wanted name, numbered further where a user gave it to another run."""
+    name, count = wanted, 1
+    while name in taken:
+        count += 1
+        name = f"{wanted}-{count}"
+    return name

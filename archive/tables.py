@@ -1,0 +1,195 @@
+"""The tables of an archive.
+
+All rows are written once, except those of ``sessions``, which say how a run is doing and who is writing it. Rows are keyed
+by run and step, so that they lie in the order in which a run is read back, and refer to texts by hash. Times are seconds
+since 1970 (UTC), in columns that end in ``_at``; durations end in ``_s``.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Double,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.schema import SchemaItem
+
+metadata = MetaData()
+
+
+def _keyed(name: str, *items: SchemaItem) -> Table:
+    """Declares a table that is stored in the order of its primary key, without a second index beside it."""
+    return Table(name, metadata, *items, sqlite_with_rowid=False)
+
+
+def _run() -> Column[int]:
+    return Column("run", Integer, ForeignKey("runs.number"), primary_key=True, autoincrement=False)
+
+
+def _step() -> Column[int]:
+    return Column("step", Integer, primary_key=True, autoincrement=False)
+
+
+def _attempt() -> Column[int]:
+    return Column("attempt", SmallInteger, primary_key=True, autoincrement=False)
+
+
+def _text(name: str, *, nullable: bool = False) -> Column[bytes]:
+    return Column(name, LargeBinary, ForeignKey("texts.hash"), nullable=nullable)
+
+
+def _of_step(table: str) -> ForeignKeyConstraint:
+    return ForeignKeyConstraint(["run", "step"], [f"{table}.run", f"{table}.step"])
+
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("name", Text, nullable=False, unique=True),
+    Column("task", Text, nullable=False),
+    Column("task_origin", Text, nullable=False),
+    Column("task_folder", Text, nullable=False),
+    Column("evaluator_sha256", Text, nullable=False),
+    Column("direction", Text, nullable=False),
+    Column("metric", Text, nullable=False),
+    Column("seed", Text, nullable=False),  # a whole number of any size
+    Column("config", Text, nullable=False),  # JSON
+    Column("versions", Text, nullable=False),  # JSON
+    Column("commit_id", Text, nullable=False),
+    Column("command", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+)
+
+sessions = _keyed(
+    "sessions",
+    _run(),
+    Column("session", Integer, primary_key=True, autoincrement=False),
+    Column("host", Text, nullable=False),
+    Column("place", Text, nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("process", Text, nullable=False),
+    Column("began_at", Double, nullable=False),
+    Column("heartbeat_at", Double, nullable=False),
+    Column("writing", Boolean, nullable=False),  # the run's writer lock: at most the latest session's is true
+    Column("status", Text, nullable=False),
+    Column("asked_steps", Integer, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("seconds", Double, nullable=False),
+)
+
+# A row id of its own, because long bodies would spread a tree that is sorted by hash over the whole file.
+texts = Table(
+    "texts",
+    metadata,
+    Column("hash", LargeBinary, primary_key=True),
+    Column("dictionary", LargeBinary, ForeignKey("texts.hash")),
+    Column("compressed", Boolean, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+)
+
+plans = _keyed(
+    "plans",
+    _run(),
+    _step(),
+    Column("version", Integer, nullable=False),
+    Column("island", SmallInteger, nullable=False),
+    Column("parent", Text, nullable=False),
+    Column("inspirations", Text, nullable=False),  # identifiers, separated by spaces
+    Column("arm", Text, nullable=False),
+    Column("planned_at", Double, nullable=False),
+)
+
+replies = _keyed(
+    "replies",
+    _run(),
+    _step(),
+    _attempt(),
+    _text("text"),
+    _text("prompt", nullable=True),
+    Column("strategy", Text),  # JSON
+    Column("parents", Text, nullable=False),  # identifiers, separated by spaces
+    Column("tokens_in", Integer, nullable=False),
+    Column("tokens_out", Integer, nullable=False),
+    Column("cost_usd", Double, nullable=False),
+    Column("latency_s", Double, nullable=False),
+    Column("replied_at", Double, nullable=False),
+    _of_step("plans"),
+)
+
+edit_failures = _keyed("edit_failures", _run(), _step(), _attempt(), _text("why"), _of_step("plans"))
+
+screens = _keyed(
+    "screens",
+    _run(),
+    _step(),
+    _attempt(),
+    Column("version", Integer, nullable=False),
+    Column("verdict", Text, nullable=False),
+    Column("nearest", Text),
+    Column("similarity", Double),
+    _of_step("plans"),
+)
+
+programs = _keyed(
+    "programs",
+    _run(),
+    _step(),
+    Column("program_id", Text, nullable=False),
+    Column("parent", Text),
+    Column("donors", Text, nullable=False),  # identifiers of further parents, separated by spaces
+    Column("generation", Integer, nullable=False),
+    Column("strategy", Text),  # JSON
+    Column("size", Integer, nullable=False),
+    Column("source_sha256", LargeBinary, nullable=False),
+    Column("fingerprint", Text, nullable=False),
+    # In this order it also serves the search for a prefix over all runs.
+    UniqueConstraint("program_id", "run"),
+)
+
+sources = _keyed("sources", _run(), _step(), Column("path", Text, primary_key=True), _text("text"), _of_step("programs"))
+
+embeddings = Table("embeddings", metadata, _run(), _step(), Column("vector", LargeBinary, nullable=False), _of_step("programs"))
+
+evaluations = _keyed(
+    "evaluations",
+    _run(),
+    _step(),
+    Column("outcome", Text, nullable=False),
+    Column("objective", Double),
+    Column("metrics", Text),  # JSON
+    _text("feedback", nullable=True),
+    Column("cpu_s", Double, nullable=False),
+    Column("wall_s", Double, nullable=False),
+    Column("isolation", Text),
+    Column("evaluator_sha256", Text),  # null: the run's own
+    Column("timing_dependent", Boolean, nullable=False),
+    Column("reused_from", Text),
+    Column("evaluated_at", Double, nullable=False),
+    _of_step("programs"),
+)
+
+additions = _keyed(
+    "additions",
+    _run(),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("step", Integer, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("program", Text),
+    Column("reward", Double, nullable=False),
+    Column("improved", Boolean, nullable=False),
+    Column("added_at", Double, nullable=False),
+    UniqueConstraint("run", "step"),
+)
+
+#: In an order in which every row comes after the rows that it refers to.
+RECORD_TABLES = (texts, plans, replies, edit_failures, screens, programs, sources, embeddings, evaluations, additions)

@@ -1,0 +1,217 @@
+"""Measures what the README claims and writes RESULTS.md.
+
+Usage: python benchmarks/run.py [--only NAME]...
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import synthetic
+from evolve.evaluators.sandbox import available_levels
+
+import evolve
+from evolve.config import RunConfig
+from evolve.executors.local import LocalExecutor
+from evolve.program import Isolation
+from evolve.session import Parts, drive
+
+RESULTS = Path(__file__).parent / "RESULTS.md"
+
+
+class Row(NamedTuple):
+    """One figure beside its budget."""
+
+    what: str
+    figure: str
+    budget: str
+
+
+def child_cpu_s(command: list[str]) -> float:
+    """CPU seconds of one command, its children included."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def start_up() -> Iterator[Row]:
+    """CPU seconds of importing the package and of showing help."""
+    evolve_command = str(Path(sys.executable).parent / "evolve")
+    for what, command, budget in (
+        ("`import evolve`, CPU s (median of 9)", [sys.executable, "-c", "import evolve"], "0.15"),
+        ("`evolve --help`, CPU s (median of 9)", [evolve_command, "--help"], "0.35"),
+        ("for comparison: `import numpy`, CPU s", [sys.executable, "-c", "import numpy"], "–"),
+    ):
+        child_cpu_s(command)
+        yield Row(what, f"{statistics.median(child_cpu_s(command) for _ in range(9)):.3f}", budget)
+
+
+def controller() -> Iterator[Row]:
+    """CPU milliseconds per step with an instant arm and executor, behind archives of several sizes."""
+    sizes = (0, 10_000, 100_000)
+    found = {}
+    for size in sizes:
+        with tempfile.TemporaryDirectory() as folder, evolve.Archive.open(Path(folder) / "a.db", create=True) as archive:
+            run = synthetic.fill(archive, size)
+            watch = synthetic.Stopwatch()
+            config = RunConfig(steps=size + 420)
+            parts = Parts(executor=synthetic.InstantExecutor(), arms={"local/instant": synthetic.InstantArm(size)})
+            asyncio.run(drive(archive, run, synthetic.task(), config, watcher=watch, parts=parts))
+            # The first steps fill caches that a long run has full.
+            found[size] = (watch.cpu_s[-1] - watch.cpu_s[-201]) / 200
+    for size in sizes:
+        ratio = f", {found[size] / found[0]:.2f} x the cost at 200" if size else ""
+        budget = "<= 5" if not size else "<= 1.2 x the cost at 200"
+        name = f"{size:,} programs" if size else "200 programs"
+        yield Row(f"controller, CPU ms per step at {name} (200 steps, commits included)", f"{found[size] * 1e3:.2f}{ratio}", budget)
+
+
+def numpy_task() -> evolve.Task:
+    """A task whose program only shows that numpy is there."""
+    source = "import numpy as np\n\ndef f():\n    return float(np.ones(8).sum())\n"
+    return evolve.inline_task("start", source, calls_f)
+
+
+def calls_f(program: evolve.IsolatedProgram) -> evolve.Score:
+    """Scores what `f` returns."""
+    return evolve.Score(program.call("f"))
+
+
+def sandbox() -> Iterator[Row]:
+    """Cost of one evaluation of a numpy program, from request to swept sandbox."""
+    for level in (report.level for report in available_levels() if report.available):
+        few, many = _evaluations(level, 20), _evaluations(level, 320)
+        cpu_ms = (many.cpu_s - few.cpu_s) / 300 * 1e3
+        own_ms = (many.own_s - few.own_s) / 300 * 1e3
+        yield Row(
+            f"evaluation of a numpy program at level {level}, CPU ms (worker, server, program)", f"{cpu_ms:.2f}", "<= 15 (strong)"
+        )
+        yield Row(f"  of which in the controller, CPU ms more at level {level}", f"{own_ms:.2f}", "–")
+        ordered = sorted(many.walls_ms)
+        p50, p95 = ordered[len(ordered) // 2], ordered[int(len(ordered) * 0.95)]
+        yield Row(f"  wall-clock ms at level {level}, p50 / p95", f"{p50:.1f} / {p95:.1f}", "–")
+
+
+class Cost(NamedTuple):
+    """What some evaluations cost: children's and own CPU seconds, and wall-clock milliseconds of each."""
+
+    cpu_s: float
+    own_s: float
+    walls_ms: list[float]
+
+
+def _evaluations(level: Isolation, count: int) -> Cost:
+    async def work() -> list[float]:
+        walls = []
+        async with LocalExecutor(numpy_task(), workers=1, isolation=level) as executor:
+            for number in range(count):
+                start = time.perf_counter()
+                evaluated = await executor.evaluate(numpy_task().files, seed=number)
+                walls.append((time.perf_counter() - start) * 1e3)
+                assert evaluated.evaluation.ok, evaluated.evaluation.feedback
+        return walls
+
+    before, own = resource.getrusage(resource.RUSAGE_CHILDREN), time.process_time()
+    walls = asyncio.run(work())
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return Cost(cpu_s, time.process_time() - own, walls)
+
+
+def resume() -> Iterator[Row]:
+    """CPU seconds and memory of taking up a run of 10 000 programs, in a process of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        where = Path(folder) / "a.db"
+        with evolve.Archive.open(where, create=True) as archive:
+            synthetic.fill(archive, 10_000)
+        answer = subprocess.run(
+            [sys.executable, __file__, "--probe-resume", str(where)], capture_output=True, text=True, check=True
+        )
+    cpu_s, resident_mb = answer.stdout.split()
+    yield Row("reading and folding a run of 10,000 programs, CPU s", cpu_s, "<= 1")
+    yield Row("memory of the controller at 10,000 programs, MB", resident_mb, "<= 250")
+
+
+def probe_resume(where: str) -> None:
+    """Prints CPU seconds of a resume without a step to do, and the process's largest resident memory."""
+    start = time.process_time()
+    with evolve.Archive.open(where) as archive:
+        parts = Parts(executor=synthetic.InstantExecutor(), arms={"local/instant": synthetic.InstantArm()})
+        asyncio.run(drive(archive, 1, synthetic.task(), RunConfig(steps=10_000), parts=parts))
+    print(f"{time.process_time() - start:.2f} {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f}")
+
+
+def disk() -> Iterator[Row]:
+    """Size of an archive of 3000 steps as a model makes them."""
+    with tempfile.TemporaryDirectory() as folder:
+        where = Path(folder) / "a.db"
+        with evolve.Archive.open(where, create=True) as archive:
+            synthetic.fill(archive, 3000, prompts=True)
+        size = sum(path.stat().st_size for path in Path(folder).iterdir())
+    yield Row("disk for 3000 steps of 6 kB programs with 25 kB prompts and 1.5 kB replies, MB", f"{size / 1e6:.1f}", "<= 30")
+
+
+def packing() -> Iterator[Row]:
+    """What local arms reach on circle packing, seed by seed."""
+    for steps in (300, 2000):
+        with tempfile.TemporaryDirectory() as folder:
+            found = [
+                evolve.run("circle_packing", steps=steps, seed=seed, archive=Path(folder) / "a.db").summary() for seed in range(5)
+            ]
+        values = sorted(item["best"]["objective"] for item in found)
+        seconds = statistics.median(item["seconds"] for item in found)
+        text = f"{values[2]:.4f} ({values[0]:.4f} to {values[-1]:.4f}), {seconds:.0f} s each"
+        yield Row(f"circle packing, local arms, {steps} steps, median of 5 seeds (range)", text, ">= 2.0 surely")
+
+
+MEASUREMENTS: dict[str, Callable[[], Iterator[Row]]] = {
+    function.__name__: function for function in (start_up, controller, sandbox, resume, disk, packing)
+}
+
+
+def machine() -> str:
+    """Describes this machine in a line."""
+    model = next(
+        (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line), ""
+    )
+    return f"{len(os.sched_getaffinity(0))} processors ({model}), {platform.system()} {platform.release()}, Python {platform.python_version()}"
+
+
+def main() -> None:
+    """Runs the measurements that were asked for; all of them are written to RESULTS.md."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", action="append", choices=list(MEASUREMENTS))
+    parser.add_argument("--probe-resume", metavar="ARCHIVE", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.probe_resume:
+        probe_resume(arguments.probe_resume)
+        return
+    rows = []
+    for name in arguments.only or MEASUREMENTS:
+        for row in MEASUREMENTS[name]():
+            print(f"{row.what}: {row.figure} (budget {row.budget})", flush=True)
+            rows.append(row)
+    if not arguments.only:
+        lines = [f"| {row.what.strip()} | {row.figure} | {row.budget} |" for row in rows]
+        date = time.strftime("%Y-%m-%d")
+        heading = f"# Results\n\nMade by `make bench` on {date}: {machine()}. The machine is shared; see README.md.\n\n"
+        RESULTS.write_text(heading + "| what | measured | budget |\n|---|---|---|\n" + "\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,145 @@
+"""Archives, arms and executors that cost nothing, so that what is measured is the rest."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from evolve.archive.novelty import fingerprint
+from evolve.archive.records import Addition, Plan, Screen, Verdict
+
+import evolve
+from evolve.config import RunConfig
+from evolve.executors.base import Evaluated
+from evolve.mutators.base import MutationRequest
+from evolve.program import Evaluation, Files, Isolation, Metric, Outcome, Program, Reply, Task
+from evolve.session import create
+
+#: About 6 kB, of which a child changes one line.
+LINES = [f"    total = total * {i}.25 + values[{i} % len(values)] / (1.0 + abs(total))  # line {i}" for i in range(70)]
+
+
+def source(number: int) -> str:
+    """A program of about 6 kB; each number gives another one."""
+    lines = list(LINES)
+    lines[number % len(lines)] = f"    total = total + {number}.5"
+    lines[(7 * number) % len(lines)] = f"    total = total - {number % 97}.75 * values[0]"
+    return "def run(values):\n    total = 0.0\n" + "\n".join(lines) + "\n    return total\n"
+
+
+def scores_nothing(program: evolve.IsolatedProgram) -> evolve.Score:
+    """Never called: `InstantExecutor` answers in its place."""
+    return evolve.Score(0.0)
+
+
+def task() -> Task:
+    """The task that synthetic runs are of."""
+    return evolve.inline_task("synthetic", source(0), scores_nothing)
+
+
+class InstantArm:
+    """Replies at once with a new program of the same size."""
+
+    name = "local/instant"
+
+    def __init__(self, first: int = 0) -> None:
+        self._next = first
+
+    async def generate(self, request: MutationRequest, rng: np.random.Generator) -> Reply:
+        self._next += 1
+        return Reply(text=str(self._next))
+
+    def apply(self, reply: Reply, parent: Program) -> Files:
+        return {path: source(int(reply.text)) for path in parent.files}
+
+
+class InstantExecutor:
+    """Scores at once, by the source's hash."""
+
+    slots = 2
+    isolation = Isolation.PROCESS
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        pass
+
+    async def evaluate(self, files: Files, *, seed: int, figure: bool = False) -> Evaluated:
+        return Evaluated(evaluation(int.from_bytes(next(iter(files.values())).encode()[-40:-32], "big") % 10007))
+
+
+def evaluation(number: int) -> Evaluation:
+    """An evaluation with a metric and some feedback."""
+    return Evaluation(
+        Outcome.OK,
+        number / 10007,
+        {"length": Metric(float(number))},
+        f"the largest residual is {number / 3:.6f}, at index {number % 70}",
+        cpu_s=0.001,
+        wall_s=0.001,
+        isolation=Isolation.PROCESS,
+    )
+
+
+class Stopwatch:
+    """A watcher that notes CPU and wall seconds at each addition."""
+
+    def __init__(self) -> None:
+        self.cpu_s: list[float] = []
+        self.wall_s: list[float] = []
+
+    def settled(self, addition: Addition, finished: object, search: object) -> None:
+        self.cpu_s.append(time.process_time())
+        self.wall_s.append(time.perf_counter())
+
+
+def fill(archive: evolve.Archive, steps: int, *, prompts: bool = False) -> int:
+    """Writes a run of so many steps straight into an archive and returns its number.
+
+    Args:
+        archive: Open for writing.
+        steps: How many, the initial program not counted.
+        prompts: Whether each step has a prompt of 25 kB and a reply of 1.5 kB, as a model's has.
+    """
+    made = task()
+    config = RunConfig(steps=max(1, steps))
+    run = create(archive, made, config, "")
+    rng = np.random.default_rng(0)
+    programs: list[Program] = []
+    with archive.writer(run) as writer:
+        for step in range(steps + 1):
+            parent = programs[int(rng.integers(max(0, step - 500), step))] if step else None
+            program = Program.make(step, {"initial.py": source(step)}, (parent,) if parent else ())
+            programs.append(program)
+            if parent is not None:
+                writer.plan(Plan(step, step - 1, step % 4, parent.program_id, (programs[0].program_id,), "local/instant"))
+                text = prompt(parent, programs[0], programs[step // 2]) if prompts else ""
+                writer.reply(
+                    step, 0, Reply(text=reply(step) if prompts else str(step), prompt=text, tokens_in=6000, tokens_out=400)
+                )
+                writer.screen(Screen(step, 0, step - 1, Verdict.NEW))
+            writer.program(program, fingerprint(program.files))
+            writer.evaluation(step, program.program_id, evaluation(step))
+            writer.addition(Addition(step, step, Outcome.OK, program.program_id, 0.5, improved=False))
+            if step % 50 == 0:
+                writer.commit()
+        writer.commit()
+        writer.status("stopped", asked_steps=steps, seconds=1.0)
+    return run
+
+
+def prompt(*shown: Program) -> str:
+    """A prompt as models get: instructions, then whole programs."""
+    instructions = "\n".join(
+        f"{i}. Improve the program below without changing its interface; state what you changed." for i in range(60)
+    )
+    return instructions + "".join(f"\n\n```python\n{program.files['initial.py']}```\n" for program in shown)
+
+
+def reply(number: int) -> str:
+    """A reply of about 1.5 kB with one search/replace block."""
+    words = " ".join(f"reason{(number * k) % 211}" for k in range(120))
+    return f"{words}\n<<<<<<< SEARCH\n{LINES[number % 70]}\n=======\n    total = total + {number}.5\n>>>>>>> REPLACE\n"

@@ -1,0 +1,34 @@
+"""Writes docs/cli.md from the commands' own help; `tests/test_docs.py` fails when it is stale."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+from pathlib import Path
+
+from evolve.cli.main import COMMANDS, main
+
+TASK_COMMANDS = ("list", "new", "check")
+
+
+def help_of(*words: str) -> str:
+    """Returns what a command prints for ``--help``."""
+    os.environ["COLUMNS"] = os.environ["TERMINAL_WIDTH"] = "100"
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.suppress(SystemExit):
+        main([*words, "--help"])
+    return "\n".join(line.rstrip() for line in out.getvalue().strip().splitlines())
+
+
+def page() -> str:
+    """Returns the whole page."""
+    parts = ["# The command line\n\nMade by `docs/make_cli.py` from the commands themselves.\n"]
+    commands = [(), *((name,) for name in COMMANDS), *(("task", name) for name in TASK_COMMANDS)]
+    for words in commands:
+        parts.append(f"## {' '.join(['evolve', *words])}\n\n```\n{help_of(*words)}\n```\n")
+    return "\n".join(parts)
+
+
+if __name__ == "__main__":
+    (Path(__file__).parent / "cli.md").write_text(page(), encoding="utf-8")

@@ -1,0 +1,115 @@
+"""What an ``evaluate.py`` sees: the program behind its glass, and the score it hands back."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from evolve.program import Direction, Evaluation, Files, Metric, Outcome
+
+__all__ = ["Direction", "Invalid", "IsolatedProgram", "Metric", "ProgramFailed", "Score", "scored"]
+
+
+class Invalid(Exception):
+    """An ``evaluate.py`` raises it when the program's answer does not count; the message is the feedback."""
+
+
+class ProgramFailed(Exception):
+    """The program crashed, ran out of time or memory, or answered with something that cannot cross.
+
+    An ``evaluate.py`` need not catch it: left alone, it becomes the evaluation's outcome. Once raised, every further call
+    of the same program raises it again.
+
+    Attributes:
+        outcome: How the program failed.
+        feedback: Traceback tail, standard error, or which limit was passed.
+        timing_dependent: Whether the wall clock decided.
+    """
+
+    def __init__(self, outcome: Outcome, feedback: str, *, timing_dependent: bool = False) -> None:
+        super().__init__(feedback)
+        self.outcome = outcome
+        self.feedback = feedback
+        self.timing_dependent = timing_dependent
+
+
+class IsolatedProgram(Protocol):
+    """A program that runs elsewhere, in a sandbox; only plain data and numpy arrays cross.
+
+    The sandboxed process starts at the first call and ends with the evaluation. All its calls share that process, so a
+    program may remember things from call to call; what comes back is data in any case, to be checked by the evaluator.
+    """
+
+    @property
+    def files(self) -> Files:
+        """The program's source."""
+        ...
+
+    @property
+    def cpu_s(self) -> float:
+        """CPU seconds of the program's process tree so far, measured outside it."""
+        ...
+
+    def call(self, function: str, *args: Any, **kwargs: Any) -> Any:  # Any: whatever plain data the two agree on
+        """Calls a function of the program's first file and returns its answer.
+
+        Arguments and answer are None, bool, int, float, str, bytes, list, tuple, dict with plain keys, and numpy arrays of
+        numbers or bool. Tuples come back as tuples, numpy scalars as Python numbers.
+
+        Raises:
+            ProgramFailed: If it does not answer within the limits, or not with such data.
+            TypeError: If an argument cannot cross.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """What an ``evaluate.py`` returns for a program that counts.
+
+    Attributes:
+        objective: The number that selection optimises, finite.
+        metrics: Other numbers: plain, or `Metric` with a direction.
+        feedback: What the next prompt should tell about this result.
+        figure: Draws the result: called with a path to write a PNG to, in the trusted process, only when a figure is
+            asked for.
+    """
+
+    objective: float
+    metrics: Mapping[str, float | Metric] = field(default_factory=dict)
+    feedback: str = ""
+    figure: Callable[[str], None] | None = None
+
+
+def _number(name: str, value: object) -> float:
+    """Returns ``value`` as a finite float.
+
+    Raises:
+        Invalid: If it is not a number, or not a finite one.
+    """
+    # bool is a number to Python, never to a scorer; numpy's scalars register as numbers.
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise Invalid(f"{name} must be a number, got {type(value).__name__}")
+    try:
+        plain = float(value)
+    except OverflowError:
+        raise Invalid(f"{name} is an integer too large for a float") from None
+    if not math.isfinite(plain):
+        raise Invalid(f"{name} is {plain}, not a finite number")
+    return plain
+
+
+def scored(score: Score) -> Evaluation:
+    """Turns a score into an evaluation with outcome ``OK``; numbers that are not finite make it ``INVALID``."""
+    try:
+        objective = _number("the objective", score.objective)
+        metrics = {}
+        for name, value in score.metrics.items():
+            direction = value.direction if isinstance(value, Metric) else None
+            metrics[name] = Metric(_number(f"metric {name!r}", value.value if isinstance(value, Metric) else value), direction)
+    except Invalid as invalid:
+        return Evaluation(Outcome.INVALID, feedback=str(invalid))
+    return Evaluation(Outcome.OK, objective, metrics, score.feedback)

@@ -1,0 +1,210 @@
+"""A program in its sandbox, as an ``evaluate.py`` sees it: calls, deadlines, and what went wrong in words."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, NoReturn, Self
+
+from evolve.evaluators.base import ProgramFailed
+from evolve.evaluators.sandbox import tree, wire
+from evolve.evaluators.sandbox.channel import Channel, FrameTooLong
+from evolve.evaluators.sandbox.server import ForkServer, ServerLost
+from evolve.program import Files, Outcome
+
+#: How often a tree is measured while it works. A deadline is noticed this much late at most.
+_MEASURE_EVERY_S = 0.05
+#: An ending process closes its files a moment before it counts as ended.
+_END_AFTER_HANGUP_S = 0.2
+_OUTPUT_SHOWN = 2000
+_TEXT_SHOWN = 4000
+
+
+class SandboxedProgram:
+    """One program during one evaluation; implements `evolve.evaluators.base.IsolatedProgram`.
+
+    The process starts at the first call and is gone, with everything that it started, when the context is left.
+    """
+
+    def __init__(self, server: ForkServer, files: Files, seed: int) -> None:
+        """Prepares; nothing runs yet.
+
+        Args:
+            server: Forks the process; serves no other program meanwhile.
+            files: The program's source.
+            seed: For the program's global generators.
+        """
+        self._server = server
+        self._files = files
+        self._seed = seed
+        self._limits = server.settings.limits
+        self._channel: Channel | None = None
+        self._pid = 0
+        self._failure: ProgramFailed | None = None
+        self._measured_cpu_s = 0.0
+        self._final_cpu_s: float | None = None
+        self._wall_s = 0.0
+        self._measure_at = 0.0
+        self._oom_kills = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._end()
+
+    @property
+    def files(self) -> Files:
+        return self._files
+
+    @property
+    def cpu_s(self) -> float:
+        if self._final_cpu_s is not None:
+            return self._final_cpu_s
+        if self._channel is None:
+            return 0.0
+        return max(self._measured_cpu_s, tree.own_cpu_s(self._pid))
+
+    @property
+    def failure(self) -> ProgramFailed | None:
+        """How it failed, once it has."""
+        return self._failure
+
+    def call(self, function: str, *args: Any, **kwargs: Any) -> Any:  # Any: see IsolatedProgram
+        if self._failure is not None:
+            self._raise(self._failure)
+        request = wire.encode(["call", function, args, kwargs])
+        if self._channel is None:
+            self._start()
+        started = time.monotonic()
+        try:
+            payload = self._exchange(request, started)
+        except FrameTooLong as error:
+            size, limit = error.size_bytes / 2**20, self._limits.max_reply_mb
+            self._fail(Outcome.INVALID, f"the answer of {function} has {size:.1f} MB, more than limits.max_reply_mb = {limit}")
+        finally:
+            self._wall_s += time.monotonic() - started
+        if payload is None:
+            self._fail_ended()
+        try:
+            reply = wire.decode(payload)
+        except wire.Malformed as error:
+            self._fail(Outcome.INVALID, f"the answer of {function} cannot be read: {error}")
+        # The types come first: comparing an array gives an array.
+        if not (type(reply) is list and len(reply) == 2 and type(reply[0]) is str and reply[0] == "ok"):
+            self._fail_reply(function, reply)
+        return reply[1]
+
+    def _start(self) -> None:
+        self._oom_kills = tree.out_of_memory_kills()
+        child = self._server.fork(self._files, self._seed)
+        self._pid = child.pid
+        self._channel = Channel(child.channel, child.output, child.pid, self._limits.max_reply_mb * 2**20)
+        self._measure_at = time.monotonic() + _MEASURE_EVERY_S
+
+    def _exchange(self, request: bytes, started: float) -> bytes | None:
+        """Sends a call and waits for the answer, measuring meanwhile; None when the process ended instead."""
+        assert self._channel is not None
+        self._channel.send(request)
+        deadline = started + max(self._limits.wall_s - self._wall_s, 0.0)
+        while True:
+            now = time.monotonic()
+            if now >= self._measure_at:
+                self._measure()
+            if now >= deadline:
+                self._fail(Outcome.TIMED_OUT, self._wall_text(), timing_dependent=True)
+            if self._channel.pump(min(deadline, self._measure_at) - now):
+                # Quick calls in great number are never caught measuring.
+                if tree.own_cpu_s(self._pid) > self._limits.timeout_s:
+                    self._fail(Outcome.TIMED_OUT, self._cpu_text())
+                return self._channel.take()
+
+    def _wall_text(self) -> str:
+        return (
+            f"no answer within {self._limits.wall_s:g} s of wall-clock time, with {self.cpu_s:.2f} s of CPU time used; "
+            "does the program wait for something?"
+        )
+
+    def _cpu_text(self) -> str:
+        return f"used more than {self._limits.timeout_s:g} s of CPU time"
+
+    def _measure(self) -> None:
+        """Looks at the whole tree and fails the program if it is over a limit."""
+        usage = tree.usage_below(self._server.pid)
+        # Processes that are waited for late, or never, must not lower the count.
+        self._measured_cpu_s = max(self._measured_cpu_s, usage.cpu_s)
+        left_s = self._limits.timeout_s - self._measured_cpu_s
+        if left_s <= 0:
+            self._fail(Outcome.TIMED_OUT, self._cpu_text())
+        if usage.threads > self._limits.max_processes:
+            limit = self._limits.max_processes
+            self._fail(Outcome.CRASHED, f"{usage.threads} processes and threads at once; limits.max_processes = {limit}")
+        memory_bytes = self._limits.memory_mb * 2**20
+        if usage.rss_bytes > memory_bytes and tree.proportional_bytes(usage.pids) > memory_bytes:
+            self._fail(Outcome.OUT_OF_MEMORY, self._memory_text())
+        # With n threads the CPU limit cannot be reached sooner than in 1/n of what is left.
+        self._measure_at = time.monotonic() + min(_MEASURE_EVERY_S, max(left_s / max(usage.threads, 1), 0.002))
+
+    def _memory_text(self) -> str:
+        return f"used more memory than limits.memory_mb = {self._limits.memory_mb} allows"
+
+    def _fail_reply(self, function: str, reply: object) -> NoReturn:
+        """Fails a program for a reply that is not an answer. The program may have forged it: nothing in it is relied on."""
+        match reply:
+            case [str(step), str(kind), str(text)] if step in ("raised", "load"):
+                if kind == "MemoryError":
+                    self._fail(Outcome.OUT_OF_MEMORY, f"{self._memory_text()}\n{text[-_TEXT_SHOWN:]}")
+                where = "while the program was loaded" if step == "load" else f"in {function}"
+                self._fail(Outcome.CRASHED, f"an exception {where}:\n{text[-_TEXT_SHOWN:]}")
+            case [str(step), str(why)] if step == "unsendable":
+                self._fail(Outcome.INVALID, f"the answer of {function} cannot be sent: {why[:_TEXT_SHOWN]}")
+            case [str(step), list(names)] if step == "missing":
+                known = ", ".join(name[:100] for name in names[:20] if isinstance(name, str)) or "none"
+                entry = self._server.settings.entry
+                self._fail(Outcome.INVALID, f"{entry} has no function {function!r}; functions and classes in it: {known}")
+        self._fail(Outcome.INVALID, f"the answer of {function} is not in the protocol: a {type(reply).__name__}")
+
+    def _fail_ended(self) -> NoReturn:
+        """Fails a program whose process ended before it answered; says how."""
+        assert self._channel is not None
+        ended = self._channel.wait_for_end(_END_AFTER_HANGUP_S)
+        status = self._end()
+        if not ended:
+            self._fail(Outcome.CRASHED, "the program closed its connection before it answered")
+        if status is None:
+            self._fail(Outcome.CRASHED, "the program took its sandbox down")
+        if not os.WIFSIGNALED(status):
+            self._fail(Outcome.CRASHED, f"the program exited with status {os.waitstatus_to_exitcode(status)} before it answered")
+        number = os.WTERMSIG(status)
+        if number == signal.SIGXCPU:
+            self._fail(Outcome.TIMED_OUT, self._cpu_text())
+        if number == signal.SIGKILL and tree.out_of_memory_kills() > self._oom_kills:
+            self._fail(Outcome.OUT_OF_MEMORY, "the machine ran out of memory", timing_dependent=True)
+        name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
+        self._fail(Outcome.CRASHED, f"the program was ended by {name}")
+
+    def _fail(self, outcome: Outcome, text: str, *, timing_dependent: bool = False) -> NoReturn:
+        self._end()
+        printed = self._channel.output_tail(_OUTPUT_SHOWN) if self._channel is not None else ""
+        feedback = f"{text.rstrip()}\nIt printed:\n{printed.rstrip()}" if printed.strip() else text.rstrip()
+        self._failure = ProgramFailed(outcome, feedback, timing_dependent=timing_dependent)
+        self._raise(self._failure)
+
+    def _raise(self, failure: ProgramFailed) -> NoReturn:
+        # A new one each time: a raised exception collects tracebacks.
+        raise ProgramFailed(failure.outcome, failure.feedback, timing_dependent=failure.timing_dependent) from None
+
+    def _end(self) -> int | None:
+        """Has the whole tree killed; returns the process's wait status, None if even the server was gone."""
+        if self._channel is None or self._final_cpu_s is not None:
+            return None
+        status = None
+        self._final_cpu_s = self._measured_cpu_s
+        with suppress(ServerLost):
+            ended = self._server.end()
+            status, self._final_cpu_s = ended.status, max(ended.cpu_s, self._measured_cpu_s)
+        self._channel.close()
+        return status

@@ -1,0 +1,120 @@
+"""What a process and everything below it use, read from ``/proc`` by somebody outside."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """One look at a process tree.
+
+    Attributes:
+        pids: Its processes, zombies included.
+        cpu_s: CPU seconds of all, and of those that they have waited for.
+        rss_bytes: Sum of resident memory; pages that several share are counted several times.
+        threads: Processes and threads alive.
+    """
+
+    pids: tuple[int, ...]
+    cpu_s: float
+    rss_bytes: int
+    threads: int
+
+
+def usage_below(root: int) -> Usage:
+    """Measures all descendants of a process, itself left out. One that vanishes meanwhile counts as nothing."""
+    pids, cpu_s, rss_bytes, threads = [], 0.0, 0, 0
+    waiting = children_of(root)
+    while waiting:
+        pid = waiting.pop()
+        try:
+            stat = Path(f"/proc/{pid}/stat").read_bytes()
+        except OSError:
+            continue
+        # The command's name may hold blanks and parentheses; what follows the last one does not.
+        fields = stat.rpartition(b")")[2].split()
+        pids.append(pid)
+        cpu_s += own_cpu_s(pid, (int(fields[11]) + int(fields[12])) / _TICKS_PER_S)
+        cpu_s += (int(fields[13]) + int(fields[14])) / _TICKS_PER_S
+        rss_bytes += int(fields[21]) * _PAGE_BYTES
+        threads += int(fields[17]) if fields[0] not in b"ZX" else 0
+        waiting.extend(children_of(pid))
+    return Usage(tuple(pids), cpu_s, rss_bytes, threads)
+
+
+def own_cpu_s(pid: int, otherwise: float = 0.0) -> float:
+    """CPU seconds of a process with all its threads, to the nanosecond; ``otherwise`` for one that is gone.
+
+    Source: the kernel's dynamic clock ids, ``include/linux/posix-timers.h``: ``~pid << 3 | CPUCLOCK_SCHED``.
+    """
+    try:
+        return time.clock_gettime((~pid << 3) | 2)
+    except OSError:
+        return otherwise
+
+
+def proportional_bytes(pids: tuple[int, ...]) -> int:
+    """Resident memory of some processes with shared pages divided among all that share them (PSS), in bytes.
+
+    Slow (the kernel walks all pages), but it does not count the warm interpreter's memory once per process.
+    """
+    total = 0
+    for pid in pids:
+        with suppress(OSError, ValueError, IndexError):
+            for line in Path(f"/proc/{pid}/smaps_rollup").read_bytes().splitlines():
+                if line.startswith(b"Pss:"):
+                    total += int(line.split()[1]) * 1024
+    return total
+
+
+def children_of(pid: int) -> list[int]:
+    """Process ids of the children of all threads of a process, zombies included."""
+    found: list[int] = []
+    try:
+        threads = os.listdir(f"/proc/{pid}/task")
+    except OSError:
+        return found
+    for thread in threads:
+        try:
+            found += [int(child) for child in Path(f"/proc/{pid}/task/{thread}/children").read_bytes().split()]
+        except FileNotFoundError:
+            if Path(f"/proc/{pid}/task/{thread}").exists():  # a kernel without CONFIG_PROC_CHILDREN
+                return _children_by_parent(pid)
+        except OSError:
+            continue
+    return found
+
+
+def _children_by_parent(pid: int) -> list[int]:
+    found = []
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            with suppress(OSError, IndexError):
+                if int(Path(f"/proc/{name}/stat").read_bytes().rpartition(b")")[2].split()[1]) == pid:
+                    found.append(int(name))
+    return found
+
+
+def session_of(pid: int) -> int:
+    """The session that a process belongs to; 0 for one that is gone."""
+    try:
+        return os.getsid(pid)
+    except OSError:
+        return 0
+
+
+def out_of_memory_kills() -> int:
+    """How often the kernel has killed a process of this machine for want of memory; 0 where it does not say."""
+    with suppress(OSError):
+        for line in Path("/proc/vmstat").read_bytes().splitlines():
+            if line.startswith(b"oom_kill "):
+                return int(line.split()[1])
+    return 0

@@ -1,0 +1,198 @@
+"""`evolve` as a library: start, resume and repeat runs from Python."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from evolve import replaying
+from evolve.archive.queries import steps as step_rows
+from evolve.archive.queries import summary
+from evolve.archive.store import Archive
+from evolve.config import RunConfig, resolve
+from evolve.loop import Watcher
+from evolve.program import Evaluation, Program, Task
+from evolve.session import Ending, check, create, drive, recorded
+from evolve.tasks.catalog import find
+
+T = TypeVar("T")
+
+DEFAULT_ARCHIVE = "evolve.db"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of an archive; every property reads the archive anew.
+
+    Attributes:
+        archive: File or URL of the archive.
+        number: The run's number in it.
+        ending: How the session that returned this record ended; None for a run that was only looked up.
+    """
+
+    archive: str
+    number: int
+    ending: Ending | None = None
+
+    def summary(self) -> dict[str, Any]:  # Any: JSON values
+        """The run in figures: what ``evolve show RUN --json`` prints."""
+        with Archive.open(self.archive) as archive:
+            return summary(archive, self.number)
+
+    @property
+    def best(self) -> Program | None:
+        """The best program; None while nothing has scored."""
+        found = self._best()
+        return None if found is None else found[0]
+
+    @property
+    def best_evaluation(self) -> Evaluation | None:
+        """The best program's evaluation; None while nothing has scored."""
+        found = self._best()
+        return None if found is None else found[1]
+
+    @property
+    def best_objective(self) -> float | None:
+        """The best objective; None while nothing has scored."""
+        evaluation = self.best_evaluation
+        return None if evaluation is None else evaluation.objective
+
+    def program(self, program_id: str) -> Program:
+        """Returns a program by its identifier, or a unique beginning of one."""
+        with Archive.open(self.archive) as archive:
+            return archive.program(*archive.find_program(self.number, program_id))[0]
+
+    def steps(self) -> list[dict[str, Any]]:  # Any: JSON values
+        """A row per step, in step order: what ``evolve export RUN`` writes."""
+        with Archive.open(self.archive) as archive:
+            return list(step_rows(archive, self.number))
+
+    def _best(self) -> tuple[Program, Evaluation | None] | None:
+        with Archive.open(self.archive) as archive:
+            best = summary(archive, self.number)["best"]
+            return None if best is None else archive.program(self.number, best["program"])
+
+
+def run(
+    task: Task | str,
+    *,
+    steps: int | None = None,
+    seed: int | None = None,
+    arms: Sequence[str] | None = None,
+    workers: int | None = None,
+    max_seconds: float | None = None,
+    strategy: str | None = None,
+    order: str | None = None,
+    isolation: str | None = None,
+    settings: Mapping[str, Any] | None = None,  # Any: TOML values
+    archive: str | Path = DEFAULT_ARCHIVE,
+    name: str = "",
+    watcher: Watcher | None = None,
+) -> Run:
+    """Runs a search from its initial program and returns when it has ended.
+
+    Args:
+        task: A `Task`, a task's name, or its folder.
+        steps: Attempts to make a child.
+        seed: Seed of everything random.
+        arms: SPECs of what makes children.
+        workers: Evaluations at once.
+        max_seconds: Wall-clock seconds.
+        strategy: Name of a strategy.
+        order: ``"strict"`` or ``"asap"``.
+        isolation: The weakest sandbox level to accept.
+        settings: Any other setting, nested as in a TOML file.
+        archive: File or URL; made when it does not exist.
+        name: What to call the run; made from the task's name when empty.
+        watcher: Told of every step.
+
+    Raises:
+        EvolveError: If it cannot start or go on; what it did so far is in the archive.
+    """
+    found = find(task) if isinstance(task, str) else task
+    options = {
+        **(settings or {}),
+        "steps": steps,
+        "seed": seed,
+        "arms": None if arms is None else list(arms),
+        "workers": workers,
+        "max_seconds": max_seconds,
+        "strategy": strategy,
+        "order": order,
+        "isolation": isolation,
+    }
+    return start(found, resolve(found, options=options), archive=archive, name=name, watcher=watcher)
+
+
+def start(task: Task, config: RunConfig, *, archive: str | Path, name: str = "", watcher: Watcher | None = None) -> Run:
+    """Starts a run of a resolved configuration (see `run`)."""
+    check(task, config)
+    with Archive.open(archive, create=True) as opened:
+        number = create(opened, task, config, name)
+        return Run(str(archive), number, _complete(lambda: drive(opened, number, task, config, watcher=watcher)))
+
+
+def resume(
+    run: str | None = None,
+    *,
+    steps: int | None = None,
+    max_seconds: float | None = None,
+    workers: int | None = None,
+    archive: str | Path = DEFAULT_ARCHIVE,
+    task: Task | None = None,
+    watcher: Watcher | None = None,
+) -> Run:
+    """Takes up a run that stopped or was killed, or gives a finished one more steps.
+
+    Args:
+        run: Name, number or unique prefix; None is the latest.
+        steps: Steps of the whole run; None keeps what was asked for before.
+        max_seconds: Wall-clock seconds of the whole run, earlier sessions included.
+        workers: Evaluations at once.
+        archive: File or URL.
+        task: The task of a run that was given it inline.
+        watcher: Told of every further step.
+
+    Raises:
+        EvolveError: If it cannot go on.
+    """
+    with Archive.open(archive) as opened:
+        number = opened.find_run(run)
+        asked = summary(opened, number)["steps"]["asked"]
+        changes = {"steps": steps or asked, "workers": workers, "max_seconds": max_seconds}
+        found, config = recorded(opened, number, task, changes)
+        return Run(str(archive), number, _complete(lambda: drive(opened, number, found, config, watcher=watcher)))
+
+
+def replay(run: str | None = None, *, archive: str | Path = DEFAULT_ARCHIVE, task: Task | None = None) -> replaying.Replay:
+    """Repeats a run from its record and reports any difference (see `evolve.replaying`)."""
+    with Archive.open(archive) as opened:
+        number = opened.find_run(run)
+        return _complete(lambda: replaying.replay(opened, number, task))
+
+
+def _complete(begin: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Runs a coroutine to its end, also where an event loop runs already, as in a notebook."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(begin())
+    results: list[T] = []
+    errors: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            results.append(asyncio.run(begin()))
+        except BaseException as error:  # noqa: BLE001 - raised again below, in the caller's thread
+            errors.append(error)
+
+    thread = threading.Thread(target=work, name="evolve")
+    thread.start()
+    thread.join()
+    if errors:
+        raise errors[0]
+    return results[0]

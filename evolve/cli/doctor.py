@@ -1,0 +1,91 @@
+"""The command `doctor`."""
+
+from __future__ import annotations
+
+import os
+import platform
+from pathlib import Path
+from typing import NamedTuple
+
+import typer
+
+from evolve.archive.store import Archive
+from evolve.cli.options import DEFAULT, ArchiveOption, JsonOption
+from evolve.cli.output import print_json, stdout
+from evolve.errors import EvolveError
+from evolve.evaluators.sandbox import available_levels
+from evolve.plugins import installed
+from evolve.provenance import versions
+from evolve.tasks.catalog import list_tasks
+
+
+class Finding(NamedTuple):
+    """What was looked at, whether it works, what was seen and what to do."""
+
+    what: str
+    ok: bool
+    needed: bool
+    detail: str
+
+
+def doctor(archive: ArchiveOption = DEFAULT, json: JsonOption = False) -> None:
+    """Says what works on this machine, and what to do about what does not."""
+    findings = [*_python(), *_sandbox(), _archive(archive), *_tasks(), *_plugins()]
+    if json:
+        print_json([finding._asdict() for finding in findings])
+    else:
+        for finding in findings:
+            mark = "ok  " if finding.ok else "FAIL" if finding.needed else "–   "
+            stdout.print(
+                f"{mark}  {finding.what}: {finding.detail}",
+                style="bold red" if finding.needed and not finding.ok else "",
+                markup=False,
+            )
+    if any(finding.needed and not finding.ok for finding in findings):
+        raise typer.Exit(1)
+
+
+def _python() -> list[Finding]:
+    packages = ", ".join(f"{name} {number}" for name, number in versions().items() if name not in ("python", "system"))
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return [
+        Finding("python", True, True, f"{platform.python_version()} on {platform.system()} {platform.release()}"),
+        Finding("packages", "not installed" not in packages, True, packages),
+        Finding("processors", True, True, f"{usable} usable; `evolve run --workers` uses as many by default, up to lag"),
+    ]
+
+
+def _sandbox() -> list[Finding]:
+    levels = [Finding(f"isolation {report.level}", report.available, False, report.detail) for report in available_levels()]
+    if not any(level.ok for level in levels):
+        levels.append(Finding("isolation", False, True, "no level is available: programs cannot be run on this system"))
+    return levels
+
+
+def _archive(where: str) -> Finding:
+    """Looks at the archive, or at whether one could be made."""
+    if "://" not in where and not Path(where).exists():
+        folder = Path(where).resolve().parent
+        ok = folder.is_dir() and os.access(folder, os.W_OK)
+        detail = f"{where} does not exist yet; {'the first run makes it' if ok else f'and {folder} cannot be written to'}"
+        return Finding("archive", ok, True, detail)
+    try:
+        with Archive.open(where) as opened:
+            return Finding("archive", True, True, f"{where}, {len(opened.run_numbers())} run(s)")
+    except EvolveError as error:
+        return Finding("archive", False, True, str(error))
+
+
+def _tasks() -> list[Finding]:
+    tasks, broken = list_tasks()
+    found = [Finding("tasks", True, True, ", ".join(task.name for task in tasks))]
+    return found + [Finding("task", False, False, message) for message in broken]
+
+
+def _plugins() -> list[Finding]:
+    groups = ("evolve.mutators", "evolve.executors")
+    names = [name for group in groups for name in installed(group)]
+    return [Finding("plug-ins", True, True, ", ".join(names))] if names else []
+
+
+COMMANDS = {"doctor": doctor}

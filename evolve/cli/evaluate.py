@@ -1,0 +1,101 @@
+"""The command `eval`."""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from evolve.cli.options import IsolationOption, JsonOption
+from evolve.cli.output import number, print_json, stdout
+from evolve.config import RunConfig, make_executor, resolve
+from evolve.errors import ConfigError
+from evolve.program import Evaluation, Files, Task
+from evolve.tasks.catalog import find
+
+
+def evaluate(
+    task: Annotated[str, typer.Argument(metavar="TASK", help="A name or a folder.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Programs: a file each, or a folder for several files.")],
+    repeats: Annotated[int, typer.Option(min=1, metavar="N", help="Score each so often, with seeds 0 to N-1.")] = 1,
+    isolation: IsolationOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Scores program files against a task, each in a fresh sandbox."""
+    found = find(task)
+    sources = [(path, read_program(found, path)) for path in files]
+    config = resolve(found, options={"isolation": isolation})
+    rows = asyncio.run(_score_all(found, config, sources, repeats))
+    if json:
+        print_json(rows)
+        return
+    for row in rows:
+        spread = (
+            f" ± {number(row['standard_error'])} (standard error, {repeats} repeats)"
+            if repeats > 1 and row["mean"] is not None
+            else ""
+        )
+        shown = row["mean"] if repeats > 1 else row["objective"]
+        stdout.print(f"{row['file']}: {row['outcome']} {number(shown)}{spread}", style="bold", markup=False)
+        for name, value in row["metrics"].items():
+            stdout.print(f"  {name:<24}{number(value)}", markup=False)
+        if row["feedback"]:
+            stdout.print(row["feedback"], style="dim", markup=False)
+
+
+def read_program(task: Task, path: Path) -> Files:
+    """Reads a program: a file takes the place of the task's first file, a folder brings any of its files.
+
+    Raises:
+        ConfigError: If it cannot be read.
+    """
+    try:
+        if path.is_dir():
+            return {
+                name: (path / name).read_text(encoding="utf-8") if (path / name).exists() else text
+                for name, text in task.files.items()
+            }
+        return {**task.files, next(iter(task.files)): path.read_text(encoding="utf-8")}
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path} does not exist") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}") from error
+
+
+async def _score_all(task: Task, config: RunConfig, sources: list[tuple[Path, Files]], repeats: int) -> list[dict[str, Any]]:
+    async with make_executor(task, config) as executor:
+        slots = asyncio.Semaphore(executor.slots)
+
+        async def score(files: Files, seed: int) -> Evaluation:
+            async with slots:
+                return (await executor.evaluate(files, seed=seed)).evaluation
+
+        found = await asyncio.gather(*(asyncio.gather(*(score(files, seed) for seed in range(repeats))) for _, files in sources))
+    return [_row(path, list(evaluations)) for (path, _), evaluations in zip(sources, found, strict=True)]
+
+
+def _row(path: Path, evaluations: list[Evaluation]) -> dict[str, Any]:  # Any: JSON values
+    """One file's result; with repeats, the first failure decides the outcome."""
+    shown = next((item for item in evaluations if not item.ok), evaluations[0])
+    row = {
+        "file": str(path),
+        "outcome": shown.outcome,
+        "objective": shown.objective,
+        "metrics": {name: metric.value for name, metric in shown.metrics.items()},
+        "feedback": shown.feedback,
+        "seconds": sum(item.wall_s for item in evaluations),
+        "cpu_seconds": sum(item.cpu_s for item in evaluations),
+        "isolation": shown.isolation,
+    }
+    if len(evaluations) > 1:
+        values = [item.objective for item in evaluations if item.objective is not None]
+        row["values"] = [item.objective for item in evaluations]
+        row["mean"] = statistics.fmean(values) if values else None
+        row["standard_error"] = statistics.stdev(values) / len(values) ** 0.5 if len(values) > 1 else None
+    return row
+
+
+COMMANDS = {"eval": evaluate}

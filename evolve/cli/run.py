@@ -1,0 +1,152 @@
+"""Commands that drive runs: `run`, `resume`, `replay`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from evolve import api
+from evolve.archive.store import Archive
+from evolve.cli.options import (
+    DEFAULT,
+    ArchiveOption,
+    IsolationOption,
+    JsonOption,
+    QuietOption,
+    RunArgument,
+    WorkersOption,
+)
+from evolve.cli.output import arms_table, number, outcomes_text, print_json, seconds, stderr, stdout
+from evolve.cli.progress import progress
+from evolve.config import resolve
+from evolve.session import recorded
+from evolve.tasks.catalog import find
+
+
+def run(
+    task: Annotated[str, typer.Argument(metavar="TASK", help="A bundled or installed task's name, or a folder with task.toml.")],
+    steps: Annotated[int | None, typer.Option(metavar="N", help="Attempts to make a child.")] = None,
+    max_seconds: Annotated[float | None, typer.Option(metavar="S", help="Stop after so many seconds.")] = None,
+    seed: Annotated[int | None, typer.Option(metavar="S", help="Seed of everything random.")] = None,
+    arm: Annotated[
+        list[str] | None, typer.Option(metavar="SPEC", help="What makes children: local, local/NAME, a plug-in; repeatable.")
+    ] = None,
+    strategy: Annotated[str | None, typer.Option(metavar="NAME", help="How parents, arms and survivors are chosen.")] = None,
+    workers: WorkersOption = None,
+    proposals: Annotated[int | None, typer.Option(min=1, metavar="N", help="Replies awaited at once.")] = None,
+    executor: Annotated[str | None, typer.Option(metavar="NAME", help="Where evaluations run: local, or a plug-in.")] = None,
+    order: Annotated[str | None, typer.Option(metavar="strict|asap", help="strict repeats exactly; asap waits for nobody.")] = None,
+    isolation: IsolationOption = None,
+    config: Annotated[Path | None, typer.Option(metavar="FILE.toml", help="Settings; options win over it.")] = None,
+    setting: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One setting, such as islands.n_islands=2; repeatable.")
+    ] = None,
+    name: Annotated[str, typer.Option(metavar="NAME", help="What to call the run.")] = "",
+    archive: ArchiveOption = DEFAULT,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Starts a run: improves a task's initial program step by step."""
+    found = find(task)
+    options = {
+        "steps": steps,
+        "max_seconds": max_seconds,
+        "seed": seed,
+        "arms": arm,
+        "strategy": strategy,
+        "workers": workers,
+        "stages": {"proposals": proposals},
+        "executor": executor,
+        "order": order,
+        "isolation": isolation,
+    }
+    resolved = resolve(found, file=config, settings=setting or (), options=options)
+    with progress(found, resolved.steps, stderr, quiet=quiet) as watcher:
+        done = api.start(found, resolved, archive=archive, name=name, watcher=watcher)
+    _report(done, json=json, quiet=quiet)
+
+
+def resume(
+    run: RunArgument = None,
+    steps: Annotated[int | None, typer.Option(metavar="N", help="Steps of the whole run; more than before to go further.")] = None,
+    max_seconds: Annotated[
+        float | None, typer.Option(metavar="S", help="Stop when the whole run has taken so many seconds.")
+    ] = None,
+    workers: WorkersOption = None,
+    archive: ArchiveOption = DEFAULT,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Takes up a run that stopped or was killed, or gives a finished one more steps."""
+    with Archive.open(archive) as opened:
+        number_ = opened.find_run(run)
+        task, resolved = recorded(opened, number_, None, {"steps": steps})
+    with progress(task, resolved.steps, stderr, quiet=quiet) as watcher:
+        done = api.resume(str(number_), steps=steps, max_seconds=max_seconds, workers=workers, archive=archive, watcher=watcher)
+    _report(done, json=json, quiet=quiet)
+
+
+def replay(run: RunArgument = None, archive: ArchiveOption = DEFAULT, json: JsonOption = False) -> None:
+    """Repeats a run from its record and reports every difference."""
+    result = api.replay(run, archive=archive)
+    if json:
+        print_json({"steps": result.steps, "differences": list(result.differences)})
+    elif not result.differences:
+        stdout.print(f"{result.steps} steps repeated, no difference")
+    else:
+        for difference in result.differences:
+            stdout.print(difference, markup=False)
+        stdout.print(f"{result.steps} steps repeated, {len(result.differences)} values differ")
+    if result.differences:
+        raise typer.Exit(1)
+
+
+def _report(done: api.Run, *, json: bool, quiet: bool) -> None:
+    """Prints what a session came to and exits with its status."""
+    summary = done.summary()
+    if json:
+        print_json(summary)
+    elif not quiet:
+        _print_summary(summary, done)
+    interrupted = done.ending is not None and done.ending.reason == "interrupted"
+    if interrupted:
+        stderr.print(
+            f"interrupted after {summary['steps']['done']} steps; nothing is lost. Go on with: "
+            f"evolve resume {summary['name']}{_archive_option(done)}",
+            markup=False,
+        )
+        raise typer.Exit(130)
+    if done.ending is not None and done.ending.status == "stopped" and summary["evaluated"] == 0:
+        stderr.print("stopped at its budget before any child was evaluated; give it more with evolve resume --max-seconds")
+        raise typer.Exit(3)
+
+
+def _print_summary(summary: dict[str, Any], done: api.Run) -> None:  # Any: JSON values
+    best, initial, steps = summary["best"], summary["initial"], summary["steps"]
+    stdout.print(
+        f"run {summary['name']}: {summary['status']}, {steps['done']} of {steps['asked']} steps in {seconds(summary['seconds'])}, "
+        f"isolation {summary['isolation']}",
+        markup=False,
+    )
+    if best is not None and initial is not None:
+        stdout.print(f"objective {number(initial['objective'])} → {number(best['objective'])} at step {best['step']}", style="bold")
+    stdout.print(f"outcomes: {outcomes_text(summary['outcomes'])}", markup=False)
+    stdout.print(arms_table(summary["arms"]))
+    option = _archive_option(done)
+    name = summary["name"]
+    stdout.print("next:", style="dim")
+    for command, about in (
+        (f"evolve diff initial best --run {name}{option}", "what was changed"),
+        (f"evolve best {name} --output DIR{option}", "take the program away, with patch, picture and provenance"),
+        (f"evolve resume {name} --steps {2 * steps['asked']}{option}", "go further"),
+    ):
+        stdout.print(f"  {command:<60} {about}", markup=False)
+
+
+def _archive_option(done: api.Run) -> str:
+    return "" if done.archive == DEFAULT else f" --archive {done.archive}"
+
+
+COMMANDS = {"run": run, "resume": resume, "replay": replay}

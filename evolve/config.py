@@ -1,0 +1,223 @@
+"""A run's configuration: from TOML, command line and keyword arguments to the frozen configs of the parts, and to the parts.
+
+Later sources win: defaults, the task's ``[run]`` table, ``--config FILE.toml``, ``--set key=value``, named options. What
+comes out is stored with the run, so that it can be started again from its archive alone.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from evolve.archive.embeddings import HashedNgrams
+from evolve.archive.islands import IslandConfig, Islands
+from evolve.archive.novelty import NoveltyConfig, NoveltyScreen
+from evolve.archive.selection import RankWeighted, RankWeightedConfig
+from evolve.bandits import BanditConfig, PercentileReward, Ucb1
+from evolve.edits import mutable_text
+from evolve.errors import ConfigError, nearest_hint
+from evolve.executors.base import Executor
+from evolve.executors.local import LocalExecutor
+from evolve.mutators.base import Mutator
+from evolve.mutators.local import local_mutators
+from evolve.ordering import Asap, Order, Strict
+from evolve.plugins import installed, load
+from evolve.program import Files, Isolation, Task
+from evolve.search import Search
+from evolve.settings import assign, build, merged, read_toml
+from evolve.stages import StageConfig
+
+
+class OrderName(StrEnum):
+    """Which results a step may see (`evolve.ordering`)."""
+
+    STRICT = "strict"
+    ASAP = "asap"
+
+
+@dataclass(frozen=True, slots=True)
+class RunConfig:
+    """Everything a run is configured by.
+
+    Attributes:
+        steps: Attempts to make a child, in all.
+        max_seconds: Wall-clock seconds, in all; None is no limit.
+        seed: Seed of everything random.
+        strategy: Name of the composition of population, bandit and screening.
+        arms: What makes children: SPECs such as ``"local"`` or ``"local/literals"``.
+        order: ``"strict"`` or ``"asap"``; None is strict when every arm is local.
+        lag: In strict order, step *i* sees the results of steps up to *i - lag*; more workers than this idle.
+        workers: Evaluations at once.
+        executor: Where evaluations run.
+        isolation: The weakest sandbox level to accept; None takes the strongest to be had.
+        stages: How steps pass through their stages.
+        islands: How the population is divided.
+        parents: How parents are chosen.
+        bandit: How arms are chosen.
+        novelty: What counts as a copy.
+    """
+
+    steps: int = 300
+    max_seconds: float | None = None
+    seed: int = 0
+    strategy: str = "default"
+    arms: tuple[str, ...] = ("local",)
+    order: OrderName | None = None
+    lag: int = 4
+    workers: int | None = None
+    executor: str = "local"
+    isolation: Isolation | None = None
+    stages: StageConfig = StageConfig()
+    islands: IslandConfig = IslandConfig()
+    parents: RankWeightedConfig = RankWeightedConfig()
+    bandit: BanditConfig = BanditConfig()
+    novelty: NoveltyConfig = NoveltyConfig()
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise ValueError(f"steps must be >= 1, got {self.steps}")
+        if self.max_seconds is not None and not self.max_seconds > 0:
+            raise ValueError(f"max_seconds must be > 0, got {self.max_seconds}")
+        if self.seed < 0:
+            raise ValueError(f"seed must be >= 0, got {self.seed}")
+        if self.lag < 1:
+            raise ValueError(f"lag must be >= 1, got {self.lag}")
+        if self.workers is not None and self.workers < 1:
+            raise ValueError(f"workers must be >= 1, got {self.workers}")
+        if not self.arms:
+            raise ValueError("arms must name at least one")
+        if self.strategy not in STRATEGIES:
+            raise ConfigError(f"unknown strategy {self.strategy!r}; {nearest_hint(self.strategy, list(STRATEGIES))}")
+
+    @property
+    def strict(self) -> bool:
+        """Whether the archive depends on configuration and seed alone."""
+        return self.order is not OrderName.ASAP
+
+    @property
+    def slots(self) -> int:
+        """Evaluations at once; by default as many as there are processors, and no more than strict order can use."""
+        return self.workers or min(
+            self.lag, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        )
+
+
+def resolve(
+    task: Task, *, file: Path | None = None, settings: Sequence[str] = (), options: Mapping[str, Any] | None = None
+) -> RunConfig:
+    """Resolves a run's configuration.
+
+    Args:
+        task: Its ``[run]`` table holds the task author's defaults.
+        file: A TOML file with the same keys.
+        settings: ``dotted.key=value`` texts.
+        options: Values given by name, nested by table; None values are left out.
+
+    Raises:
+        ConfigError: If a key is unknown or a value is refused.
+    """
+    build(RunConfig, task.run, f"task {task.name}, task.toml [run]")
+    table = dict(task.run)
+    if file is not None:
+        read = read_toml(file)
+        build(RunConfig, read, str(file))
+        table = merged(table, read)
+    given: dict[str, Any] = {}
+    for setting in settings:
+        assign(given, setting)
+    build(RunConfig, given, "--set")
+    named = _without_none(options or {})
+    return build(RunConfig, merged(merged(table, given), named), "run")
+
+
+def _without_none(table: Mapping[str, Any]) -> dict[str, Any]:
+    trimmed = {key: _without_none(value) if isinstance(value, Mapping) else value for key, value in table.items()}
+    return {key: value for key, value in trimmed.items() if value is not None and value != {}}
+
+
+# The parts
+
+
+def make_arms(specs: Sequence[str]) -> dict[str, Mutator]:
+    """Makes the mutators that SPECs name: ``local`` for all free ones, ``local/NAME`` for one, or a plug-in's name.
+
+    Raises:
+        ConfigError: If a SPEC names nothing known.
+    """
+    local = {mutator.name: mutator for mutator in local_mutators()}
+    plugins = installed("evolve.mutators")
+    arms: dict[str, Mutator] = {}
+    for spec in specs:
+        if spec == "local":
+            arms.update(local)
+        elif spec in local:
+            arms[spec] = local[spec]
+        elif spec in plugins:
+            arms[spec] = _plugged(spec, load(plugins[spec]))
+        else:
+            raise ConfigError(f"unknown arm {spec!r}; {nearest_hint(spec, ['local', *local, *plugins])}")
+    return arms
+
+
+def _plugged(name: str, factory: object) -> Mutator:
+    """Calls a plug-in's factory: a class or function without arguments that makes a `Mutator`."""
+    if not callable(factory):
+        raise ConfigError(f"plug-in arm {name!r} must be a class or function that makes a mutator, got {factory!r}")
+    made: Mutator = factory()
+    return made
+
+
+def make_executor(task: Task, config: RunConfig) -> Executor:
+    """Makes the executor that a configuration names.
+
+    Raises:
+        ConfigError: If there is none of that name.
+    """
+    plugins = installed("evolve.executors")
+    if config.executor == "local":
+        return LocalExecutor(task, workers=config.slots, isolation=config.isolation)
+    if config.executor in plugins:
+        factory = load(plugins[config.executor])
+        if callable(factory):
+            made: Executor = factory(task, workers=config.slots, isolation=config.isolation)
+            return made
+    raise ConfigError(f"unknown executor {config.executor!r}; {nearest_hint(config.executor, ['local', *plugins])}")
+
+
+def make_order(config: RunConfig) -> Order:
+    """Makes the order that a configuration names."""
+    return Strict(config.lag) if config.strict else Asap(config.stages.proposals + config.slots)
+
+
+def make_search(task: Task, config: RunConfig, arms: Sequence[str]) -> Search:
+    """Makes the empty state of a run by its strategy."""
+    return STRATEGIES[config.strategy](task, config, arms)
+
+
+def make_embed(config: RunConfig) -> Callable[[Files], np.ndarray] | None:
+    """Makes what embeds programs for screening, by their mutable text; None when screening compares identity alone."""
+    if config.novelty.max_similarity is None:
+        return None
+    embedder = HashedNgrams()
+    return lambda files: embedder.embed(mutable_text(files))
+
+
+def _default_strategy(task: Task, config: RunConfig, arms: Sequence[str]) -> Search:
+    """Islands with rank-weighted parents, UCB1 over arms with percentile rewards."""
+    return Search(
+        seed=config.seed,
+        direction=task.objective.direction,
+        population=Islands(config.islands, RankWeighted(config.parents)),
+        bandit=Ucb1(arms, config.bandit.exploration),
+        reward=PercentileReward(config.bandit.reward_window),
+        screen=NoveltyScreen(config.novelty),
+    )
+
+
+STRATEGIES: Mapping[str, Callable[[Task, RunConfig, Sequence[str]], Search]] = {"default": _default_strategy}

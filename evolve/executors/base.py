@@ -1,0 +1,59 @@
+"""What the loop asks of the place where programs are evaluated."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import NamedTuple, Protocol, Self
+
+from evolve.program import Evaluation, Files, Isolation
+
+
+class Evaluated(NamedTuple):
+    """An evaluation and, where one was asked for, the figure that the evaluator drew."""
+
+    evaluation: Evaluation
+    figure_png: bytes | None = None
+
+
+class Executor(Protocol):
+    """Evaluates programs of one task, several at once.
+
+    An executor is bound to its task when it is made and is an asynchronous context manager: entering starts what it needs
+    (worker processes, a cluster) and proves that the task's evaluator loads; leaving ends every process it started.
+
+    **Calls.** `evaluate` may be called ``slots`` times at once from one event loop, in any order; results come back as
+    they finish. A cancelled call ends its program's process tree.
+
+    **Results.** Depend on the source and the seed alone, never on what else runs or ran. A program that fails is an
+    `Evaluation`; work lost to infrastructure is repeated inside the executor, and a program that ends its worker twice is
+    ``CRASHED``. Deadlines are the executor's business: no call outlives the task's limits by more than a second.
+
+    **Errors.** Entering raises `TaskError` when ``evaluate.py`` cannot be loaded and `IsolationError` when the level asked
+    for is not to be had; `evaluate` raises `ExecutorError` when there is nothing left to run on.
+    """
+
+    @property
+    def slots(self) -> int:
+        """Evaluations that can run at once."""
+        ...
+
+    @property
+    def isolation(self) -> Isolation:
+        """The weakest level that its programs run at; known once entered."""
+        ...
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    async def evaluate(self, files: Files, *, seed: int, figure: bool = False) -> Evaluated:
+        """Scores one program.
+
+        Args:
+            files: Its source.
+            seed: What the program's global generators are seeded with.
+            figure: Whether to draw the evaluator's figure as well.
+        """
+        ...

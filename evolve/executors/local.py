@@ -1,0 +1,182 @@
+"""Evaluates programs in worker processes on this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Self
+
+import cloudpickle
+
+from evolve.errors import ExecutorError, IsolationError, TaskError
+from evolve.evaluators.sandbox import require_level, strongest_level
+from evolve.executors import messages
+from evolve.executors.base import Evaluated
+from evolve.executors.worker_process import WorkerDied, WorkerProcess
+from evolve.program import Evaluation, Files, Isolation, Outcome, Task
+
+logger = logging.getLogger(__name__)
+
+#: The worker imports the evaluator and warms up its fork server: seconds, more where torch comes from a cold disk.
+_START_TIMEOUT_S = 180.0
+#: A worker that dies is most often somebody else's doing (a lack of memory, an administrator); twice is not.
+_ATTEMPTS = 2
+
+
+class LocalExecutor:
+    """Runs up to so many evaluations at once, each in a worker process of its own; implements `Executor`.
+
+    The first worker starts on entering, the others when they are needed. A worker is used again and again; one that
+    dies, hangs or is cancelled is replaced.
+    """
+
+    def __init__(self, task: Task, workers: int = 1, isolation: Isolation | None = None, evaluator_grace_s: float = 30.0) -> None:
+        """Starts nothing yet.
+
+        Args:
+            task: Whose programs are evaluated.
+            workers: Evaluations that can run at once.
+            isolation: The level to run programs at; None is the strongest that this machine offers.
+            evaluator_grace_s: What an evaluator may take beyond its program's wall-clock limit before it counts as hung.
+        """
+        if workers < 1:
+            raise ValueError(f"workers must be >= 1, got {workers}")
+        if not evaluator_grace_s > 0:
+            raise ValueError(f"evaluator_grace_s must be > 0, got {evaluator_grace_s}")
+        self._task = task
+        self._workers = workers
+        self._isolation = isolation
+        self._deadline_s = task.limits.wall_s + evaluator_grace_s
+        self._grace_s = evaluator_grace_s
+        self._idle: list[WorkerProcess] = []
+        self._free = asyncio.Semaphore(workers)
+        self._busy: set[WorkerProcess] = set()
+        self._ending: dict[WorkerProcess, asyncio.Task[None]] = {}
+        self._entered = False
+
+    @property
+    def slots(self) -> int:
+        return self._workers
+
+    @property
+    def isolation(self) -> Isolation:
+        if self._isolation is None:
+            raise ExecutorError("the isolation level is known once the executor is entered (async with)")
+        return self._isolation
+
+    async def __aenter__(self) -> Self:
+        if self._isolation is None:
+            self._isolation = strongest_level()
+        else:
+            require_level(self._isolation)
+        self._idle.append(await self._start())
+        self._entered = True
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._entered = False
+        idle, self._idle = self._idle, []
+        await asyncio.gather(*(worker.stop() for worker in idle), *map(self._end, [*self._busy]))
+
+    async def evaluate(self, files: Files, *, seed: int, figure: bool = False) -> Evaluated:
+        if not self._entered:
+            raise ExecutorError("the executor is not running; use it inside its context (async with)")
+        request = {"files": dict(files), "seed": seed, "figure": figure}
+        died = ""
+        async with self._free:
+            for _ in range(_ATTEMPTS):
+                try:
+                    return await self._ask(request)
+                except WorkerDied as error:
+                    if not self._entered:
+                        raise ExecutorError("the executor was left before the evaluation was over") from None
+                    died = str(error)
+                    logger.warning("a worker ended during an evaluation: %s", died)
+        return self._failed(Outcome.CRASHED, f"the process that evaluates the program died twice: {died}")
+
+    async def _ask(self, request: Mapping[str, Any]) -> Evaluated:  # Any: plain data
+        """Has one worker evaluate a program; keeps the worker if that went well.
+
+        Raises:
+            WorkerDied: If the worker died.
+        """
+        worker = self._idle.pop() if self._idle else await self._restart()
+        self._busy.add(worker)
+        try:
+            answer = await worker.request(request, self._deadline_s)
+        except TimeoutError:
+            text = (
+                f"the task's evaluator did not finish within {self._deadline_s:g} s ({self._task.limits.wall_s:g} s for its "
+                f"program and {self._grace_s:g} s for itself){worker.log_tail()}"
+            )
+            await self._end(worker)
+            return self._failed(Outcome.EVALUATOR_FAILED, text, timing_dependent=True)
+        except BaseException:
+            await self._end(worker)
+            raise
+        self._busy.discard(worker)
+        self._idle.append(worker)
+        return messages.from_plain(answer)
+
+    async def _end(self, worker: WorkerProcess) -> None:
+        """Kills a worker and waits, even if the caller is cancelled meanwhile, until nothing of it is left."""
+        worker.kill_now()
+        if worker not in self._ending:
+            self._ending[worker] = asyncio.create_task(worker.kill())
+        await asyncio.shield(self._ending[worker])
+        self._busy.discard(worker)
+        self._ending.pop(worker, None)
+
+    async def _restart(self) -> WorkerProcess:
+        try:
+            return await self._start()
+        except (TaskError, IsolationError) as error:
+            raise ExecutorError(f"no other worker can be started: {error}") from error
+
+    async def _start(self) -> WorkerProcess:
+        """Starts a worker that has loaded the task.
+
+        Raises:
+            TaskError: If the task's evaluator does not load.
+            IsolationError: If the worker cannot run programs at the level.
+        """
+        greeting = {"task": self._pickled_task(), "isolation": self.isolation.value, "import_path": [*sys.path]}
+        worker = await WorkerProcess.start()
+        self._busy.add(worker)
+        try:
+            answer = await worker.request(greeting, _START_TIMEOUT_S)
+            if "failed" in answer:
+                kind = IsolationError if answer["kind"] == IsolationError.__name__ else TaskError
+                raise kind(answer["failed"])
+        except TimeoutError:
+            await self._end(worker)
+            raise TaskError(f"task {self._task.name}: its evaluator does not load within {_START_TIMEOUT_S:g} s") from None
+        except WorkerDied as died:
+            await self._end(worker)
+            raise TaskError(f"task {self._task.name}: its evaluator cannot be loaded: {died}") from died
+        except BaseException:
+            await self._end(worker)
+            raise
+        self._busy.discard(worker)
+        return worker
+
+    def _pickled_task(self) -> bytes:
+        try:
+            pickled: bytes = cloudpickle.dumps(self._task)
+        except Exception as error:  # cloudpickle passes on whatever an author's objects raise
+            raise TaskError(f"task {self._task.name}: its evaluate function cannot be sent to a worker: {error}") from error
+        return pickled
+
+    def _failed(self, outcome: Outcome, feedback: str, *, timing_dependent: bool = False) -> Evaluated:
+        return Evaluated(
+            Evaluation(
+                outcome,
+                feedback=feedback,
+                isolation=self._isolation,
+                evaluator_sha256=self._task.evaluator_sha256,
+                timing_dependent=timing_dependent,
+            )
+        )

@@ -1,0 +1,51 @@
+"""Evaluations as plain data, for the way between an executor and its workers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from evolve.executors.base import Evaluated
+from evolve.program import Direction, Evaluation, Isolation, Metric, Outcome
+
+#: Between trusted processes: only there to notice a stream that has gone astray.
+MESSAGE_LIMIT_BYTES = 2**30
+
+
+def to_plain(evaluated: Evaluated) -> dict[str, Any]:  # Any: plain data
+    """Turns an evaluation into what `from_plain` reads."""
+    evaluation = evaluated.evaluation
+    return {
+        "outcome": evaluation.outcome.value,
+        "objective": evaluation.objective,
+        "metrics": {
+            name: (metric.value, metric.direction.value if metric.direction else None)
+            for name, metric in evaluation.metrics.items()
+        },
+        "feedback": evaluation.feedback,
+        "cpu_s": evaluation.cpu_s,
+        "wall_s": evaluation.wall_s,
+        "isolation": evaluation.isolation.value if evaluation.isolation else None,
+        "evaluator_sha256": evaluation.evaluator_sha256,
+        "timing_dependent": evaluation.timing_dependent,
+        "figure_png": evaluated.figure_png,
+    }
+
+
+def from_plain(plain: Mapping[str, Any]) -> Evaluated:  # Any: plain data
+    """Reads what `to_plain` made."""
+    metrics = {
+        name: Metric(value, Direction(direction) if direction else None) for name, (value, direction) in plain["metrics"].items()
+    }
+    evaluation = Evaluation(
+        outcome=Outcome(plain["outcome"]),
+        objective=plain["objective"],
+        metrics=metrics,
+        feedback=plain["feedback"],
+        cpu_s=plain["cpu_s"],
+        wall_s=plain["wall_s"],
+        isolation=Isolation(plain["isolation"]) if plain["isolation"] else None,
+        evaluator_sha256=plain["evaluator_sha256"],
+        timing_dependent=plain["timing_dependent"],
+    )
+    return Evaluated(evaluation, plain["figure_png"])

@@ -1,0 +1,233 @@
+"""The loop: plan → generate → edit → screen → evaluate → add.
+
+Plans and additions are made here, one at a time; between them every step is a task of its own (`evolve.stages`). What is in
+memory is a fold over what was committed (`evolve.search`): a killed run is taken up by folding its archive again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from typing import Protocol
+
+import numpy as np
+
+from evolve.archive.novelty import fingerprint
+from evolve.archive.records import Addition, PendingStep, Settled
+from evolve.archive.store import RunWriter
+from evolve.budget import Budget
+from evolve.errors import TaskError
+from evolve.executors.base import Executor
+from evolve.ordering import Order
+from evolve.program import Files, Program, Task
+from evolve.proposer import Proposer
+from evolve.search import Finished, Search
+from evolve.stages import Abandoned, Result, StageConfig, Stages
+
+logger = logging.getLogger(__name__)
+
+#: How often the writer lock says that its holder lives; other machines take a lock over after 60 s of silence.
+HEARTBEAT_S = 10.0
+
+
+class Watcher(Protocol):
+    """Is told what happens, as it happens; must return quickly and never raise."""
+
+    def settled(self, addition: Addition, finished: Finished, search: Search) -> None:
+        """Called after each addition is on disk, the initial program's first."""
+        ...
+
+
+class Loop:
+    """Drives one run until its budget is spent or it is stopped."""
+
+    def __init__(
+        self,
+        *,
+        task: Task,
+        seed: int,
+        config: StageConfig,
+        search: Search,
+        proposer: Proposer,
+        executor: Executor,
+        writer: RunWriter,
+        order: Order,
+        budget: Budget,
+        embed: Callable[[Files], np.ndarray] | None = None,
+        watcher: Watcher | None = None,
+    ) -> None:
+        """Puts the parts together.
+
+        Args:
+            task: What is being solved.
+            seed: The run's seed, which programs are seeded with as well: all of them face the same chance.
+            config: How steps pass through their stages.
+            search: The state, empty; `restore` folds a recorded run into it.
+            proposer: Makes children.
+            executor: Scores them; already entered.
+            writer: The run's archive.
+            order: Which results a step may see.
+            budget: What may be spent.
+            embed: Makes the embedding that screening compares; None when it compares identity alone.
+            watcher: Told of every addition.
+        """
+        self._task = task
+        self._seed = seed
+        self._search = search
+        self._executor = executor
+        self._writer = writer
+        self._order = order
+        self._budget = budget
+        self._embed = embed
+        self._watcher = watcher
+        self._stages = Stages(
+            seed=seed,
+            config=config,
+            search=search,
+            proposer=proposer,
+            executor=executor,
+            writer=writer,
+            order=order,
+            embed=embed,
+        )
+        self._open: list[PendingStep] = []
+        self._running: dict[asyncio.Task[Result], int] = {}
+        self._results: dict[int, Result] = {}
+        self._planned = 0
+        self.stop_reason = ""
+
+    def restore(self, settled: Iterable[Settled], pending: Iterable[PendingStep], embeddings: Mapping[str, np.ndarray]) -> None:
+        """Takes up a recorded run: folds its additions and makes the plans that were due at each of them and are missing.
+
+        Args:
+            settled: The additions, in order.
+            pending: Steps planned and not added.
+            embeddings: Of the programs, by identifier; empty when screening compares identity alone.
+        """
+        history = list(settled)
+        self._open = list(pending)
+        recorded = {item.addition.step for item in history} | {item.plan.step for item in self._open}
+        for item in history:
+            self._search.settle(_recorded(item), embeddings.get(item.addition.program or ""))
+            self._plan_due(recorded)
+        self._writer.commit()
+
+    def stop(self, reason: str) -> None:
+        """Begins nothing more; replies that were asked for are recorded, evaluations that run are finished."""
+        self.stop_reason = self.stop_reason or reason
+        self._stages.stop()
+
+    async def run(self) -> None:
+        """Runs until the budget is spent or `stop` is called.
+
+        Raises:
+            TaskError: If the initial program does not score.
+        """
+        beating = asyncio.create_task(self._beat())
+        try:
+            if self._search.version < 0:
+                await self._begin()
+            self._start_open()
+            while self._running:
+                await self._advance()
+            if self._search.version < self._budget.steps and self._budget.left_s == 0.0:
+                self.stop("max_seconds is up")
+        finally:
+            beating.cancel()
+            for task in self._running:
+                task.cancel()
+            await asyncio.gather(beating, *self._running, return_exceptions=True)
+            self._writer.commit()
+
+    async def _begin(self) -> None:
+        """Scores and adds the initial program."""
+        program = Program.make(0, self._task.files)
+        evaluation = (await self._executor.evaluate(self._task.files, seed=self._seed)).evaluation
+        mark = fingerprint(program.files)
+        embedding = self._embed(program.files) if self._embed is not None else None
+        self._writer.program(program, mark, embedding)
+        self._writer.evaluation(0, program.program_id, evaluation)
+        if not evaluation.ok:
+            self._writer.commit()
+            reason = f"{evaluation.outcome}\n{evaluation.feedback}".rstrip()
+            raise TaskError(
+                f"the initial program of task {self._task.name} does not score: {reason}\n"
+                f"mend it, and check with: evolve task check {self._task.folder or self._task.name}"
+            )
+        size = sum(len(text) for text in program.files.values())
+        finished = Finished(None, evaluation.outcome, program.program_id, mark, evaluation.objective, size)
+        self._add(Result(finished, embedding))
+
+    async def _advance(self) -> None:
+        """Waits for a step to finish, or for time to be up, and adds what may be added."""
+        left_s = None if self.stop_reason else self._budget.left_s
+        done, _ = await asyncio.wait(self._running, timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
+        if self._budget.left_s == 0.0:
+            self.stop("max_seconds is up")
+        for task in done:
+            step = self._running.pop(task)
+            try:
+                self._results[step] = task.result()
+            except Abandoned:
+                logger.debug("step %d: abandoned, it can be resumed", step)
+        while (next_step := self._order.next_addition(self._search.version, self._results)) is not None:
+            self._add(self._results.pop(next_step))
+
+    def _add(self, result: Result) -> None:
+        """Adds a result, together with the plans that it makes due, in one transaction."""
+        finished = result.finished
+        addition = self._search.settle(finished, result.embedding)
+        self._writer.addition(addition)
+        self._plan_due(set())
+        self._writer.commit()
+        self._stages.advanced()
+        self._start_open()
+        best = self._search.best
+        logger.info(
+            "step %d: %s, objective %s (best %s), version %d",
+            finished.step, finished.outcome, finished.objective, best.objective if best else None, addition.version,
+        )  # fmt: skip
+        if self._watcher is not None:
+            self._watcher.settled(addition, finished, self._search)
+
+    def _plan_due(self, recorded: set[int]) -> None:
+        """Plans every step that order and budget allow at this version.
+
+        Args:
+            recorded: Steps that an earlier session planned.
+        """
+        while not self.stop_reason:
+            step = self._planned + 1
+            if step not in recorded:
+                if not (self._budget.allows(step) and self._order.may_plan(step, self._search.version)):
+                    return
+                plan = self._search.plan(step)
+                self._writer.plan(plan)
+                self._open.append(PendingStep(plan))
+            self._planned = step
+
+    def _start_open(self) -> None:
+        """Starts the steps that have a plan and no task."""
+        for pending in sorted(self._open, key=lambda pending: pending.plan.step):
+            task = asyncio.create_task(self._stages.run(pending), name=f"step {pending.plan.step}")
+            self._running[task] = pending.plan.step
+        self._open.clear()
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(HEARTBEAT_S)
+            self._writer.heartbeat(self._budget.seconds)
+
+
+def _recorded(item: Settled) -> Finished:
+    """Reads a finished step back as the loop made it."""
+    return Finished(
+        plan=item.plan,
+        outcome=item.addition.outcome,
+        program=item.addition.program,
+        fingerprint=item.fingerprint,
+        objective=item.objective,
+        size=item.size,
+        reused=item.reused,
+    )

@@ -1,0 +1,141 @@
+"""The local mutators' replies: a short script of replaced spans, with a sentence about it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from evolve.edits import Region, Span, check_edit, mutable_regions, splice
+from evolve.mutators.base import MutationFailed
+from evolve.mutators.source import PythonSource, SourceCache, compiles
+from evolve.program import Files, Program, Reply
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a mutator proposes.
+
+    Attributes:
+        note: A sentence for people to read.
+        spans: The replacements in each file, by path.
+        strategy: What the child inherits instead of the parent's own; None leaves that.
+        donors: Identifiers of the programs that source was taken from.
+    """
+
+    note: str
+    spans: Mapping[str, Sequence[Span]]
+    strategy: Mapping[str, float] | None = None
+    donors: tuple[str, ...] = ()
+
+
+class _Edit(NamedTuple):
+    path: str
+    span: Span
+
+
+def spliced(files: Files, spans: Mapping[str, Sequence[Span]]) -> dict[str, str]:
+    """Applies replacements to a program's files.
+
+    Raises:
+        ValueError: If spans overlap or lie outside their file.
+    """
+    return {path: splice(text, spans.get(path, ())) for path, text in files.items()}
+
+
+def reply_to(change: Change) -> Reply:
+    """Writes a change down as ``{"note": ..., "edits": [[path, start, end, text], ...]}``."""
+    edits = [[path, span.start, span.end, span.text] for path in sorted(change.spans) for span in change.spans[path]]
+    text = json.dumps({"note": change.note, "edits": edits}, ensure_ascii=False, separators=(",", ":"))
+    return Reply(text, strategy=change.strategy, parents=change.donors)
+
+
+def apply_reply(reply: Reply, parent: Program) -> Files:
+    """Turns a written change into the child's source.
+
+    Raises:
+        MutationFailed: If the reply is not such a script, or leaves the parent's mutable regions.
+    """
+    spans: dict[str, list[Span]] = {}
+    regions = mutable_regions(parent.files)
+    for path, span in _edits(reply.text):
+        if not _within(span, regions.get(path, ())):
+            raise MutationFailed(f"the edit at {span.start}..{span.end} of {path} lies outside what may change")
+        spans.setdefault(path, []).append(span)
+    try:
+        return spliced(parent.files, spans)
+    except ValueError as error:
+        raise MutationFailed(f"the edit script cannot be applied: {error}") from error
+
+
+def _edits(text: str) -> list[_Edit]:
+    wanted = '{"note": text, "edits": [[path, start, end, text], ...]}'
+    try:
+        script = json.loads(text)
+        edits = [_Edit(path, Span(start, end, new)) for path, start, end, new in script["edits"]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise MutationFailed(f"the reply is not an edit script {wanted}: {error}") from error
+    for path, span in edits:
+        if not (isinstance(path, str) and isinstance(span.start, int) and isinstance(span.end, int) and isinstance(span.text, str)):
+            raise MutationFailed(f"the reply is not an edit script {wanted}: {[path, span.start, span.end, span.text]!r}")
+    return edits
+
+
+def first_sound(
+    parent: Program, cache: SourceCache, attempts: int, propose: Callable[[], Change | None], *, compiled: bool = True
+) -> Change:
+    """Returns the first proposal whose child parses, differs from the parent and keeps to the regions.
+
+    Args:
+        parent: The program to change.
+        cache: Where the children's trees are kept.
+        attempts: Proposals to look at before giving up.
+        propose: Makes a proposal; None when it finds nothing this time.
+        compiled: Whether children must also pass Python's checks beyond the grammar.
+
+    Raises:
+        MutationFailed: If no proposal is sound.
+    """
+    for _ in range(attempts):
+        change = propose()
+        if change is not None and _sound(parent, cache, change, compiled):
+            return change
+    raise MutationFailed(f"found nothing to change in program {parent.program_id} in {attempts} attempts")
+
+
+def _within(span: Span, regions: Sequence[Region]) -> bool:
+    return any(region.start <= span.start <= span.end <= region.end for region in regions)
+
+
+def _sound(parent: Program, cache: SourceCache, change: Change, compiled: bool) -> bool:
+    before = mutable_regions(parent.files)
+    if not all(_within(span, before[path]) for path, spans in change.spans.items() for span in spans):
+        return False
+    try:
+        files = spliced(parent.files, change.spans)
+        check_edit(parent.files, files)
+    except ValueError:
+        return False
+    changed = [path for path in files if files[path] != parent.files[path]]
+    regions = mutable_regions(files)
+    for path in changed:
+        source = cache.source(path, files[path], regions[path])
+        if source is None or (compiled and not compiles(source.tree)):
+            return False
+    return bool(changed)
+
+
+def python_sources(parent: Program, cache: SourceCache) -> list[PythonSource]:
+    """Parses what a local mutator can work on.
+
+    Raises:
+        MutationFailed: If no Python file of the program parses and has text that may change.
+    """
+    sources = cache.sources(parent.files)
+    if not sources:
+        raise MutationFailed(
+            f"local mutators change Python files only, and none of {', '.join(sorted(parent.files))} parses as Python "
+            "with text that may change"
+        )
+    return sources

@@ -1,0 +1,82 @@
+"""Makes a child: parent + inspirations + complaints -> arm -> reply -> source, with every edit checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from evolve.archive.records import Plan
+from evolve.edits import check_edit
+from evolve.mutators.base import MutationFailed, MutationRequest, Mutator, Scored
+from evolve.program import Evaluation, Program, Reply, Task
+from evolve.rng import generator
+
+
+class Sources(Protocol):
+    """Where programs are looked up by identifier."""
+
+    def program_of(self, program_id: str) -> tuple[Program, Evaluation]:
+        """Returns a program of the run with its evaluation."""
+        ...
+
+
+class Proposer:
+    """Asks the planned arm and turns its reply into a program."""
+
+    def __init__(
+        self,
+        task: Task,
+        seed: int,
+        arms: Mapping[str, Mutator],
+        sources: Sources,
+        recorded: Mapping[tuple[int, int], Reply] | None = None,
+    ) -> None:
+        """Puts the parts together.
+
+        Args:
+            task: What is being solved.
+            seed: The run's seed.
+            arms: Mutators by the names that plans use.
+            sources: Where parents and inspirations are looked up.
+            recorded: Replies by (step, attempt) to give instead of asking.
+        """
+        self._recorded = recorded or {}
+        self._task = task
+        self._seed = seed
+        self._arms = arms
+        self._sources = sources
+
+    async def ask(self, plan: Plan, attempt: int, complaints: Sequence[str]) -> Reply:
+        """Asks the plan's arm for an edit.
+
+        Raises:
+            MutationFailed: If it has nothing to offer.
+            ModelError: If its model cannot answer.
+        """
+        if (plan.step, attempt) in self._recorded:
+            return self._recorded[plan.step, attempt]
+        request = MutationRequest(
+            task=self._task,
+            parent=self._scored(plan.parent),
+            inspirations=tuple(self._scored(program_id) for program_id in plan.inspirations),
+            complaints=tuple(complaints),
+        )
+        return await self._arms[plan.arm].generate(request, generator(self._seed, plan.step, f"generate/{attempt}"))
+
+    def child(self, plan: Plan, reply: Reply) -> Program:
+        """Applies a reply to the plan's parent.
+
+        Raises:
+            MutationFailed: If it cannot be applied, or changes what must stay; the message says what.
+        """
+        parent = self._scored(plan.parent).program
+        files = self._arms[plan.arm].apply(reply, parent)
+        try:
+            check_edit(parent.files, files)
+        except ValueError as error:
+            raise MutationFailed(str(error)) from error
+        donors = tuple(self._scored(program_id).program for program_id in reply.parents)
+        return Program.make(plan.step, files, (parent, *donors), reply.strategy)
+
+    def _scored(self, program_id: str) -> Scored:
+        return Scored(*self._sources.program_of(program_id))

@@ -1,0 +1,81 @@
+"""Where a result comes from: versions, the task's commit, and a command that repeats the run."""
+
+from __future__ import annotations
+
+import platform
+import shlex
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from evolve.config import RunConfig
+from evolve.program import Task
+from evolve.settings import plain
+
+_PACKAGES = ("evolve-platform", "numpy", "scikit-learn", "sqlalchemy")
+
+#: Settings with an option of their own on the command line.
+_OPTIONS = {"steps": "--steps", "seed": "--seed", "strategy": "--strategy", "order": "--order", "max_seconds": "--max-seconds"}
+
+#: Where a run's evaluations happen does not change what they find.
+_IMMATERIAL = {"workers", "executor", "isolation"}
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that a result may depend on."""
+    found = {"python": platform.python_version(), "system": f"{platform.system()} {platform.machine()}"}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def commit_of(folder: Path | None) -> str:
+    """Returns the git commit of a task's folder, with ``+changes`` when files differ from it; empty outside git."""
+    if folder is None:
+        return ""
+    head = _git(folder, "rev-parse", "HEAD")
+    if not head:
+        return ""
+    changed = _git(folder, "status", "--porcelain", "--", ".")
+    return f"{head}+changes" if changed else head
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    try:
+        answer = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=5, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return answer.stdout.strip() if answer.returncode == 0 else ""
+
+
+def repeat_command(task: Task, config: RunConfig) -> str:
+    """Writes the command line that repeats a run; empty for an inline task, which has no name to give."""
+    if task.origin == "inline":
+        return ""
+    words = ["evolve", "run", str(task.folder) if task.origin == "folder" else task.name]
+    given, defaults = plain(config), plain(RunConfig())
+    words += ["--steps", str(config.steps), "--seed", str(config.seed)]
+    for key, value in given.items():
+        if key in _IMMATERIAL or key in ("steps", "seed") or value == defaults[key]:
+            continue
+        if key == "arms":
+            words += [word for arm in value for word in ("--arm", arm)]
+        elif key in _OPTIONS:
+            words += [_OPTIONS[key], str(value)]
+        else:
+            changed = {name: item for name, item in value.items() if item != defaults[key][name]} if isinstance(value, dict) else {}
+            words += [word for name, item in changed.items() for word in ("--set", f"{key}.{name}={_toml(item)}")]
+            words += [] if isinstance(value, dict) else ["--set", f"{key}={_toml(value)}"]
+    return shlex.join(words)
+
+
+def _toml(value: object) -> str:
+    """Writes a plain value as `evolve.settings.assign` reads it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return "[" + ", ".join(_toml(item) for item in value) + "]"
+    return repr(value) if isinstance(value, int | float) else f'"{value}"'

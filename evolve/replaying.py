@@ -1,0 +1,103 @@
+"""Repeats a recorded run in a fresh archive and reports every difference.
+
+Plans, screens and additions happen at the recorded versions, so a run in any order can be repeated; local arms mutate again, other
+arms answer with their recorded replies, and every program is evaluated again.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from evolve.archive.queries import steps
+from evolve.archive.records import PendingStep, Settled
+from evolve.archive.store import Archive
+from evolve.config import make_arms
+from evolve.mutators.base import MutationFailed, MutationRequest, Mutator
+from evolve.ordering import Recorded
+from evolve.program import Files, Program, Reply, Task
+from evolve.session import Parts, create, drive, recorded
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """What repeating a run showed.
+
+    Attributes:
+        steps: Steps repeated.
+        differences: One text for each value that came out differently; empty when the run repeats.
+    """
+
+    steps: int
+    differences: tuple[str, ...]
+
+
+class _Silent:
+    """An arm that is never asked: what it replied is recorded, and only applied again."""
+
+    def __init__(self, mutator: Mutator) -> None:
+        self._mutator = mutator
+        self.name = mutator.name
+
+    async def generate(self, request: MutationRequest, rng: np.random.Generator) -> Reply:
+        raise MutationFailed("no reply is recorded for this attempt")
+
+    def apply(self, reply: Reply, parent: Program) -> Files:
+        return self._mutator.apply(reply, parent)
+
+
+async def replay(archive: Archive, number: int, task: Task | None = None) -> Replay:
+    """Repeats a run.
+
+    Args:
+        archive: Where the run is recorded; nothing is written to it.
+        number: Which run.
+        task: The task of a run whose task was given inline.
+
+    Raises:
+        EvolveError: If it cannot be repeated: the task is gone or its evaluator has changed.
+    """
+    settled, pending = archive.history(number)
+    highest = max([1, *(item.addition.step for item in settled), *(item.plan.step for item in pending)])
+    task, config = recorded(archive, number, task, {"steps": highest, "max_seconds": None})
+    asked = {name: arm for name, arm in make_arms(config.arms).items() if not name.startswith("local/")}
+    arms = {name: _Silent(asked[name]) if name in asked else arm for name, arm in make_arms(config.arms).items()}
+    planned = {item.plan.step: item.plan for item in (*settled, *pending) if item.plan is not None}
+    replies = {key: reply for key, reply in archive.replies(number).items() if planned[key[0]].arm in asked}
+    parts = Parts(order=_order(archive, number, settled, pending), arms=arms, replies=replies)
+    with (
+        tempfile.TemporaryDirectory(prefix="evolve-replay-") as folder,
+        Archive.open(Path(folder) / "replay.db", create=True) as fresh,
+    ):
+        copy = create(fresh, task, config, "")
+        await drive(fresh, copy, task, config, parts=parts)
+        done = {item.addition.step for item in settled}
+        before = [row for row in steps(archive, number) if row["step"] in done]
+        differences = tuple(_differences(before, {row["step"]: row for row in steps(fresh, copy)}))
+    return Replay(len(settled) - 1, differences)
+
+
+def _order(archive: Archive, number: int, settled: list[Settled], pending: list[PendingStep]) -> Recorded:
+    """Reads the versions that plans and screens saw, and the order of the additions."""
+    plans = {item.plan.step: item.plan.version for item in settled if item.plan is not None}
+    plans |= {item.plan.step: item.plan.version for item in pending}
+    screens = {(screen.step, screen.attempt): screen.version for screen in archive.screens(number)}
+    return Recorded(plans, screens, [item.addition.step for item in settled])
+
+
+def _differences(before: list[dict[str, Any]], after: Mapping[int, dict[str, Any]]) -> Iterator[str]:
+    """Compares two runs' steps, timings left out."""
+    for row in before:
+        step = row["step"]
+        if step not in after:
+            yield f"step {step}: not repeated"
+            continue
+        for key, value in row.items():
+            if key.endswith(("_s", "_at")) or value == after[step].get(key):
+                continue
+            yield f"step {step}: {key} was {value!r} and is {after[step].get(key)!r}"

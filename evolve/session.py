@@ -1,0 +1,205 @@
+"""One session of a run: puts the parts together, drives the loop, and leaves the run in a state that can be taken up.
+
+A run is created once and may be driven by several sessions, one after another; a writer lock keeps two from driving it at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import signal
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from evolve.archive.queries import summary
+from evolve.archive.records import NewRun
+from evolve.archive.store import Archive, RunWriter
+from evolve.budget import Budget
+from evolve.config import RunConfig, make_arms, make_embed, make_executor, make_order, make_search
+from evolve.errors import ConfigError, EvolveError, TaskError
+from evolve.executors.base import Executor
+from evolve.loop import Loop, Watcher
+from evolve.mutators.base import Mutator
+from evolve.ordering import Order
+from evolve.program import Reply, Task
+from evolve.proposer import Proposer
+from evolve.provenance import commit_of, repeat_command, versions
+from evolve.settings import build, plain
+from evolve.tasks.catalog import locate
+
+
+class Ending(NamedTuple):
+    """How a session ended: the run's status, and why it stopped before its steps were done."""
+
+    status: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a session uses in place of what the configuration names; for replays and tests."""
+
+    executor: Executor | None = None
+    order: Order | None = None
+    arms: Mapping[str, Mutator] | None = None
+    replies: Mapping[tuple[int, int], Reply] | None = None
+
+
+def check(task: Task, config: RunConfig) -> None:
+    """Refuses a configuration whose parts cannot be made, before anything is on disk.
+
+    Raises:
+        ConfigError: If an arm or the executor is unknown.
+        TaskError: If a plug-in cannot be loaded.
+    """
+    make_arms(config.arms)
+    make_executor(task, config)
+
+
+def create(archive: Archive, task: Task, config: RunConfig, name: str) -> int:
+    """Writes down a new run and returns its number."""
+    new = NewRun(
+        task=task.name,
+        task_origin=task.origin,
+        task_folder=str(task.folder or ""),
+        evaluator_sha256=task.evaluator_sha256,
+        direction=task.objective.direction,
+        metric=task.objective.metric,
+        seed=config.seed,
+        config=plain(config),
+        versions=versions(),
+        commit=commit_of(task.folder),
+        command=repeat_command(task, config),
+        name=name,
+    )
+    return archive.create_run(new)
+
+
+def recorded(archive: Archive, number: int, task: Task | None, changes: Mapping[str, Any]) -> tuple[Task, RunConfig]:
+    """Finds the task and the configuration of a recorded run again.
+
+    Args:
+        archive: Where the run is.
+        number: Which run.
+        task: The task of a run whose task was given inline; otherwise None.
+        changes: Settings that may differ from session to session; None values keep the recorded ones, but for the time limit,
+            which belongs to a session: a run that it stopped is resumed to go on.
+
+    Raises:
+        ConfigError: If the task was inline and is not given.
+        TaskError: If the task's evaluator has changed: old and new scores would not compare.
+    """
+    record = archive.run_record(number)
+    kept = {key: value for key, value in changes.items() if value is not None or key == "max_seconds"}
+    config = build(RunConfig, {**record.config, **kept}, "run")
+    if task is None:
+        if record.task_origin == "inline":
+            raise ConfigError(
+                f"run {record.name} was given its task {record.task!r} inline; take it up from Python with "
+                "evolve.resume(..., task=task)"
+            )
+        task = locate(record.task_folder, record.task)
+    if task.evaluator_sha256 != record.evaluator_sha256:
+        raise TaskError(
+            f"the evaluator of task {task.name} has changed since run {record.name} began "
+            f"({record.evaluator_sha256[:12]} then, {task.evaluator_sha256[:12]} now): old and new scores would not compare; "
+            "restore it, or start a new run"
+        )
+    if record.initial_files:
+        # The program may have been edited since; the run goes on from the one that it began with.
+        task = dataclasses.replace(task, files={name: record.initial_files[name] for name in _in_order(task, record.initial_files)})
+    return task, config
+
+
+def _in_order(task: Task, files: Mapping[str, str]) -> list[str]:
+    """Orders recorded files as the task lists them: the first holds the entry points."""
+    return [name for name in task.files if name in files] + [name for name in files if name not in task.files]
+
+
+async def drive(
+    archive: Archive, number: int, task: Task, config: RunConfig, *, watcher: Watcher | None = None, parts: Parts = Parts()
+) -> Ending:
+    """Drives a run until its budget is spent or it is told to stop.
+
+    Raises:
+        EvolveError: If it cannot go on; the run's status says why.
+    """
+    spent_s = float(summary(archive, number)["seconds"])
+    budget = Budget(config.steps, config.max_seconds, spent_s=spent_s)
+    with archive.writer(number) as writer:
+        writer.status("running", asked_steps=config.steps, seconds=spent_s)
+        try:
+            loop = await _run_loop(archive, number, task, config, budget=budget, writer=writer, watcher=watcher, parts=parts)
+        except EvolveError as error:
+            writer.status("failed", asked_steps=config.steps, reason=str(error), seconds=budget.seconds)
+            raise
+        except BaseException:
+            writer.status("stopped", asked_steps=config.steps, reason="interrupted", seconds=budget.seconds)
+            raise
+        ending = Ending("stopped" if loop.stop_reason else "finished", loop.stop_reason)
+        writer.status(ending.status, asked_steps=config.steps, reason=ending.reason, seconds=budget.seconds)
+    return ending
+
+
+async def _run_loop(
+    archive: Archive,
+    number: int,
+    task: Task,
+    config: RunConfig,
+    *,
+    budget: Budget,
+    writer: RunWriter,
+    watcher: Watcher | None,
+    parts: Parts,
+) -> Loop:
+    arms = make_arms(config.arms) if parts.arms is None else parts.arms
+    embed = make_embed(config)
+    async with parts.executor or make_executor(task, config) as executor:
+        loop = Loop(
+            task=task,
+            seed=config.seed,
+            config=config.stages,
+            search=make_search(task, config, list(arms)),
+            proposer=Proposer(task, config.seed, arms, writer, parts.replies),
+            executor=executor,
+            writer=writer,
+            order=parts.order or make_order(config),
+            budget=budget,
+            embed=embed,
+            watcher=watcher,
+        )
+        settled, pending = archive.history(number)
+        embeddings: Mapping[str, np.ndarray] = archive.embeddings(number, latest=config.novelty.memory) if embed else {}
+        loop.restore(settled, pending, embeddings)
+        with _stopped_by_signals(loop):
+            await loop.run()
+    return loop
+
+
+@contextlib.contextmanager
+def _stopped_by_signals(loop: Loop) -> Iterator[None]:
+    """Turns a first Ctrl-C (or SIGTERM) into a clean stop and a second one into an immediate one."""
+    running = asyncio.get_running_loop()
+    driver = asyncio.current_task()
+    if threading.current_thread() is not threading.main_thread() or driver is None:
+        yield
+        return
+
+    def interrupt() -> None:
+        if loop.stop_reason:
+            driver.cancel()
+        loop.stop("interrupted")
+
+    signals = (signal.SIGINT, signal.SIGTERM)
+    for number in signals:
+        running.add_signal_handler(number, interrupt)
+    try:
+        yield
+    finally:
+        for number in signals:
+            running.remove_signal_handler(number)

@@ -1,0 +1,213 @@
+"""One step, from plan to result: generate → edit → screen → evaluate.
+
+What a stage makes is committed before the next stage uses it. A step that was open when its run was killed is given what the
+archive holds of it (`PendingStep`) and passes through the same stages again, skipping what is there: no reply is asked for
+twice, no program is evaluated twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from evolve.archive.novelty import fingerprint
+from evolve.archive.records import PendingStep, Plan, Screen, Verdict
+from evolve.archive.store import RunWriter
+from evolve.executors.base import Executor
+from evolve.mutators.base import MutationFailed
+from evolve.ordering import Order
+from evolve.program import Evaluation, Files, Outcome, Program
+from evolve.proposer import Proposer
+from evolve.search import Finished, Search
+
+
+class Abandoned(Exception):
+    """The run is stopping; what this step has made so far is on disk."""
+
+
+@dataclass(frozen=True, slots=True)
+class StageConfig:
+    """How steps pass through their stages.
+
+    Attributes:
+        proposals: Replies awaited at once.
+        max_attempts: Replies asked for in one step before it is given up.
+    """
+
+    proposals: int = 4
+    max_attempts: int = 3
+
+    def __post_init__(self) -> None:
+        if self.proposals < 1:
+            raise ValueError(f"proposals must be >= 1, got {self.proposals}")
+        if self.max_attempts < 1:
+            raise ValueError(f"max_attempts must be >= 1, got {self.max_attempts}")
+
+
+class Child(NamedTuple):
+    """A child that was screened, with what screening found and compared."""
+
+    program: Program
+    fingerprint: str
+    screen: Screen
+    embedding: np.ndarray | None
+
+
+class Result(NamedTuple):
+    """What a step came to: how it ended, its program and evaluation when it made one, and the program's embedding."""
+
+    finished: Finished
+    embedding: np.ndarray | None = None
+
+
+class Stages:
+    """Takes steps from plan to result, with bounded queues for generation and for evaluation."""
+
+    def __init__(
+        self,
+        *,
+        seed: int,
+        config: StageConfig,
+        search: Search,
+        proposer: Proposer,
+        executor: Executor,
+        writer: RunWriter,
+        order: Order,
+        embed: Callable[[Files], np.ndarray] | None,
+    ) -> None:
+        self._seed = seed
+        self._config = config
+        self._search = search
+        self._proposer = proposer
+        self._executor = executor
+        self._writer = writer
+        self._order = order
+        self._embed = embed
+        self._generating = asyncio.Semaphore(config.proposals)
+        self._evaluating = asyncio.Semaphore(executor.slots)
+        self._advanced = asyncio.Event()
+        self._stopping = False
+
+    def stop(self) -> None:
+        """Makes every step end at the next stage that it would begin."""
+        self._stopping = True
+        self.advanced()
+
+    def advanced(self) -> None:
+        """Wakes the steps that wait for a later version of the archive."""
+        self._advanced.set()
+        self._advanced = asyncio.Event()
+
+    async def run(self, pending: PendingStep) -> Result:
+        """Takes one step to its result.
+
+        Raises:
+            Abandoned: If the run is stopping and the step is not finished.
+        """
+        async with self._generating:
+            children = await self._generate(pending)
+        accepted = [child for child in children if child.screen.verdict is Verdict.NEW]
+        if accepted:
+            return await self._evaluate(pending, accepted[0])
+        return self._without_new_program(pending, children)
+
+    # Generate, edit, screen
+
+    async def _generate(self, pending: PendingStep) -> list[Child]:
+        """Asks until a child is new, or attempts run out; returns every child that was screened."""
+        complaints: list[str] = []
+        children: list[Child] = []
+        for attempt in range(self._config.max_attempts):
+            self._proceed()
+            try:
+                child = await self._attempt(pending, attempt, complaints)
+            except MutationFailed as failure:
+                if attempt not in pending.edit_failures:
+                    self._writer.edit_failed(pending.plan.step, attempt, str(failure))
+                    self._writer.commit()
+                complaints.append(str(failure))
+                continue
+            children.append(child)
+            if child.screen.verdict is Verdict.NEW:
+                break
+            complaints.append(f"this repeats program {child.screen.nearest}, which is known; make another change")
+        return children
+
+    async def _attempt(self, pending: PendingStep, attempt: int, complaints: Sequence[str]) -> Child:
+        plan = pending.plan
+        if attempt in pending.edit_failures:
+            raise MutationFailed(pending.edit_failures[attempt])
+        reply = pending.replies.get(attempt)
+        if reply is None:
+            reply = await self._proposer.ask(plan, attempt, complaints)
+            self._writer.reply(plan.step, attempt, reply)
+            self._writer.commit()
+        program = self._proposer.child(plan, reply)
+        mark = fingerprint(program.files)
+        embedding = self._embed(program.files) if self._embed is not None else None
+        screen = pending.screens.get(attempt)
+        if screen is None:
+            screen = await self._screen(plan, attempt, mark, embedding)
+            self._writer.screen(screen)
+            if screen.verdict is Verdict.NEW:
+                self._writer.program(program, mark, embedding)
+            self._writer.commit()
+        return Child(program, mark, screen, embedding)
+
+    async def _screen(self, plan: Plan, attempt: int, mark: str, embedding: np.ndarray | None) -> Screen:
+        version = self._order.screen_version(plan.step, attempt, self._search.version)
+        while version > self._search.version:
+            self._proceed()
+            await self._advanced.wait()
+            version = self._order.screen_version(plan.step, attempt, self._search.version)
+        return self._search.screen(plan.step, attempt, version, mark, embedding)
+
+    def _without_new_program(self, pending: PendingStep, children: Sequence[Child]) -> Result:
+        """Ends a step none of whose attempts made a new program."""
+        plan = pending.plan
+        copies = [child for child in children if child.screen.verdict is Verdict.KNOWN and child.screen.nearest]
+        if not copies:
+            return Result(Finished(plan, Outcome.REJECTED if children else Outcome.EDIT_FAILED))
+        copy = copies[-1]
+        if pending.evaluation is not None:
+            return Result(_finished(plan, copy, pending.evaluation))
+        known = self._writer.program_of(str(copy.screen.nearest))
+        evaluation = dataclasses.replace(known[1], reused_from=known[0].program_id)
+        self._writer.program(copy.program, copy.fingerprint)
+        return self._record(plan, copy, evaluation)
+
+    # Evaluate
+
+    async def _evaluate(self, pending: PendingStep, child: Child) -> Result:
+        if pending.evaluation is not None:
+            return Result(_finished(pending.plan, child, pending.evaluation), child.embedding)
+        async with self._evaluating:
+            self._proceed()
+            evaluated = await self._executor.evaluate(child.program.files, seed=self._seed)
+        return self._record(pending.plan, child, evaluated.evaluation)
+
+    def _record(self, plan: Plan, child: Child, evaluation: Evaluation) -> Result:
+        self._writer.evaluation(plan.step, child.program.program_id, evaluation)
+        self._writer.commit()
+        return Result(_finished(plan, child, evaluation), child.embedding)
+
+    def _proceed(self) -> None:
+        if self._stopping:
+            raise Abandoned
+
+
+def _finished(plan: Plan, child: Child, evaluation: Evaluation) -> Finished:
+    return Finished(
+        plan=plan,
+        outcome=evaluation.outcome,
+        program=child.program.program_id,
+        fingerprint=child.fingerprint,
+        objective=evaluation.objective,
+        size=sum(len(text) for text in child.program.files.values()),
+        reused=evaluation.reused_from is not None,
+    )

@@ -1,0 +1,217 @@
+"""Reads a task's folder: ``task.toml``, the initial program, the background text, and a hash of what decides a score."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import hashlib
+import importlib.util
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from evolve.edits import mutable_regions
+
+from evolve.errors import ConfigError, TaskError
+from evolve.program import Attack, Files, Limits, Objective, Task
+from evolve.settings import build, read_toml
+
+#: Never part of what decides a score: the program, the manifest, texts for people, and what tools leave behind.
+_NOT_EVALUATOR = {"task.toml", "README.md", "__pycache__", "attacks"}
+
+
+@dataclass(frozen=True, slots=True)
+class _PromptTable:
+    """The ``[prompt]`` table: where the background text lies."""
+
+    background: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Manifest:
+    """``task.toml`` but for its ``[run]`` table, which belongs to a run's configuration."""
+
+    name: str
+    program: tuple[str, ...]
+    summary: str = ""
+    subject: str = ""
+    objective: Objective = Objective()
+    limits: Limits = Limits()
+    prompt: _PromptTable = _PromptTable()
+    attacks: tuple[Attack, ...] = ()
+
+
+def load(folder: Path, origin: str) -> Task:
+    """Reads the task in a folder.
+
+    Args:
+        folder: Holds ``task.toml``, ``evaluate.py`` and the initial program.
+        origin: What the task's record says of where it was found.
+
+    Raises:
+        TaskError: If something is missing, mistyped or does not parse; the message names file, key and remedy.
+    """
+    folder = folder.resolve()
+    try:
+        table = read_toml(folder / "task.toml")
+        run = table.pop("run", {})
+        manifest = build(_Manifest, table, "task.toml")
+    except ConfigError as error:
+        raise TaskError(f"task in {folder.name}: {error}") from error
+    if not isinstance(run, dict):
+        raise TaskError(f"task {manifest.name}: [run] must be a table, got {run!r}")
+    if not (folder / "evaluate.py").is_file():
+        raise TaskError(f"task {manifest.name}: evaluate.py is missing; it must define evaluate(program) -> Score")
+    files = {name: _read(folder, name, manifest.name) for name in manifest.program}
+    background = _read(folder, manifest.prompt.background, manifest.name) if manifest.prompt.background else ""
+    return Task(
+        name=manifest.name,
+        files=check_source(files, manifest.name),
+        objective=manifest.objective,
+        limits=manifest.limits,
+        summary=manifest.summary,
+        subject=manifest.subject,
+        background=background,
+        origin=origin,
+        folder=folder,
+        evaluator_sha256=folder_sha256(folder, set(manifest.program)),
+        attacks=manifest.attacks,
+        run=run,
+    )
+
+
+def inline(  # what a notebook says in one call
+    name: str,
+    source: str | Files,
+    evaluate: Callable[..., Any],  # Any: what an author returns is checked where it is called
+    *,
+    objective: Objective = Objective(),
+    limits: Limits = Limits(),
+    background: str = "",
+) -> Task:
+    """Makes a task from source text and a scoring function, for notebooks and tests.
+
+    Args:
+        name: What runs are called after.
+        source: The initial program's text, or several files by path, the one with the entry points first.
+        evaluate: Takes an `IsolatedProgram`, returns a `Score`; it runs in a worker process, so what it changes outside
+            is not seen here.
+        objective: What selection optimises.
+        limits: What one evaluation may use.
+        background: What a mutator should know about the problem.
+
+    Raises:
+        TaskError: If the source does not parse or its evolve blocks are unbalanced.
+    """
+    files = {"initial.py": source} if isinstance(source, str) else dict(source)
+    return Task(
+        name=name,
+        files=check_source(files, name),
+        objective=objective,
+        limits=limits,
+        background=background,
+        evaluate=evaluate,
+        evaluator_sha256=_function_sha256(evaluate),
+    )
+
+
+def check_source(files: Files, task: str) -> Files:
+    """Checks that an initial program can be mutated: it parses, and its evolve blocks are balanced.
+
+    Raises:
+        TaskError: If not, naming the file and the line.
+    """
+    if not files:
+        raise TaskError(f"task {task}: program = [] names no file; give at least one")
+    for name, text in files.items():
+        if name.endswith(".py"):
+            try:
+                ast.parse(text, filename=name)
+            except (SyntaxError, ValueError) as error:
+                raise TaskError(f"task {task}: the initial program does not parse: {name}: {error}") from error
+    try:
+        regions = mutable_regions(files)
+    except ValueError as error:
+        raise TaskError(f"task {task}: {error}") from error
+    if not any(region.end > region.start for spans in regions.values() for region in spans):
+        raise TaskError(f"task {task}: nothing may change: its EVOLVE-BLOCK regions are empty")
+    return files
+
+
+def _read(folder: Path, name: str, task: str) -> str:
+    if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+        raise TaskError(f"task {task}: {name!r} must lie inside the task's folder")
+    try:
+        return (folder / name).read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise TaskError(f"task {task}: task.toml names {name!r}, which does not exist") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise TaskError(f"task {task}: {name!r} cannot be read: {error}") from error
+
+
+def folder_sha256(folder: Path, program: set[str]) -> str:
+    """Hashes everything in a task's folder that decides a score, and the modules of this package that it imports.
+
+    Args:
+        folder: The task's folder.
+        program: Files of the initial program, which do not.
+    """
+    digest = hashlib.sha256()
+    texts: list[str] = []
+    for path in sorted(folder.rglob("*")):
+        relative = path.relative_to(folder)
+        if not path.is_file() or relative.as_posix() in program or _NOT_EVALUATOR & set(relative.parts) or path.suffix == ".pyc":
+            continue
+        content = path.read_bytes()
+        digest.update(f"{relative.as_posix()} {len(content)}\n".encode() + content)
+        if path.suffix == ".py":
+            texts.append(content.decode(errors="replace"))
+    for name, content in sorted(_engines(texts).items()):
+        digest.update(f"{name} {len(content)}\n".encode() + content)
+    return digest.hexdigest()
+
+
+def _engines(texts: list[str]) -> Mapping[str, bytes]:
+    """Sources of the `evolve.evaluators` modules that some Python texts import, directly or through each other."""
+    found: dict[str, bytes] = {}
+    waiting = [name for text in texts for name in _imported(text)]
+    while waiting:
+        name = waiting.pop()
+        if name in found or not name.startswith("evolve.evaluators.") or name.startswith("evolve.evaluators.sandbox"):
+            continue
+        try:
+            spec = importlib.util.find_spec(name)
+        except ModuleNotFoundError:
+            continue
+        if spec is not None and spec.origin is not None:
+            found[name] = Path(spec.origin).read_bytes()
+            waiting.extend(_imported(found[name].decode()))
+    return found
+
+
+def _imported(text: str) -> Iterator[str]:
+    """Names of the modules, and of what might be modules, that a Python text imports."""
+    try:
+        tree = ast.parse(text)
+    except SyntaxError:
+        return
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _function_sha256(function: Callable[..., Any]) -> str:  # Any: see Task.evaluate
+    """Hashes a scoring function by its byte code and constants: its source is not always to be had in a notebook."""
+    code = getattr(function, "__code__", None)
+    if code is None:
+        raise TaskError(f"evaluate must be a function, got {type(function).__name__}")
+    return hashlib.sha256(code.co_code + repr([c for c in code.co_consts if not hasattr(c, "co_code")]).encode()).hexdigest()
+
+
+def with_files(task: Task, files: Files) -> Task:
+    """Returns the task with another initial program."""
+    return dataclasses.replace(task, files=check_source(files, task.name))

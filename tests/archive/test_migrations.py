@@ -1,0 +1,88 @@
+import pytest
+from archive_kit import INITIAL, started
+from sqlalchemy import Column, Integer, MetaData, Table, create_engine, inspect, text
+
+from evolve.archive import tables
+from evolve.archive.migrations import MIGRATIONS, bring_up_to_date, m001_initial, refuse_newer, schema_version
+from evolve.archive.store import Archive
+from evolve.errors import ArchiveError
+
+
+def m002_notes(connection):
+    Table("notes", MetaData(), Column("run", Integer)).create(connection)
+
+
+def m003_breaks(connection):
+    m002_notes(connection)
+    raise RuntimeError("half way")
+
+
+@pytest.fixture
+def engine(tmp_path):
+    made = create_engine(f"sqlite:///{tmp_path / 'a.db'}")
+    yield made
+    made.dispose()
+
+
+def test_a_new_archive_has_every_table_and_every_migration(engine):
+    with engine.begin() as connection:
+        bring_up_to_date(connection, "a.db", 1.0)
+        assert schema_version(connection, "a.db") == len(MIGRATIONS)
+        assert set(inspect(connection).get_table_names()) == {*tables.metadata.tables, "evolve_migrations"}
+
+
+def test_an_older_archive_gets_only_what_it_lacks(engine):
+    with engine.begin() as connection:
+        bring_up_to_date(connection, "a.db", 1.0, [m001_initial])
+    with engine.begin() as connection:
+        bring_up_to_date(connection, "a.db", 2.0, [m001_initial, m002_notes])
+        applied = connection.execute(text("SELECT number, name, applied_at FROM evolve_migrations ORDER BY number")).all()
+    assert applied == [(1, "m001_initial", 1.0), (2, "m002_notes", 2.0)]
+    assert "notes" in inspect(engine).get_table_names()
+
+
+def test_an_archive_that_is_up_to_date_is_left_alone(engine):
+    with engine.begin() as connection:
+        bring_up_to_date(connection, "a.db", 1.0)
+        bring_up_to_date(connection, "a.db", 2.0)
+        assert connection.execute(text("SELECT applied_at FROM evolve_migrations")).scalars().all() == [1.0] * len(MIGRATIONS)
+
+
+def test_a_migration_that_breaks_leaves_the_archive_as_it_was(tmp_path):
+    with Archive.open(tmp_path / "a.db", create=True) as archive:
+        with pytest.raises(RuntimeError, match="half way"), archive._database.write() as connection:
+            bring_up_to_date(connection, "a.db", 2.0, [m001_initial, m003_breaks])
+        with archive.read() as connection:
+            assert schema_version(connection, "a.db") == 1
+            assert "notes" not in inspect(connection).get_table_names()
+
+
+def test_records_outlive_a_migration(tmp_path):
+    with Archive.open(tmp_path / "a.db", create=True) as archive:
+        run, writer = started(archive)
+        writer.close()
+        with archive._database.write() as connection:
+            bring_up_to_date(connection, "a.db", 2.0, [m001_initial, m002_notes])
+        assert archive.program(run, INITIAL.program_id)[0] == INITIAL
+
+
+def test_a_newer_archive_is_refused_with_both_versions():
+    with pytest.raises(ArchiveError, match=r"a\.db has schema version 9, and .* knows versions up to 1; update evolve"):
+        refuse_newer(9, "a.db")
+
+
+def test_opening_a_newer_archive_says_so(tmp_path):
+    with Archive.open(tmp_path / "a.db", create=True) as archive, archive._database.write() as connection:
+        connection.execute(text("INSERT INTO evolve_migrations VALUES (2, 'm002_future', 5.0)"))
+    for create in (False, True):
+        with pytest.raises(ArchiveError, match=r"schema version 2, .* up to 1"):
+            Archive.open(tmp_path / "a.db", create=create)
+
+
+def test_a_database_of_something_else_is_refused_and_left_alone(tmp_path, engine):
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE customers (name TEXT)"))
+    for create in (False, True):
+        with pytest.raises(ArchiveError, match=r"database of something else \(tables customers\); name another file"):
+            Archive.open(tmp_path / "a.db", create=create)
+    assert inspect(engine).get_table_names() == ["customers"]

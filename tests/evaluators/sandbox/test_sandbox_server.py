@@ -1,0 +1,86 @@
+import contextlib
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from evolve.errors import IsolationError, TaskError
+from evolve.evaluators.sandbox.program import SandboxedProgram
+from evolve.evaluators.sandbox.server import ForkServer, SandboxSettings
+from evolve.program import Isolation, Limits
+
+SETTINGS = SandboxSettings("initial.py", Limits(), Isolation.PROCESS)
+
+
+def where(server):
+    with SandboxedProgram(server, {"initial.py": "import os\ndef f():\n    return os.getcwd()"}, 0) as program:
+        return Path(program.call("f"))
+
+
+def test_the_scratch_folder_is_deleted_in_the_end():
+    with ForkServer(SETTINGS) as server:
+        scratch = where(server)
+        assert scratch.is_dir()
+        assert list(scratch.iterdir()) == []
+    assert not scratch.exists()
+
+
+def test_a_module_that_cannot_be_preloaded_is_named():
+    settings = SandboxSettings("initial.py", Limits(preload=("nowhere_to_be_found",)), Isolation.PROCESS)
+    with pytest.raises(TaskError, match=r"limits\.preload names 'nowhere_to_be_found'"):
+        ForkServer(settings).start()
+
+
+def test_a_level_that_is_not_available_is_refused():
+    with pytest.raises(IsolationError):
+        ForkServer(SandboxSettings("initial.py", Limits(), Isolation.STRONG)).start()
+
+
+@pytest.mark.parametrize("name", ["/tmp/evil.py", "../evil.py"])
+def test_a_file_outside_the_scratch_folder_is_refused(name):
+    with ForkServer(SETTINGS) as server, pytest.raises(ValueError, match="inside its folder"):
+        server.fork({name: ""}, 0)
+
+
+def test_a_preloaded_module_is_there_already():
+    settings = SandboxSettings("initial.py", Limits(preload=("sqlite3",)), Isolation.PROCESS)
+    with ForkServer(settings) as server:
+        source = "import sys\npreloaded = 'sqlite3' in sys.modules\ndef f():\n    return preloaded"
+        with SandboxedProgram(server, {"initial.py": source}, 0) as program:
+            assert program.call("f")
+
+
+OWNER = """
+import time
+from evolve.evaluators.sandbox.program import SandboxedProgram
+from evolve.evaluators.sandbox.server import ForkServer, SandboxSettings
+from evolve.program import Isolation, Limits
+
+server = ForkServer(SandboxSettings("initial.py", Limits(timeout_s=600), Isolation.PROCESS))
+server.start()
+source = "import os, time\\ndef f():\\n    return os.getpid(), os.getcwd()"
+program = SandboxedProgram(server, {"initial.py": source}, 0)
+print(server.pid, *program.call("f"), flush=True)
+time.sleep(600)
+"""
+
+
+def test_nothing_is_left_of_a_server_whose_owner_was_killed():
+    with subprocess.Popen([sys.executable, "-c", OWNER], stdout=subprocess.PIPE, text=True) as owner:
+        server, child, scratch = owner.stdout.readline().split()
+        owner.kill()
+    give_up_at = time.monotonic() + 20
+    while any(is_there(int(pid)) for pid in (server, child)) or Path(scratch).exists():
+        assert time.monotonic() < give_up_at, "still there"
+        time.sleep(0.01)
+
+
+def is_there(pid):
+    # A zombie that nobody in a container reaps does not count.
+    with contextlib.suppress(OSError):
+        os.kill(pid, 0)
+        return b") Z" not in Path(f"/proc/{pid}/stat").read_bytes()
+    return False

@@ -1,0 +1,6 @@
+# EVOLVE-BLOCK-START
+def where():
+    return 1.0
+
+
+# EVOLVE-BLOCK-END

@@ -1,0 +1,124 @@
+import pytest
+
+from evolve.errors import TaskError
+from evolve.program import Direction, Limits, Objective
+from evolve.tasks.base import inline, load
+from evolve.tasks.scaffold import write
+
+MANIFEST = """
+name = "t"
+program = ["initial.py"]
+[objective]
+direction = "minimize"
+[limits]
+timeout_s = 3
+[prompt]
+background = "b.md"
+[run]
+steps = 7
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "task.toml").write_text(MANIFEST)
+    (tmp_path / "initial.py").write_text("# EVOLVE-BLOCK-START\nx = 1\n# EVOLVE-BLOCK-END\n")
+    (tmp_path / "evaluate.py").write_text("from evolve.evaluators import Score\ndef evaluate(program): return Score(1.0)\n")
+    (tmp_path / "b.md").write_text("Background.")
+    return tmp_path
+
+
+def refused(folder, match):
+    with pytest.raises(TaskError, match=match):
+        load(folder, "folder")
+
+
+def edit(folder, name, before, after):
+    text = (folder / name).read_text()
+    assert before in text
+    (folder / name).write_text(text.replace(before, after))
+
+
+def test_a_folder_becomes_a_task(folder):
+    task = load(folder, "folder")
+    assert (task.name, task.origin, task.background, task.run) == ("t", "folder", "Background.", {"steps": 7})
+    assert task.objective == Objective(direction=Direction.MINIMIZE)
+    assert task.limits == Limits(timeout_s=3.0)
+    assert list(task.files) == ["initial.py"]
+    assert len(task.evaluator_sha256) == 64
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "match"),
+    [
+        ("[limits]\ntimeout_s", "[limits]\ntime_out_s", r"\[?limits.*unknown key 'time_out_s'; did you mean 'timeout_s'\?"),
+        ("[limits]", "[limit]", r"unknown key 'limit'; did you mean 'limits'\?"),
+        ("timeout_s = 3", 'timeout_s = "3"', r"timeout_s must be a number, got '3'"),
+        ("timeout_s = 3", "timeout_s = 0", r"limits\.timeout_s must be > 0, got 0"),
+        ('"minimize"', '"down"', r"direction must be one of maximize, minimize; got 'down'"),
+        ('name = "t"\n', "", r"key 'name' is missing"),
+        ('["initial.py"]', '["other.py"]', r"task\.toml names 'other\.py', which does not exist"),
+        ('["initial.py"]', '["../x.py"]', r"'\.\./x\.py' must lie inside the task's folder"),
+        ('["initial.py"]', "[]", r"names no file"),
+        ("[run]", "[run", r"not valid TOML"),
+    ],
+)
+def test_a_mistake_in_the_manifest_is_named_with_its_remedy(folder, before, after, match):
+    edit(folder, "task.toml", before, after)
+    refused(folder, match)
+
+
+def test_a_missing_evaluator_is_named(folder):
+    (folder / "evaluate.py").unlink()
+    refused(folder, r"evaluate\.py is missing")
+
+
+def test_an_initial_program_that_does_not_parse_is_named_with_its_line(folder):
+    edit(folder, "initial.py", "x = 1", "x = = 1")
+    refused(folder, r"does not parse: initial\.py: .*line 2")
+
+
+def test_unbalanced_markers_are_named_with_file_and_line(folder):
+    edit(folder, "initial.py", "# EVOLVE-BLOCK-END\n", "")
+    refused(folder, r"initial\.py.*1")
+
+
+def test_a_program_in_which_nothing_may_change_is_refused(folder):
+    edit(folder, "initial.py", "x = 1\n", "")
+    refused(folder, "nothing may change")
+
+
+def test_the_evaluators_hash_follows_what_decides_a_score_and_nothing_else(folder):
+    before = load(folder, "folder").evaluator_sha256
+    (folder / "README.md").write_text("text for people")
+    edit(folder, "initial.py", "x = 1", "x = 2")
+    edit(folder, "task.toml", "steps = 7", "steps = 9")
+    assert load(folder, "folder").evaluator_sha256 == before
+    edit(folder, "evaluate.py", "1.0", "2.0")
+    changed = load(folder, "folder").evaluator_sha256
+    assert changed != before
+    (folder / "data.csv").write_text("1,2")
+    assert load(folder, "folder").evaluator_sha256 != changed
+
+
+def test_the_evaluators_hash_covers_the_engine_that_it_imports(folder, monkeypatch):
+    edit(folder, "evaluate.py", "from evolve.evaluators import Score", "from evolve.evaluators.packing import check_packing")
+    before = load(folder, "folder").evaluator_sha256
+    edit(folder, "evaluate.py", "from evolve.evaluators.packing import check_packing", "from evolve.evaluators.base import Score")
+    assert load(folder, "folder").evaluator_sha256 != before
+
+
+def test_an_inline_task_needs_source_that_parses():
+    assert inline("t", "x = 1\n", lambda program: None).files == {"initial.py": "x = 1\n"}
+    with pytest.raises(TaskError, match="does not parse"):
+        inline("t", "x = = 1\n", lambda program: None)
+
+
+def test_inline_tasks_are_told_apart_by_their_scoring_function():
+    one = inline("t", "x = 1\n", lambda program: 1)
+    assert one.evaluator_sha256 == inline("t", "x = 1\n", lambda program: 1).evaluator_sha256
+    assert one.evaluator_sha256 != inline("t", "x = 1\n", lambda program: 2).evaluator_sha256
+
+
+def test_a_new_task_loads_as_written(tmp_path):
+    assert load(write("my_task", tmp_path), "folder").name == "my_task"
