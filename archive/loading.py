@@ -76,23 +76,7 @@ def load_settled(connection: Connection, run: int) -> list[Settled]:
     settled = []
     # Unpacked by position: by name, ten thousand rows take twice the time.
     for row in connection.execute(_settled_query(run)):
-        (
-            version,
-            step,
-            outcome,
-            program,
-            reward,
-            improved,
-            seen,
-            island,
-            parent,
-            inspirations,
-            arm,
-            mark,
-            size,
-            objective,
-            reused,
-        ) = row
+        version, step, outcome, program, reward, improved, seen, island, parent, inspired, arm, mark, size, objective, reused = row
         settled.append(
             Settled(
                 Addition(version, step, outcomes[outcome], program, reward, improved),
