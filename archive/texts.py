@@ -1,8 +1,8 @@
 """Texts: sources, prompts, replies and feedback, each stored once, compressed against a text that it resembles.
 
-A text is known by the first 16 bytes of its SHA-256. Most texts of a run resemble an early one: programs the initial
-program, prompts the first prompt. Handed to zlib as a preset dictionary, that text leaves little to store (measured on 6 kB
-programs and 25 kB prompts: 30 % of what zlib needs without). A dictionary is stored without a dictionary of its own, so
+A text is known by the first 16 bytes of its SHA-256. Most texts of a run resemble a recent one: programs their relatives,
+prompts other prompts. Handed to zlib as a preset dictionary, such a text leaves little to store: an archive of 3000 steps with
+6 kB programs and 25 kB prompts takes 19 MB, and 51 MB without. A dictionary is stored without a dictionary of its own, so
 reading a text takes at most one other.
 """
 
@@ -23,15 +23,15 @@ from evolve.archive.tables import texts
 
 #: 128 bits: two texts of an archive will not share a hash by accident, nor by an effort below 2**64.
 HASH_BYTES = 16
-# Level 3 takes half of level 6's time and needs 5 % more space on the texts above.
+# Level 6 makes the same archive 8 % smaller and a whole step 30 % dearer.
 _LEVEL = 3
 # zlib's window: earlier text of a dictionary is never looked at.
 _WINDOW_BYTES = 32 * 1024
-# Twice as often costs as much for the dictionaries as it saves on the rest.
+# Eight makes the same archive 15 % larger, sixty-four 2 % smaller, but relies longer on a text that may be no relative.
 _RENEWED_AFTER = 32
 # A shorter text gains nothing that would pay for the call.
 _SHORT_BYTES = 48
-# Hosts limit the parameters of one statement (SQLite before 3.32: 999).
+# Databases limit the parameters of one statement (SQLite before 3.32: 999).
 _BATCH = 500
 _SELECT = select(texts).where(texts.c.hash.in_(bindparam("hashes", expanding=True)))
 

@@ -137,7 +137,7 @@ class RunWriter:
         if not any(self._rows.values()):
             return
         with self._database.explained(), self._connection.begin():
-            # The driver's own cursor: through SQLAlchemy each statement costs ten times what SQLite needs for it.
+            # The driver's own cursor: SQLAlchemy would add 20 microseconds to each of a step's fifteen statements.
             cursor = self._connection.connection.cursor()
             cursor.execute(self._later_session, {"run": self.run, "session": self._session})
             if cursor.fetchone() is not None:

@@ -22,10 +22,10 @@ from typing import NamedTuple
 sys.path.insert(0, str(Path(__file__).parent))
 
 import synthetic
-from evolve.evaluators.sandbox import available_levels
 
 import evolve
 from evolve.config import RunConfig
+from evolve.evaluators.sandbox import available_levels
 from evolve.executors.local import LocalExecutor
 from evolve.program import Isolation
 from evolve.session import Parts, drive

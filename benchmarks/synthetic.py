@@ -7,10 +7,10 @@ from types import TracebackType
 from typing import Self
 
 import numpy as np
-from evolve.archive.novelty import fingerprint
-from evolve.archive.records import Addition, Plan, Screen, Verdict
 
 import evolve
+from evolve.archive.novelty import fingerprint
+from evolve.archive.records import Addition, Plan, Screen, Verdict
 from evolve.config import RunConfig
 from evolve.executors.base import Evaluated
 from evolve.mutators.base import MutationRequest

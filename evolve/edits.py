@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import zip_longest
+from typing import NamedTuple
 
 from evolve.program import Files
 
@@ -25,16 +25,14 @@ _LINE = re.compile(r"[^\r\n]*(?:\r\n|\n|\r)|[^\r\n]+")
 _KEEP = "Leave every EVOLVE-BLOCK-START and EVOLVE-BLOCK-END line, and all text outside the blocks, as in the parent."
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Region:
+class Region(NamedTuple):
     """Text that may change, as character offsets: from just after the start line to just before the end line."""
 
     start: int
     end: int
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(NamedTuple):
     """A replacement: the characters from ``start`` up to ``end`` become ``text``; an insertion has them equal."""
 
     start: int

@@ -67,8 +67,9 @@ async def replay(archive: Archive, number: int, task: Task | None = None) -> Rep
     task, config = recorded(archive, number, task, {"steps": highest, "max_seconds": None})
     asked = {name: arm for name, arm in make_arms(config.arms).items() if not name.startswith("local/")}
     arms = {name: _Silent(asked[name]) if name in asked else arm for name, arm in make_arms(config.arms).items()}
-    planned = {item.plan.step: item.plan for item in (*settled, *pending) if item.plan is not None}
-    replies = {key: reply for key, reply in archive.replies(number).items() if planned[key[0]].arm in asked}
+    plans = [item.plan for item in settled if item.plan is not None] + [item.plan for item in pending]
+    pulled = {plan.step: plan.arm for plan in plans}
+    replies = {key: reply for key, reply in archive.replies(number).items() if pulled[key[0]] in asked}
     parts = Parts(order=_order(archive, number, settled, pending), arms=arms, replies=replies)
     with (
         tempfile.TemporaryDirectory(prefix="evolve-replay-") as folder,

@@ -12,7 +12,6 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from evolve.edits import mutable_regions
-
 from evolve.errors import ConfigError, TaskError
 from evolve.program import Attack, Files, Limits, Objective, Task
 from evolve.settings import build, read_toml

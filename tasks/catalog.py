@@ -8,11 +8,10 @@ from importlib.metadata import EntryPoint
 from importlib.resources import files
 from pathlib import Path
 
-from evolve.tasks.base import load
-
 from evolve.errors import ConfigError, TaskError, nearest_hint
 from evolve.plugins import installed
 from evolve.program import Task
+from evolve.tasks.base import load
 
 #: Entry-point group; the value names a module or package whose folder holds ``task.toml``.
 GROUP = "evolve.tasks"

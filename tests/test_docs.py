@@ -21,7 +21,9 @@ def blocks(name: str, language: str) -> list[str]:
 def test_the_first_tour_runs_as_written(tmp_path):
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "MPLCONFIGDIR": str(tmp_path)}
     environment.pop("EVOLVE_ARCHIVE", None)
-    commands = [line[2:] for block in blocks("docs/first-tour.md", "console") for line in block.splitlines() if line.startswith("$ ")]
+    commands = [
+        line[2:] for block in blocks("docs/first-tour.md", "console") for line in block.splitlines() if line.startswith("$ ")
+    ]
     assert len(commands) >= 15
     for command in commands:
         answer = subprocess.run(shlex.split(command), cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)

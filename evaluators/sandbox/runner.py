@@ -46,6 +46,7 @@ from typing import Any, NoReturn
 
 #: Arguments come from the trusted side.
 _REQUEST_LIMIT_BYTES = 2**31
+_MESSAGE_BYTES = 2**16
 _TEXT_LIMIT = 4000
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 1, 36, 38
 _SYS_LANDLOCK_RESTRICT_SELF = 446
@@ -82,14 +83,14 @@ class _Server:
         """Answers the worker until it hangs up."""
         self._send(["ready"])
         while True:
-            message, descriptors, _, _ = socket.recv_fds(self._control, 2**16, 2)
+            message, descriptors, _, _ = socket.recv_fds(self._control, _MESSAGE_BYTES, 2)
             if not message:
                 return
             request = self._wire.decode(message)
             if request[0] == "fork":
                 self._fork(request[1], descriptors)
             else:
-                self._send(["ended", *self.sweep()])
+                self._send(["ended", *_sweep(self._child)])
 
     def _send(self, message: list[Any]) -> None:  # Any: plain data
         self._control.send(self._wire.encode(message))
@@ -114,29 +115,32 @@ class _Server:
             os.close(descriptor)
         self._send(["forked", self._child, mapped_bytes])
 
-    def sweep(self) -> tuple[int, float]:
-        """Kills and reaps every process below this one.
 
-        Killing a process hands its children to the server, so the loop ends when there is none left.
+def _sweep(main_child: int = 0) -> tuple[int, float]:
+    """Kills and reaps every process below this one.
 
-        Returns:
-            The wait status of the child, and the CPU seconds of all.
-        """
-        status, cpu_s = 0, 0.0
-        while True:
-            with contextlib.suppress(ChildProcessError):
-                pid, ended, usage = os.wait4(-1, os.WNOHANG)
-                while pid:
-                    cpu_s += usage.ru_utime + usage.ru_stime
-                    if pid == self._child:
-                        status = ended
-                    pid, ended, usage = os.wait4(-1, os.WNOHANG)
-                for child in _children():
-                    with contextlib.suppress(ProcessLookupError):
-                        os.kill(child, signal.SIGKILL)
-                time.sleep(0.0003)  # a killed process takes about as long to go
-                continue
+    Killing a process hands its children to the server, so the loop ends when there is none left.
+
+    Args:
+        main_child: The process whose end is of interest.
+
+    Returns:
+        Its wait status, 0 if it is not among them, and the CPU seconds of all.
+    """
+    status, cpu_s = 0, 0.0
+    while True:
+        try:
+            pid, ended, usage = os.wait4(-1, os.WNOHANG)
+        except ChildProcessError:
             return status, cpu_s
+        if pid:
+            cpu_s += usage.ru_utime + usage.ru_stime
+            status = ended if pid == main_child else status
+            continue
+        for child in _children():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
+        time.sleep(0.0003)  # a killed process takes about as long to go
 
 
 def _children() -> list[int]:
@@ -167,35 +171,42 @@ def _preload(settings: dict[str, Any]) -> str:
 
 
 def main(control_fd: int, parent: int) -> None:
-    """Runs the server on an inherited socket until its worker, process ``parent``, hangs up or dies."""
-    control = socket.socket(fileno=control_fd)
-    _lower(resource.RLIMIT_NOFILE, _MAX_INHERITED_FD, _MAX_INHERITED_FD)
-    signal.signal(signal.SIGTERM, _exit_on_signal)
-    # The end of the stream says the same, unless a process that the evaluator forked keeps the worker's end open.
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-    if os.getppid() != parent:
-        return
-    site_packages = os.fsdecode(control.recv(2**16)).split("\0")
-    sys.path.extend(site_packages)
-    wire = _load_wire()
-    settings = wire.decode(control.recv(2**16))
-    problem = _preload(settings)
-    importlib.import_module("numpy.random")  # seeded in every child, and 20 ms to import there
-    if problem:
-        control.send(wire.encode(["failed", problem]))
-        return
-    server = _Server(control, settings, wire)
-    gc.collect()
-    gc.freeze()  # a collection in a child would copy every page it looks at
+    """Runs the server on an inherited socket until its worker, process ``parent``, hangs up or dies.
+
+    The current folder is the scratch folder, which the server deletes in the end: the worker may have been killed.
+    """
+    scratch = os.getcwd()
     try:
         try:
-            server.serve()
+            signal.signal(signal.SIGTERM, _exit_on_signal)
+            # The end of the stream says the same, unless a process that the evaluator forked keeps the worker's end open.
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+            if os.getppid() == parent:
+                _warm_up_and_serve(socket.socket(fileno=control_fd))
         finally:
             # The end of the stream and the signal come together, and the signal must not end the sweep.
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
     finally:
-        server.sweep()
-        shutil.rmtree(settings["scratch"], ignore_errors=True)
+        _sweep()
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _warm_up_and_serve(control: socket.socket) -> None:
+    _lower(resource.RLIMIT_NOFILE, _MAX_INHERITED_FD, _MAX_INHERITED_FD)
+    site_packages, message = control.recv(_MESSAGE_BYTES), control.recv(_MESSAGE_BYTES)
+    if not message:
+        return
+    sys.path.extend(os.fsdecode(site_packages).split("\0"))
+    wire = _load_wire()
+    settings = wire.decode(message)
+    problem = _preload(settings)
+    if problem:
+        control.send(wire.encode(["failed", problem]))
+        return
+    importlib.import_module("numpy.random")  # seeded in every child, and 20 ms to import there
+    gc.collect()
+    gc.freeze()  # a collection in a child would copy every page it looks at
+    _Server(control, settings, wire).serve()
 
 
 def _exit_on_signal(number: int, _frame: FrameType | None) -> NoReturn:

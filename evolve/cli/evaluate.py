@@ -80,7 +80,7 @@ async def _score_all(task: Task, config: RunConfig, sources: list[tuple[Path, Fi
 def _row(path: Path, evaluations: list[Evaluation]) -> dict[str, Any]:  # Any: JSON values
     """One file's result; with repeats, the first failure decides the outcome."""
     shown = next((item for item in evaluations if not item.ok), evaluations[0])
-    row = {
+    row: dict[str, Any] = {
         "file": str(path),
         "outcome": shown.outcome,
         "objective": shown.objective,

@@ -22,7 +22,7 @@ import numpy as np
 
 from evolve.edits import Span
 from evolve.mutators.base import MutationFailed, MutationRequest, Scored
-from evolve.mutators.numerals import Numeral, could_match, digits_for, numerals, rewritten, shortened, skeleton
+from evolve.mutators.numerals import could_match, digits_for, rewritten, shortened, skeleton
 from evolve.mutators.script import Change, apply_reply, first_sound, python_sources, reply_to
 from evolve.mutators.source import PythonSource, SourceCache
 from evolve.program import Files, Program, Reply
@@ -74,31 +74,28 @@ class Vector:
 
     Attributes:
         sources: The files they stand in.
-        found: The numbers of each file.
         values: All values, file by file.
     """
 
     sources: tuple[PythonSource, ...]
-    found: tuple[tuple[Numeral, ...], ...]
     values: tuple[int | float, ...]
 
     @classmethod
     def of(cls, sources: Sequence[PythonSource]) -> Vector:
         """Collects the numbers of some files."""
-        found = tuple(tuple(numerals(source)) for source in sources)
-        return cls(tuple(sources), found, tuple(numeral.value for numbers in found for numeral in numbers))
+        return cls(tuple(sources), tuple(numeral.value for source in sources for numeral in source.numerals))
 
     @property
     def weights(self) -> np.ndarray:
         """``(n,)`` how readily each number is changed."""
-        return np.array([numeral.weight for numbers in self.found for numeral in numbers])
+        return np.array([numeral.weight for source in self.sources for numeral in source.numerals])
 
     def spans(self, values: Sequence[int | float]) -> dict[str, list[Span]]:
         """Replaces the numbers that differ from ``values``."""
         spans: dict[str, list[Span]] = {}
         fresh = iter(values)
-        for source, numbers in zip(self.sources, self.found, strict=True):
-            for numeral, value in zip(numbers, fresh, strict=False):  # numbers runs out first
+        for source in self.sources:
+            for numeral, value in zip(source.numerals, fresh, strict=False):  # the file's numbers run out first
                 if value != numeral.value:
                     spans.setdefault(source.path, []).append(rewritten(source, numeral, value))
         return spans
@@ -117,7 +114,7 @@ def matching(vector: Vector, parent: Program, other: Program, cache: SourceCache
     if not all(could_match(parent.files[source.path], other.files[source.path]) for source in vector.sources):
         return None
     candidate = Vector.of(cache.sources(other.files))
-    if skeleton(candidate.sources, candidate.found) != skeleton(vector.sources, vector.found):
+    if skeleton(candidate.sources) != skeleton(vector.sources):
         return None
     return candidate
 

@@ -6,10 +6,12 @@ import ast
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
 from evolve.edits import Span, splice
-from evolve.mutators.source import Place, PythonSource
+
+if TYPE_CHECKING:
+    from evolve.mutators.source import Place, PythonSource  # which itself keeps what is found here
 
 # Digits that always survive, and all that a float has.
 MIN_DIGITS = 6
@@ -23,8 +25,7 @@ _NUMBERLIKE = re.compile(r"[-+\d.eE_()\s]+")
 _LARGEST = 1e15  # beyond, integers and floats do not convert exactly
 
 
-@dataclass(frozen=True, slots=True)
-class Numeral:
+class Numeral(NamedTuple):
     """A number written in a program, its minus sign included.
 
     Attributes:
@@ -105,15 +106,15 @@ def rewritten(source: PythonSource, numeral: Numeral, value: int | float) -> Spa
     return Span(numeral.start, numeral.end, text)
 
 
-def skeleton(sources: Sequence[PythonSource], found: Sequence[Sequence[Numeral]]) -> tuple[str, ...]:
+def skeleton(sources: Sequence[PythonSource]) -> tuple[str, ...]:
     """Returns the text of the files with every tunable number blanked out, an integer told from a float.
 
     Programs with equal skeletons differ in those numbers only, so that their values can be mixed position by position.
     Text rather than trees: tuning keeps all text, and comparing trees costs more than everything else together.
     """
     blanked = []
-    for source, numbers in zip(sources, found, strict=True):
-        spans = [Span(n.start, n.end, "\0i" if isinstance(n.value, int) else "\0f") for n in numbers]
+    for source in sources:
+        spans = [Span(n.start, n.end, "\0i" if isinstance(n.value, int) else "\0f") for n in source.numerals]
         blanked += [source.path, splice(source.text, spans)]
     return tuple(blanked)
 

@@ -12,8 +12,10 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import NamedTuple
 
 from evolve.edits import Region, lines, mutable_regions
+from evolve.mutators.numerals import Numeral, numerals
 from evolve.program import Files
 
 # Text in these is not arithmetic: types, decorators, patterns. Expressions in f-strings have no usable positions before
@@ -55,8 +57,7 @@ class Scope:
             scope = scope.outer
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Place:
+class Place(NamedTuple):
     """An expression inside a mutable region, and where it stands.
 
     Attributes:
@@ -123,6 +124,11 @@ class PythonSource:
         for place in self.places:
             found.setdefault(type(place.node), []).append(place)
         return found
+
+    @cached_property
+    def numerals(self) -> tuple[Numeral, ...]:
+        """The numbers inside the regions that can be tuned, in text order."""
+        return tuple(numerals(self))
 
     @cached_property
     def newline(self) -> str:

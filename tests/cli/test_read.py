@@ -94,7 +94,19 @@ def test_tree_shows_the_way_to_the_best_and_all_shows_every_program(cli, ran):
 def test_export_writes_a_line_per_step_in_order(cli, ran, tmp_path):
     rows = [json.loads(line) for line in cli("export").out.splitlines()]
     assert [row["step"] for row in rows] == list(range(41))
-    for key in ("outcome", "program", "parent", "inspirations", "island", "arm", "edit", "objective", "metrics", "source_sha256", "usd"):
+    for key in (
+        "outcome",
+        "program",
+        "parent",
+        "inspirations",
+        "island",
+        "arm",
+        "edit",
+        "objective",
+        "metrics",
+        "source_sha256",
+        "usd",
+    ):
         assert key in rows[1]
     cli("export", "--format", "csv", "--output", "steps.csv")
     table = list(csv.DictReader(io.StringIO((tmp_path / "steps.csv").read_text())))

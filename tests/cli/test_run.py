@@ -138,7 +138,9 @@ def test_a_taken_name_is_refused(cli, parabola):
 def test_a_changed_evaluator_is_not_mixed_with_old_scores(cli, tmp_path):
     task = broken(tmp_path, "from evolve.evaluators import Score\ndef evaluate(program):\n    return Score(1.0)\n")
     cli("run", task, "--steps", 2, "--quiet")
-    (tmp_path / "broken" / "evaluate.py").write_text("from evolve.evaluators import Score\ndef evaluate(program):\n    return Score(2.0)\n")
+    (tmp_path / "broken" / "evaluate.py").write_text(
+        "from evolve.evaluators import Score\ndef evaluate(program):\n    return Score(2.0)\n"
+    )
     assert "has changed since run broken-1 began" in cli("resume", "--steps", 4, status=1).err
 
 

@@ -3,7 +3,9 @@ import pytest
 
 def test_task_list_as_json(cli):
     tasks = cli("task", "list", "--json").json
-    assert {"name": "circle_packing", "origin": "bundled"}.items() <= next(t for t in tasks if t["name"] == "circle_packing").items()
+    assert {"name": "circle_packing", "origin": "bundled"}.items() <= next(
+        t for t in tasks if t["name"] == "circle_packing"
+    ).items()
     assert set(tasks[0]) == {"name", "summary", "subject", "origin"}
     assert "circle_packing" in cli("task", "list").out
 
