@@ -188,10 +188,11 @@ MEASUREMENTS: dict[str, Callable[[], Iterator[Row]]] = {
 
 def machine() -> str:
     """Describes this machine in a line."""
-    model = next(
-        (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line), ""
-    )
-    return f"{len(os.sched_getaffinity(0))} processors ({model}), {platform.system()} {platform.release()}, Python {platform.python_version()}"
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    model = next((line.split(":")[1].strip() for line in lines if "model name" in line), "unknown model")
+    processors = len(os.sched_getaffinity(0))
+    system = f"{platform.system()} {platform.release()}, Python {platform.python_version()}"
+    return f"{processors} processors ({model}), {system}"
 
 
 def main() -> None:

@@ -29,7 +29,7 @@ def source(number: int) -> str:
     return "def run(values):\n    total = 0.0\n" + "\n".join(lines) + "\n    return total\n"
 
 
-def scores_nothing(program: evolve.IsolatedProgram) -> evolve.Score:
+def scores_nothing(_: evolve.IsolatedProgram) -> evolve.Score:
     """Never called: `InstantExecutor` answers in its place."""
     return evolve.Score(0.0)
 

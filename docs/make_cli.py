@@ -23,11 +23,9 @@ def help_of(*words: str) -> str:
 
 def page() -> str:
     """Returns the whole page."""
-    parts = ["# The command line\n\nMade by `docs/make_cli.py` from the commands themselves.\n"]
     commands = [(), *((name,) for name in COMMANDS), *(("task", name) for name in TASK_COMMANDS)]
-    for words in commands:
-        parts.append(f"## {' '.join(['evolve', *words])}\n\n```\n{help_of(*words)}\n```\n")
-    return "\n".join(parts)
+    sections = [f"## {' '.join(['evolve', *words])}\n\n```\n{help_of(*words)}\n```\n" for words in commands]
+    return "\n".join(["# The command line\n\nMade by `docs/make_cli.py` from the commands themselves.\n", *sections])
 
 
 if __name__ == "__main__":

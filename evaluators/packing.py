@@ -171,7 +171,7 @@ def _refuse_gross(centers: np.ndarray, radii: np.ndarray) -> None:
     """Refuses what is no near miss, naming the circles."""
     if (radii < 0).any():
         circle = int(radii.argmin())
-        raise Invalid(f"circle {circle} has a negative radius, {radii[circle]!r}")
+        raise Invalid(f"circle {circle} has a negative radius, {float(radii[circle])!r}")
     outside = np.flatnonzero(((centers < 0) | (centers > 1)).any(axis=1))
     if len(outside):
         circle = int(outside[0])

@@ -144,17 +144,17 @@ class Loop:
         """Scores and adds the initial program."""
         program = Program.make(0, self._task.files)
         evaluation = (await self._executor.evaluate(self._task.files, seed=self._seed)).evaluation
-        mark = fingerprint(program.files)
-        embedding = self._embed(program.files) if self._embed is not None else None
-        self._writer.program(program, mark, embedding)
-        self._writer.evaluation(0, program.program_id, evaluation)
         if not evaluation.ok:
-            self._writer.commit()
+            # Nothing of it is written down: a later session, with the task mended, begins anew.
             reason = f"{evaluation.outcome}\n{evaluation.feedback}".rstrip()
             raise TaskError(
                 f"the initial program of task {self._task.name} does not score: {reason}\n"
                 f"mend it, and check with: evolve task check {self._task.folder or self._task.name}"
             )
+        mark = fingerprint(program.files)
+        embedding = self._embed(program.files) if self._embed is not None else None
+        self._writer.program(program, mark, embedding)
+        self._writer.evaluation(0, program.program_id, evaluation)
         size = sum(len(text) for text in program.files.values())
         finished = Finished(None, evaluation.outcome, program.program_id, mark, evaluation.objective, size)
         self._add(Result(finished, embedding))

@@ -137,12 +137,14 @@ def _print_summary(summary: dict[str, Any], done: api.Run) -> None:  # Any: JSON
     option = _archive_option(done)
     name = summary["name"]
     stdout.print("next:", style="dim")
-    for command, about in (
+    commands = (
         (f"evolve diff initial best --run {name}{option}", "what was changed"),
         (f"evolve best {name} --output DIR{option}", "take the program away, with patch, picture and provenance"),
         (f"evolve resume {name} --steps {2 * steps['asked']}{option}", "go further"),
-    ):
-        stdout.print(f"  {command:<60} {about}", markup=False)
+    )
+    width = max(len(command) for command, _ in commands)
+    for command, about in commands:
+        stdout.print(f"  {command:<{width}}   {about}", markup=False)
 
 
 def _archive_option(done: api.Run) -> str:

@@ -26,7 +26,8 @@ class Executor(Protocol):
 
     **Results.** Depend on the source and the seed alone, never on what else runs or ran. A program that fails is an
     `Evaluation`; work lost to infrastructure is repeated inside the executor, and a program that ends its worker twice is
-    ``CRASHED``. Deadlines are the executor's business: no call outlives the task's limits by more than a second.
+    ``CRASHED``. Deadlines are the executor's business: a program does not outlive the task's
+    limits by more than 100 ms, and an evaluator that hangs is ended as ``EVALUATOR_FAILED`` after a grace of the executor's own.
 
     **Errors.** Entering raises `TaskError` when ``evaluate.py`` cannot be loaded and `IsolationError` when the level asked
     for is not to be had; `evaluate` raises `ExecutorError` when there is nothing left to run on.

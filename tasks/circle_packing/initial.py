@@ -1,4 +1,7 @@
-"""Packs circles into the unit square: two rings around one in the middle, and one more."""
+"""Packs circles into the unit square: two rings around one in the middle, and one more.
+
+Outside the markers is geometry that may be used or left; the text between them is what may change.
+"""
 
 import numpy as np
 
@@ -28,12 +31,13 @@ def grow(centers, limits):
 # EVOLVE-BLOCK-START
 def pack(n):
     """Returns centres (n, 2) and radii (n,)."""
-    outer = ring(16, 0.42, 0.3, 0.0, 0.03)
-    inner = ring(8, 0.23, 0.3, 0.0, 0.0)
+    square = 0.4
+    outer = ring(16, 0.42, square, 0.02, 0.03)
+    inner = ring(8, 0.23, square, 0.05, 0.01)
     middle = [0.5, 0.5]
-    spare = [0.3, 0.35]
+    spare = [0.25, 0.3]
     centers = np.concatenate([outer, inner, [middle, spare]])
-    limits = [0.038] * 25 + [0.02]
+    limits = [0.0375] * 25 + [0.02]
     return grow(centers[:n], limits)
 
 
