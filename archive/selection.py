@@ -87,8 +87,9 @@ def parent_weights(fitness: np.ndarray, children: np.ndarray, pressure: float, o
     """
     # In logarithms: the largest weight is 1 before normalising, so that no exponent can make the sum 0.
     logs = -pressure * np.log(tied_ranks(fitness)) - offspring_discount * np.log1p(children)
-    weights: np.ndarray = np.exp(logs - logs.max())
-    return weights / weights.sum()
+    weights = np.exp(logs - logs.max())
+    probabilities: np.ndarray = weights / weights.sum()
+    return probabilities
 
 
 class RankWeighted:

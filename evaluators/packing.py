@@ -338,7 +338,15 @@ def _draw(report: PackingReport, path: str) -> None:
         shade = (radius - low) / (high - low) if high > low else 0.5
         face = colours(0.15 + 0.75 * shade)
         axes.add_patch(Circle(tuple(center.tolist()), float(radius), facecolor=face, edgecolor="black", linewidth=0.8, alpha=0.85))
-        axes.text(*center, str(circle), ha="center", va="center", fontsize=7, color="white" if shade < 0.6 else "black")
+        axes.text(
+            float(center[0]),
+            float(center[1]),
+            str(circle),
+            ha="center",
+            va="center",
+            fontsize=7,
+            color="white" if shade < 0.6 else "black",
+        )
     axes.plot([0, 1, 1, 0, 0], [0, 0, 1, 1, 0], color="black", linewidth=1.5)
     for first, second in np.argwhere(np.triu(_gaps(report.centers, report.radii) <= _CONTACT, 1)):
         axes.plot(*report.centers[[first, second]].T, color="black", linewidth=0.6, alpha=0.6)

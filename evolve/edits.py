@@ -51,37 +51,58 @@ def mutable_regions(files: Files) -> Mapping[str, tuple[Region, ...]]:
     Raises:
         ValueError: If the markers of a file are nested or unbalanced; the message names file and line.
     """
-    marked = {path: _marked_regions(path, text) for path, text in files.items()}
+    marked = _marked(files)
     if any(marked.values()):
         return marked
     return {path: (Region(0, len(text)),) for path, text in files.items()}
 
 
+def _marked(files: Files) -> dict[str, tuple[Region, ...]]:
+    return {path: _marked_regions(path, text) for path, text in files.items()}
+
+
 def _marked_regions(path: str, text: str) -> tuple[Region, ...]:
-    if "EVOLVE-BLOCK-" not in text:
-        return ()
     regions: list[Region] = []
-    opened: tuple[int, int] | None = None  # line number of the start marker, offset just after it
-    for number, line in enumerate(lines(text), start=1):
-        marker = _MARKER.match(line[0])
+    opened: Region | None = None  # the start marker's line
+    for line in _mentions(text):
+        marker = _MARKER.match(text, line.start)
         if marker is None:
-            if _BEHIND_CODE.search(line[0]):
-                raise ValueError(f"{path} line {number}: an EVOLVE-BLOCK marker must stand on a line of its own")
+            if _BEHIND_CODE.search(text[line.start : line.end]):
+                raise ValueError(f"{_place(path, text, line)}: an EVOLVE-BLOCK marker must stand on a line of its own")
         elif marker[1] == "START":
             if opened is not None:
                 raise ValueError(
-                    f"{path} line {number}: EVOLVE-BLOCK-START inside the block that starts at line {opened[0]}; "
-                    "blocks do not nest: end the first one before"
+                    f"{_place(path, text, line)}: EVOLVE-BLOCK-START inside the block that starts at line "
+                    f"{_number(text, opened)}; blocks do not nest: end the first one before"
                 )
-            opened = (number, line.end())
+            opened = line
         elif opened is None:
-            raise ValueError(f"{path} line {number}: EVOLVE-BLOCK-END without an EVOLVE-BLOCK-START before it")
+            raise ValueError(f"{_place(path, text, line)}: EVOLVE-BLOCK-END without an EVOLVE-BLOCK-START before it")
         else:
-            regions.append(Region(opened[1], line.start()))
+            regions.append(Region(opened.end, line.start))
             opened = None
     if opened is not None:
-        raise ValueError(f"{path} line {opened[0]}: EVOLVE-BLOCK-START has no EVOLVE-BLOCK-END; add one below the block")
+        raise ValueError(f"{_place(path, text, opened)}: EVOLVE-BLOCK-START has no EVOLVE-BLOCK-END; add one below the block")
     return tuple(regions)
+
+
+def _mentions(text: str) -> Iterator[Region]:
+    """Yields the lines that mention a marker, with their ends."""
+    at = text.find("EVOLVE-BLOCK-")
+    while at >= 0:
+        start = max(text.rfind("\n", 0, at), text.rfind("\r", 0, at)) + 1
+        line = _LINE.match(text, start)
+        end = line.end() if line is not None else len(text)
+        yield Region(start, end)
+        at = text.find("EVOLVE-BLOCK-", end)
+
+
+def _number(text: str, line: Region) -> int:
+    return sum(1 for _ in lines(text[: line.start])) + 1
+
+
+def _place(path: str, text: str, line: Region) -> str:
+    return f"{path} line {_number(text, line)}"
 
 
 def check_edit(parent: Files, child: Files) -> None:
@@ -98,37 +119,38 @@ def check_edit(parent: Files, child: Files) -> None:
     for path in sorted(set(parent) ^ set(child)):
         verb = "adds" if path in child else "removes"
         raise ValueError(f"the edit {verb} the file {path!r}; change the text of {', '.join(sorted(parent))} only")
-    before = mutable_regions(parent)
+    before = _marked(parent)
     try:
-        after = mutable_regions(child)
+        after = _marked(child)
     except ValueError as error:
         raise ValueError(f"the edit breaks the EVOLVE-BLOCK markers: {error}. {_KEEP}") from error
+    if not any(before.values()) and not any(after.values()):
+        return
     for path in sorted(parent):
+        if len(before[path]) != len(after[path]):
+            counts = f"the parent marks {len(before[path])} blocks that may change, the edit leaves {len(after[path])}"
+            raise ValueError(f"{path}: {counts}. {_KEEP}")
         old, new = _fixed(parent[path], before[path]), _fixed(child[path], after[path])
         if old != new:
-            raise ValueError(f"{path}{_difference(old, new)}. {_KEEP}")
+            raise ValueError(f"{path}, {_difference(old, new)}. {_KEEP}")
 
 
-def _fixed(text: str, regions: Sequence[Region]) -> list[tuple[int, str]]:
-    """Lists the text before, between and after the regions, each piece with the regions before it counted."""
-    pieces = []
-    start = 0
-    for number, region in enumerate(regions):
-        pieces.append((number, text[start : region.start]))
-        start = region.end
-    return [*pieces, (len(regions), text[start:])]
+def _fixed(text: str, regions: Sequence[Region]) -> list[str]:
+    """Lists the text before, between and after the regions."""
+    starts = [0, *(region.end for region in regions)]
+    ends = [*(region.start for region in regions), len(text)]
+    return [text[start:end] for start, end in zip(starts, ends, strict=True)]
 
 
-def _difference(old: Sequence[tuple[int, str]], new: Sequence[tuple[int, str]]) -> str:
-    """Says where fixed text differs first, to stand behind the file's name."""
-    if len(old) != len(new):
-        return f": the parent has {len(old) - 1} blocks that may change, the edit leaves {len(new) - 1}"
-    number, before, after = next((a[0], a[1], b[1]) for a, b in zip(old, new, strict=True) if a[1] != b[1])
-    was, now = next((a, b) for a, b in zip_longest((m[0] for m in lines(before)), (m[0] for m in lines(after))) if a != b)
+def _difference(old: Sequence[str], new: Sequence[str]) -> str:
+    """Says where fixed text differs first."""
+    number = next(index for index, pair in enumerate(zip(old, new, strict=True)) if pair[0] != pair[1])
+    pairs = zip_longest((line[0] for line in lines(old[number])), (line[0] for line in lines(new[number])))
+    was, now = next(pair for pair in pairs if pair[0] != pair[1])
     where = "before the first block" if number == 0 else f"after block {number}"
     found = "is missing" if now is None else f"reads {now!r}"
     wanted = "has nothing" if was is None else f"reads {was!r}"
-    return f", {where}: a line {found} where the parent {wanted}"
+    return f"{where}: a line {found} where the parent {wanted}"
 
 
 def splice(text: str, replacements: Sequence[Span]) -> str:

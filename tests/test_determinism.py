@@ -107,3 +107,16 @@ def test_an_inline_task_must_be_given_again_to_resume(tmp_path):
     with pytest.raises(evolve.EvolveError, match="was given its task 'answer' inline"):
         evolve.resume(steps=4, archive=where)
     assert Path(where).exists()
+
+
+def test_runs_that_reject_near_copies_repeat_and_resume_as_well(tmp_path):
+    settings = {"novelty": {"max_similarity": 0.95}}
+    options = {"seed": 3, "settings": settings}
+    whole = rows(tmp_path / "a.db", workers=1, **options)
+    assert any(row["verdict"] == "near" for row in whole)
+    assert any(row["outcome"] == "rejected" for row in whole)
+    assert rows(tmp_path / "b.db", workers=3, **options) == whole
+    where = tmp_path / "c.db"
+    with pytest.raises(StopAt.Killed):
+        evolve.run(str(PARABOLA), steps=STEPS, archive=where, watcher=StopAt(20), **options)
+    assert untimed(evolve.resume(archive=where).steps()) == whole

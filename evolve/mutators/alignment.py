@@ -142,10 +142,17 @@ def _inner(
             other, inside = theirs[index] if index < len(theirs) else None, where
         if type(one) is not type(other):
             continue
-        for field in ("body", "orelse", "finalbody"):
-            left, right = getattr(one, field, None), getattr(other, field, None)
-            if left and right:
-                yield inside, left, right
+        if other is not None:
+            for left, right in zip(_bodies(one), _bodies(other), strict=False):
+                if left and right:
+                    yield inside, left, right
+
+
+def _bodies(statement: ast.stmt) -> list[list[ast.stmt]]:
+    """Lists the bodies of a compound statement; branches that it lacks are empty."""
+    own: list[list[ast.stmt]] = [getattr(statement, name, []) for name in ("body", "orelse", "finalbody")]
+    branches: list[ast.ExceptHandler | ast.match_case] = [*getattr(statement, "handlers", ()), *getattr(statement, "cases", ())]
+    return [*own, *(branch.body for branch in branches)]
 
 
 def _hunk(parent: PythonSource, donor: PythonSource, where: str, ours: _Run, theirs: _Run) -> Hunk | None:

@@ -13,7 +13,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 
 from evolve.edits import Span
-from evolve.mutators.source import Place, PythonSource
+from evolve.mutators.source import Place, PythonSource, called_name
 
 
 class Tweak(NamedTuple):
@@ -48,10 +48,6 @@ _FUNCTION_FAMILIES = (
 )  # fmt: skip
 _RELATIVES = {name: [o for o in family if o != name] for family in _FUNCTION_FAMILIES for name in family}
 _ONLY_IN_MODULES = {"log1p", "expm1", "sqrt", "trunc", "prod", "square", "median", "uniform", "normal", "var", "std"}
-_INTEGRAL_CALLS = {
-    "range", "zeros", "ones", "empty", "full", "arange", "linspace", "reshape", "repeat", "tile", "eye", "randint", "integers",
-    "islice", "roll", "shift", "round", "heapreplace", "permutation", "choice",
-}  # fmt: skip
 _NOT_NUMBERS = {
     "range", "list", "dict", "set", "tuple", "str", "print", "zip", "enumerate", "sorted", "map", "filter", "open", "format",
     "join", "append", "extend", "reversed", "iter", "isinstance", "type", "super", "items", "keys", "values", "split", "strip",
@@ -110,19 +106,6 @@ def is_textual(node: ast.AST) -> bool:
         if isinstance(node, ast.BinOp):
             stack += [node.left, node.right]
     return False
-
-
-def called_name(node: ast.AST) -> str:
-    """Returns the last word of what a call calls; empty for anything else."""
-    function = node.func if isinstance(node, ast.Call) else None
-    if isinstance(function, ast.Name):
-        return function.id
-    return function.attr if isinstance(function, ast.Attribute) else ""
-
-
-def is_integral(place: Place) -> bool:
-    """Tells whether only an integer will do there: an index, a length, a count."""
-    return place.field == "slice" or isinstance(place.parent, ast.Slice) or called_name(place.parent) in _INTEGRAL_CALLS
 
 
 def kinds_of(place: Place, name: str) -> set[str]:
@@ -271,7 +254,7 @@ def name_to_number(source: PythonSource, rng: np.random.Generator) -> Tweak | No
     """Writes a number where a name is read."""
     for place in _number_places(source, rng):
         if isinstance(place.node, ast.Name):
-            new = pick(rng, [text for text in _PLAIN_NUMBERS if not is_integral(place) or "." not in text])
+            new = pick(rng, [text for text in _PLAIN_NUMBERS if not place.integral or "." not in text])
             text = f"({new})" if new.startswith("-") and isinstance(place.parent, ast.BinOp) else new
             return one(source, place.node, text, f"Writes {new} instead of {place.node.id}.")
     return None
@@ -281,7 +264,7 @@ def wrap(source: PythonSource, rng: np.random.Generator) -> Tweak | None:
     """Scales, shifts or bounds an expression, or takes its magnitude."""
     for place in _number_places(source, rng):
         text = operand(source, place.node)
-        new = f"({text} {pick(rng, ('+', '-'))} 1)" if is_integral(place) else _wrapped(source, text, rng)
+        new = f"({text} {pick(rng, ('+', '-'))} 1)" if place.integral else _wrapped(source, text, rng)
         return one(source, place.node, new, f"Wraps {_brief(text)}: {_brief(new)}.")
     return None
 

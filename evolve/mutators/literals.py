@@ -113,10 +113,10 @@ def matching(vector: Vector, parent: Program, other: Program, cache: SourceCache
         return None
     if not all(could_match(parent.files[source.path], other.files[source.path]) for source in vector.sources):
         return None
-    candidate = Vector.of(cache.sources(other.files))
-    if skeleton(candidate.sources) != skeleton(vector.sources):
+    found = Vector.of(cache.sources(other.files))
+    if skeleton(found.sources) != skeleton(vector.sources):
         return None
-    return candidate
+    return found
 
 
 class LiteralTuning:
@@ -134,9 +134,7 @@ class LiteralTuning:
         if not vector.values:
             raise MutationFailed(f"program {parent.program_id} has no number that can be tuned")
         peers = self._peers(request, vector)
-        change = first_sound(
-            parent, self._cache, self._config.attempts, lambda: self._propose(request, vector, peers, rng), compiled=False
-        )
+        change = first_sound(parent, self._config.attempts, lambda: self._propose(request, vector, peers, rng), compiled=False)
         return reply_to(change)
 
     def apply(self, reply: Reply, parent: Program) -> Files:
@@ -164,7 +162,7 @@ class LiteralTuning:
         donors: tuple[str, ...] = ()
         if peers and draw < config.difference_rate:
             one, two = _pair(request, vector, peers, rng)
-            values = difference_step(vector.values, vector.weights, _direction(request, one, two), rng)
+            values = difference_step(vector.values, _direction(request, one, two), rng)
             donors = tuple(dict.fromkeys(s.program.program_id for s, _ in (one, two) if s is not request.parent))
             verb = "Moves along the difference of two programs:"
         elif rng.random() < config.nice_rate:
@@ -254,7 +252,7 @@ def nice_step(values: Sequence[int | float], rng: np.random.Generator) -> tuple[
 
 
 def difference_step(
-    values: Sequence[int | float], weights: np.ndarray, difference: Sequence[float], rng: np.random.Generator
+    values: Sequence[int | float], difference: Sequence[float], rng: np.random.Generator
 ) -> tuple[int | float, ...]:
     """Adds a scaled difference of two vectors, to all numbers or to a random half.
 
@@ -262,12 +260,11 @@ def difference_step(
 
     Args:
         values: ``(n,)`` numbers of the parent.
-        weights: ``(n,)`` how readily each changes; unused positions have no difference.
         difference: ``(n,)`` what to scale and add.
         rng: The only source of chance.
     """
     factor = rng.uniform(0.2, 1.2)
-    mask = np.ones(len(weights), bool) if rng.random() < 0.5 else rng.random(len(weights)) < 0.5
+    mask = np.ones(len(values), bool) if rng.random() < 0.5 else rng.random(len(values)) < 0.5
     moved: list[int | float] = []
     for value, delta, moves in zip(values, difference, mask.tolist(), strict=True):
         if not moves or delta == 0:

@@ -7,8 +7,8 @@ import ast
 import numpy as np
 
 from evolve.edits import Span
-from evolve.mutators.expressions import Tweak, called_name, is_number_place, is_textual, one, operand, pick, picks
-from evolve.mutators.source import Place, PythonSource
+from evolve.mutators.expressions import Tweak, is_number_place, is_textual, one, operand, pick, picks
+from evolve.mutators.source import Place, PythonSource, called_name
 
 _ORDERED = (ast.Sub, ast.Div, ast.FloorDiv, ast.Mod, ast.Pow)
 _LARGEST_GRAFT = 120  # characters; pasting more makes programs swell

@@ -102,7 +102,7 @@ class Recombination:
         return _Pair(donor, None, functions, tuple(hunk for ours, other in pairs for hunk in hunks(ours, other)))
 
     def _child(self, parent: Program, pair: _Pair, rng: np.random.Generator) -> Change:
-        return first_sound(parent, self._cache, self._config.attempts, lambda: self._propose(parent, pair, rng))
+        return first_sound(parent, self._config.attempts, lambda: self._propose(parent, pair, rng))
 
     def _propose(self, parent: Program, pair: _Pair, rng: np.random.Generator) -> Change | None:
         if pair.vectors is not None:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from evolve.edits import Region, Span, check_edit, mutable_regions, splice
 from evolve.mutators.base import MutationFailed
-from evolve.mutators.source import PythonSource, SourceCache, compiles
+from evolve.mutators.source import PythonSource, SourceCache, compiles, parsed
 from evolve.program import Files, Program, Reply
 
 
@@ -82,14 +82,11 @@ def _edits(text: str) -> list[_Edit]:
     return edits
 
 
-def first_sound(
-    parent: Program, cache: SourceCache, attempts: int, propose: Callable[[], Change | None], *, compiled: bool = True
-) -> Change:
+def first_sound(parent: Program, attempts: int, propose: Callable[[], Change | None], *, compiled: bool = True) -> Change:
     """Returns the first proposal whose child parses, differs from the parent and keeps to the regions.
 
     Args:
         parent: The program to change.
-        cache: Where the children's trees are kept.
         attempts: Proposals to look at before giving up.
         propose: Makes a proposal; None when it finds nothing this time.
         compiled: Whether children must also pass Python's checks beyond the grammar.
@@ -99,7 +96,7 @@ def first_sound(
     """
     for _ in range(attempts):
         change = propose()
-        if change is not None and _sound(parent, cache, change, compiled):
+        if change is not None and _sound(parent, change, compiled):
             return change
     raise MutationFailed(f"found nothing to change in program {parent.program_id} in {attempts} attempts")
 
@@ -108,7 +105,7 @@ def _within(span: Span, regions: Sequence[Region]) -> bool:
     return any(region.start <= span.start <= span.end <= region.end for region in regions)
 
 
-def _sound(parent: Program, cache: SourceCache, change: Change, compiled: bool) -> bool:
+def _sound(parent: Program, change: Change, compiled: bool) -> bool:
     before = mutable_regions(parent.files)
     if not all(_within(span, before[path]) for path, spans in change.spans.items() for span in spans):
         return False
@@ -118,10 +115,13 @@ def _sound(parent: Program, cache: SourceCache, change: Change, compiled: bool) 
     except ValueError:
         return False
     changed = [path for path in files if files[path] != parent.files[path]]
-    regions = mutable_regions(files)
     for path in changed:
-        source = cache.source(path, files[path], regions[path])
-        if source is None or (compiled and not compiles(source.tree)):
+        # The tree is let go: most children never become parents, and kept ones make all parsing slower.
+        try:
+            tree = parsed(files[path])
+        except SyntaxError:
+            return False
+        if compiled and not compiles(tree):
             return False
     return bool(changed)
 

@@ -30,6 +30,12 @@ _BINDING = frozenset(
 _LEAVES = frozenset({type(None), str, int, ast.JoinedStr, ast.alias})
 _ARITHMETIC = frozenset({ast.BinOp, ast.UnaryOp, ast.Compare, ast.AugAssign})
 
+# Calls whose arguments are counts, lengths or indices.
+_INTEGRAL_CALLS = frozenset({
+    "range", "zeros", "ones", "empty", "full", "arange", "linspace", "reshape", "repeat", "tile", "eye", "randint", "integers",
+    "islice", "roll", "shift", "round", "heapreplace", "permutation", "choice",
+})  # fmt: skip
+
 
 @dataclass(slots=True)
 class Scope:
@@ -65,12 +71,14 @@ class Place(NamedTuple):
         parent: The node around it.
         field: The parent's field that holds it.
         scope: Where its names are looked up.
+        integral: Whether only an integer will do there: an index, a length, a count, or a part of one.
     """
 
     node: ast.expr
     parent: ast.AST
     field: str
     scope: Scope
+    integral: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -243,10 +251,12 @@ class PythonSource:
         blocks: list[Block] = []
         module = Scope()
         # An explicit stack: a sum of a thousand terms is a thousand levels deep.
-        stack: list[tuple[ast.AST, Scope]] = [(self.tree, module)]
+        stack: list[tuple[ast.AST, Scope, bool]] = [(self.tree, module, False)]
         while stack:
-            node, scope = stack.pop()
+            node, scope, integral = stack.pop()
             inner = _bind(node, scope) if type(node) in _BINDING else scope
+            if type(node) is ast.Call:
+                integral = called_name(node) in _INTEGRAL_CALLS
             for name in node._fields:
                 if name in _SKIPPED_FIELDS:
                     continue
@@ -264,9 +274,9 @@ class PythonSource:
                     if kind is ast.Name:
                         _note_name(child, node, name, inner)
                     if isinstance(child, ast.expr) and self.inside(child):
-                        places.append(Place(child, node, name, inner))
+                        places.append(Place(child, node, name, inner, integral or name == "slice"))
                     if kind is not ast.Name and kind is not ast.Constant:
-                        stack.append((child, inner))
+                        stack.append((child, inner, integral or name == "slice"))
         return places, [block for block in blocks if any(map(self.inside, block.statements))], module
 
 
@@ -314,6 +324,14 @@ def _note_name(node: ast.Name, parent: ast.AST, where: str, scope: Scope) -> Non
     scope.uses.setdefault(node.id, set()).add(kind)
 
 
+def called_name(node: ast.AST) -> str:
+    """Returns the last word of what a call calls; empty for anything else."""
+    function = node.func if isinstance(node, ast.Call) else None
+    if isinstance(function, ast.Name):
+        return function.id
+    return function.attr if isinstance(function, ast.Attribute) else ""
+
+
 def parsed(text: str) -> ast.Module:
     """Parses a text without letting Python's warnings about it out.
 
@@ -340,13 +358,13 @@ def compiles(tree: ast.Module) -> bool:
 
 
 class SourceCache:
-    """Remembers the files parsed last: a child is parsed to be checked, and again when it becomes a parent.
+    """Remembers the files looked at last: good programs are parents and inspirations many times over.
 
     Bounded; what it returns depends on the text alone, so that a hit and a miss cannot be told apart. Not for several
     threads.
     """
 
-    def __init__(self, size: int = 64) -> None:
+    def __init__(self, size: int = 32) -> None:
         self._size = size
         self._known: OrderedDict[tuple[str, str, tuple[Region, ...]], PythonSource | None] = OrderedDict()
 

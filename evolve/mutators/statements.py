@@ -82,7 +82,7 @@ class StatementMutation:
     async def generate(self, request: MutationRequest, rng: np.random.Generator) -> Reply:
         parent = request.parent.program
         sources = python_sources(parent, self._cache)
-        return reply_to(first_sound(parent, self._cache, self._config.attempts, lambda: self._propose(sources, rng)))
+        return reply_to(first_sound(parent, self._config.attempts, lambda: self._propose(sources, rng)))
 
     def apply(self, reply: Reply, parent: Program) -> Files:
         return apply_reply(reply, parent)

@@ -5,9 +5,11 @@ Outside the markers is geometry that may be used or left; the text between them 
 
 import numpy as np
 
+MIDDLE = (0.5, 0.5)
 
-def ring(count, radius, squareness, phase, warp):
-    """Spreads points around the middle of the square, on a circle (squareness 0), a square (1) or in between."""
+
+def ring(count, radius, squareness, warp=0.0, phase=0.0):
+    """Spreads points around the middle, on a circle (squareness 0), a square (1) or in between; warp parts the corners."""
     angles = phase + 2 * np.pi * np.arange(count) / count
     angles = angles + warp * np.sin(4 * angles)
     points = np.stack([np.cos(angles), np.sin(angles)], axis=1)
@@ -31,12 +33,11 @@ def grow(centers, limits):
 # EVOLVE-BLOCK-START
 def pack(n):
     """Returns centres (n, 2) and radii (n,)."""
-    square = 0.4
-    outer = ring(16, 0.42, square, 0.02, 0.03)
-    inner = ring(8, 0.23, square, 0.05, 0.01)
-    middle = [0.5, 0.5]
-    spare = [0.25, 0.3]
-    centers = np.concatenate([outer, inner, [middle, spare]])
+    square = 0.5
+    outer = ring(16, 0.42, square, 0.05)
+    inner = ring(8, 0.22, square)
+    spare = (0.25, 0.3)
+    centers = np.concatenate([outer, inner, [MIDDLE, spare]])
     limits = [0.0375] * 25 + [0.02]
     return grow(centers[:n], limits)
 

@@ -1,0 +1,67 @@
+import pytest
+
+from evolve.config import RunConfig, make_arms, make_embed, make_order, resolve
+from evolve.errors import ConfigError
+from evolve.ordering import Asap, Strict
+from evolve.program import Task
+from evolve.provenance import repeat_command
+from evolve.settings import build, plain
+
+TASK = Task("t", {"a.py": "x = 1\n"}, origin="bundled", run={"steps": 11, "islands": {"n_islands": 2}})
+
+
+def test_later_sources_win_and_tables_are_merged(tmp_path):
+    (tmp_path / "c.toml").write_text("seed = 3\n[islands]\ncapacity = 5\n")
+    config = resolve(
+        TASK, file=tmp_path / "c.toml", settings=["seed=4", "bandit.exploration=0.1"], options={"seed": 5, "lag": None}
+    )
+    assert (config.steps, config.seed, config.lag) == (11, 5, 4)
+    assert (config.islands.n_islands, config.islands.capacity, config.bandit.exploration) == (2, 5, 0.1)
+
+
+def test_a_mistake_in_the_tasks_run_table_names_the_task():
+    with pytest.raises(ConfigError, match=r"task t, task\.toml \[run\]: unknown key 'step'; did you mean 'steps'"):
+        resolve(Task("t", {"a.py": ""}, run={"step": 3}))
+
+
+def test_a_configuration_survives_being_stored():
+    config = resolve(TASK, settings=["order=asap", "novelty.max_similarity=0.99", "isolation=process"])
+    assert build(RunConfig, plain(config), "stored") == config
+
+
+@pytest.mark.parametrize(
+    "settings", [[], ["lag=2", "arms=['local/literals']"], ["islands.n_islands=3", "novelty.max_similarity=0.9"]]
+)
+def test_the_command_that_repeats_a_run_gives_its_configuration(settings):
+    import shlex
+
+    config = resolve(TASK, settings=settings)
+    words = shlex.split(repeat_command(TASK, config))
+    assert words[:3] == ["evolve", "run", "t"]
+    pairs = list(zip(words[3::2], words[4::2], strict=True))
+    arms = [value for option, value in pairs if option == "--arm"]
+    options = {"steps": int(dict(pairs)["--steps"]), "seed": int(dict(pairs)["--seed"]), "arms": arms or None}
+    again = resolve(TASK, settings=[value for option, value in pairs if option == "--set"], options=options)
+    assert again == config
+
+
+def test_local_names_every_free_arm_and_one_can_be_had_alone():
+    assert list(make_arms(["local"])) == ["local/literals", "local/statements", "local/recombine"]
+    assert list(make_arms(["local/recombine"])) == ["local/recombine"]
+
+
+def test_orders():
+    assert isinstance(make_order(RunConfig()), Strict)
+    assert isinstance(make_order(resolve(TASK, settings=["order=asap"])), Asap)
+
+
+def test_workers_default_to_no_more_than_strict_order_can_use():
+    assert RunConfig(lag=1).slots == 1
+    assert RunConfig(workers=7).slots == 7
+
+
+def test_embeddings_are_made_only_when_they_are_compared():
+    assert make_embed(RunConfig()) is None
+    embed = make_embed(resolve(TASK, settings=["novelty.max_similarity=0.99"]))
+    fixed = "# EVOLVE-BLOCK-START\nx = 1\n# EVOLVE-BLOCK-END\n"
+    assert (embed({"a.py": "import a\n" + fixed}) == embed({"a.py": "import b\n" + fixed})).all()
