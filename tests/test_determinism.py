@@ -110,7 +110,7 @@ def test_an_inline_task_must_be_given_again_to_resume(tmp_path):
 
 
 def test_runs_that_reject_near_copies_repeat_and_resume_as_well(tmp_path):
-    settings = {"novelty": {"max_similarity": 0.95}}
+    settings = {"novelty": {"max_similarity": 0.7}}
     options = {"seed": 3, "settings": settings}
     whole = rows(tmp_path / "a.db", workers=1, **options)
     assert any(row["verdict"] == "near" for row in whole)
