@@ -8,22 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 import numpy as np
 
-from evolve.archive.novelty import fingerprint
 from evolve.archive.records import Addition, PendingStep, Settled
 from evolve.archive.store import RunWriter
 from evolve.budget import Budget
-from evolve.errors import TaskError
-from evolve.executors.base import Executor
 from evolve.ordering import Order
-from evolve.program import Files, Program, Task
-from evolve.proposer import Proposer
+from evolve.program import Task
 from evolve.search import Finished, Search
-from evolve.stages import Abandoned, Result, StageConfig, Stages
+from evolve.stages import Abandoned, Result, Stages
 
 logger = logging.getLogger(__name__)
 
@@ -46,51 +42,31 @@ class Loop:
         self,
         *,
         task: Task,
-        seed: int,
-        config: StageConfig,
         search: Search,
-        proposer: Proposer,
-        executor: Executor,
+        stages: Stages,
         writer: RunWriter,
         order: Order,
         budget: Budget,
-        embed: Callable[[Files], np.ndarray] | None = None,
         watcher: Watcher | None = None,
     ) -> None:
         """Puts the parts together.
 
         Args:
             task: What is being solved.
-            seed: The run's seed, which programs are seeded with as well: all of them face the same chance.
-            config: How steps pass through their stages.
             search: The state, empty; `restore` folds a recorded run into it.
-            proposer: Makes children.
-            executor: Scores them; already entered.
+            stages: Takes steps from plan to result; shares search, writer and order.
             writer: The run's archive.
             order: Which results a step may see.
             budget: What may be spent.
-            embed: Makes the embedding that screening compares; None when it compares identity alone.
             watcher: Told of every addition.
         """
         self._task = task
-        self._seed = seed
         self._search = search
-        self._executor = executor
+        self._stages = stages
         self._writer = writer
         self._order = order
         self._budget = budget
-        self._embed = embed
         self._watcher = watcher
-        self._stages = Stages(
-            seed=seed,
-            config=config,
-            search=search,
-            proposer=proposer,
-            executor=executor,
-            writer=writer,
-            order=order,
-            embed=embed,
-        )
         self._open: list[PendingStep] = []
         self._running: dict[asyncio.Task[Result], int] = {}
         self._results: dict[int, Result] = {}
@@ -127,7 +103,7 @@ class Loop:
         beating = asyncio.create_task(self._beat())
         try:
             if self._search.version < 0:
-                await self._begin()
+                self._add(await self._stages.initial(self._task))
             self._start_open()
             while self._running:
                 await self._advance()
@@ -139,25 +115,6 @@ class Loop:
                 task.cancel()
             await asyncio.gather(beating, *self._running, return_exceptions=True)
             self._writer.commit()
-
-    async def _begin(self) -> None:
-        """Scores and adds the initial program."""
-        program = Program.make(0, self._task.files)
-        evaluation = (await self._executor.evaluate(self._task.files, seed=self._seed)).evaluation
-        if not evaluation.ok:
-            # Nothing of it is written down: a later session, with the task mended, begins anew.
-            reason = f"{evaluation.outcome}\n{evaluation.feedback}".rstrip()
-            raise TaskError(
-                f"the initial program of task {self._task.name} does not score: {reason}\n"
-                f"mend it, and check with: evolve task check {self._task.folder or self._task.name}"
-            )
-        mark = fingerprint(program.files)
-        embedding = self._embed(program.files) if self._embed is not None else None
-        self._writer.program(program, mark, embedding)
-        self._writer.evaluation(0, program.program_id, evaluation)
-        size = sum(len(text) for text in program.files.values())
-        finished = Finished(None, evaluation.outcome, program.program_id, mark, evaluation.objective, size)
-        self._add(Result(finished, embedding))
 
     async def _advance(self) -> None:
         """Waits for a step to finish, or for time to be up, and adds what may be added."""

@@ -30,6 +30,7 @@ from evolve.program import Reply, Task
 from evolve.proposer import Proposer
 from evolve.provenance import commit_of, repeat_command, versions
 from evolve.settings import build, plain
+from evolve.stages import Stages
 from evolve.tasks.catalog import locate
 
 
@@ -160,19 +161,19 @@ async def _run_loop(
     arms = make_arms(config.arms) if parts.arms is None else parts.arms
     embed = make_embed(config)
     async with parts.executor or make_executor(task, config) as executor:
-        loop = Loop(
-            task=task,
+        search = make_search(task, config, list(arms))
+        order = parts.order or make_order(config)
+        stages = Stages(
             seed=config.seed,
             config=config.stages,
-            search=make_search(task, config, list(arms)),
+            search=search,
             proposer=Proposer(task, config.seed, arms, writer, parts.replies),
             executor=executor,
             writer=writer,
-            order=parts.order or make_order(config),
-            budget=budget,
+            order=order,
             embed=embed,
-            watcher=watcher,
         )
+        loop = Loop(task=task, search=search, stages=stages, writer=writer, order=order, budget=budget, watcher=watcher)
         settled, pending = archive.history(number)
         embeddings: Mapping[str, np.ndarray] = archive.embeddings(number, latest=config.novelty.memory) if embed else {}
         loop.restore(settled, pending, embeddings)

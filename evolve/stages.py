@@ -18,10 +18,11 @@ import numpy as np
 from evolve.archive.novelty import fingerprint
 from evolve.archive.records import PendingStep, Plan, Screen, Verdict
 from evolve.archive.store import RunWriter
+from evolve.errors import TaskError
 from evolve.executors.base import Executor
 from evolve.mutators.base import MutationFailed
 from evolve.ordering import Order
-from evolve.program import Evaluation, Files, Outcome, Program
+from evolve.program import Evaluation, Files, Outcome, Program, Task
 from evolve.proposer import Proposer
 from evolve.search import Finished, Search
 
@@ -78,8 +79,20 @@ class Stages:
         executor: Executor,
         writer: RunWriter,
         order: Order,
-        embed: Callable[[Files], np.ndarray] | None,
+        embed: Callable[[Files], np.ndarray] | None = None,
     ) -> None:
+        """Puts the parts together.
+
+        Args:
+            seed: The run's seed, which programs are seeded with as well: all of them face the same chance.
+            config: How steps pass through.
+            search: What screens compare with.
+            proposer: Makes children.
+            executor: Scores them; already entered.
+            writer: The run's archive.
+            order: Which results a screen may see.
+            embed: Makes the embedding that screening compares; None when it compares identity alone.
+        """
         self._seed = seed
         self._config = config
         self._search = search
@@ -115,6 +128,28 @@ class Stages:
         if accepted:
             return await self._evaluate(pending, accepted[0])
         return self._without_new_program(pending, children)
+
+    async def initial(self, task: Task) -> Result:
+        """Scores the initial program.
+
+        Raises:
+            TaskError: If it does not score. Nothing of it is written down then: a later session, with the task mended,
+                begins anew.
+        """
+        program = Program.make(0, task.files)
+        evaluation = (await self._executor.evaluate(task.files, seed=self._seed)).evaluation
+        if not evaluation.ok:
+            reason = f"{evaluation.outcome}\n{evaluation.feedback}".rstrip()
+            raise TaskError(
+                f"the initial program of task {task.name} does not score: {reason}\n"
+                f"mend it, and check with: evolve task check {task.folder or task.name}"
+            )
+        mark = fingerprint(program.files)
+        embedding = self._embed(program.files) if self._embed is not None else None
+        self._writer.program(program, mark, embedding)
+        self._writer.evaluation(0, program.program_id, evaluation)
+        size = sum(len(text) for text in program.files.values())
+        return Result(Finished(None, evaluation.outcome, program.program_id, mark, evaluation.objective, size), embedding)
 
     # Generate, edit, screen
 
