@@ -31,6 +31,6 @@ def test_applying_the_difference_gives_the_newer_source(tmp_path_factory, before
     folder = tmp_path_factory.mktemp("patch")
     (folder / "a.py").write_text(old)
     if text:
-        subprocess.run(["patch", "-s", "-p1"], input=text, cwd=folder, text=True, check=True, capture_output=True)
+        subprocess.run(["git", "apply", "--whitespace=nowarn"], input=text, cwd=folder, text=True, check=True, capture_output=True)
     found = (folder / "a.py").read_text() if (folder / "a.py").exists() else ""
     assert found == (new if text else old)

@@ -39,7 +39,7 @@ def test_best_writes_program_patch_and_provenance(cli, ran, tmp_path, parabola):
     assert {"run", "step", "seed", "config", "evaluator_sha256", "versions"} <= set(provenance)
     initial = cli("program", "initial", "--json").json["files"]["initial.py"]
     (tmp_path / "initial.py").write_text(initial)
-    subprocess.run(["patch", "-p1", "-i", "taken/changes.patch"], cwd=tmp_path, check=True, capture_output=True)
+    subprocess.run(["git", "apply", "taken/changes.patch"], cwd=tmp_path, check=True, capture_output=True)
     assert (tmp_path / "initial.py").read_text() == (tmp_path / "taken" / "initial.py").read_text()
 
 
