@@ -180,7 +180,10 @@ def _complete(begin: Callable[[], Coroutine[Any, Any, T]]) -> T:
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return asyncio.run(begin())
+        try:
+            return asyncio.run(begin())
+        except asyncio.CancelledError:
+            raise KeyboardInterrupt from None  # a second Ctrl-C ended it at once
     results: list[T] = []
     errors: list[BaseException] = []
 

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -152,3 +153,22 @@ def test_two_runs_share_an_archive(tmp_path):
         from evolve.archive.queries import summaries
 
         assert [item["steps"]["done"] for item in summaries(archive)] == [1, 40, 40]
+
+
+def test_a_second_ctrl_c_ends_the_run_at_once(tmp_path):
+    folder = tmp_path / "slow"
+    shutil.copytree(PARABOLA, folder)
+    (folder / "initial.py").write_text("# EVOLVE-BLOCK-START\ndef where():\n    return 1.0\n# EVOLVE-BLOCK-END\n")
+    (folder / "evaluate.py").write_text(
+        "import time\nfrom evolve.evaluators import Score\n"
+        "def evaluate(program):\n    x = program.call('where')\n    time.sleep(0 if x == 1.0 else 600)\n    return Score(float(x))\n"
+    )
+    where = tmp_path / "a.db"
+    process = start(where, "run", str(folder), "--steps", "50")
+    assert wait_until(lambda: progress(where) >= 0)
+    os.kill(process.pid, signal.SIGINT)
+    time.sleep(0.3)
+    os.kill(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert b"interrupted at once; what was recorded is safe" in err

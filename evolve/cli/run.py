@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -63,7 +65,7 @@ def run(
         "isolation": isolation,
     }
     resolved = resolve(found, file=config, settings=setting or (), options=options)
-    with progress(found, resolved.steps, stderr, quiet=quiet) as watcher:
+    with _saying_how_to_resume(archive), progress(found, resolved.steps, stderr, quiet=quiet) as watcher:
         done = api.start(found, resolved, archive=archive, name=name, watcher=watcher)
     _report(done, json=json, quiet=quiet)
 
@@ -83,7 +85,7 @@ def resume(
     with Archive.open(archive) as opened:
         number_ = opened.find_run(run)
         task, resolved = recorded(opened, number_, None, {"steps": steps})
-    with progress(task, resolved.steps, stderr, quiet=quiet) as watcher:
+    with _saying_how_to_resume(archive), progress(task, resolved.steps, stderr, quiet=quiet) as watcher:
         done = api.resume(str(number_), steps=steps, max_seconds=max_seconds, workers=workers, archive=archive, watcher=watcher)
     _report(done, json=json, quiet=quiet)
 
@@ -101,6 +103,17 @@ def replay(run: RunArgument = None, archive: ArchiveOption = DEFAULT, json: Json
         stdout.print(f"{result.steps} steps repeated, {len(result.differences)} values differ")
     if result.differences:
         raise typer.Exit(1)
+
+
+@contextmanager
+def _saying_how_to_resume(archive: str) -> Iterator[None]:
+    """Ends a command that a second Ctrl-C cut off, or one that came before the run had begun, with a word on what to do."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        where = "" if archive == DEFAULT else f" --archive {archive}"
+        stderr.print(f"interrupted at once; what was recorded is safe. Look with: evolve runs{where}", markup=False)
+        raise typer.Exit(130) from None
 
 
 def _report(done: api.Run, *, json: bool, quiet: bool) -> None:
