@@ -18,7 +18,7 @@ class Verdict(StrEnum):
 
     NEW = "new"
     KNOWN = "known"
-    """The same normalised syntax tree as a known program, whose evaluation is reused."""
+    """The same source, but for comments and formatting, as a known program, whose evaluation is reused."""
     NEAR = "near"
     """Too close to a known program."""
 

@@ -161,7 +161,8 @@ def test_a_second_ctrl_c_ends_the_run_at_once(tmp_path):
     (folder / "initial.py").write_text("# EVOLVE-BLOCK-START\ndef where():\n    return 1.0\n# EVOLVE-BLOCK-END\n")
     (folder / "evaluate.py").write_text(
         "import time\nfrom evolve.evaluators import Score\n"
-        "def evaluate(program):\n    x = program.call('where')\n    time.sleep(0 if x == 1.0 else 600)\n    return Score(float(x))\n"
+        "def evaluate(program):\n    x = program.call('where')\n"
+        "    time.sleep(0 if x == 1.0 else 600)\n    return Score(float(x))\n"
     )
     where = tmp_path / "a.db"
     process = start(where, "run", str(folder), "--steps", "50")
