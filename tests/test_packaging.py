@@ -1,6 +1,8 @@
+import shutil
 import subprocess
 import sys
 import tomllib
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -47,3 +49,19 @@ def test_bundled_tasks_ship_with_every_file():
 
     folder = Path(str(files("evolve.tasks"))) / "circle_packing"
     assert {"task.toml", "initial.py", "evaluate.py", "background.md"} <= {path.name for path in folder.iterdir()}
+
+
+@pytest.mark.slow
+def test_the_wheel_holds_one_import_name_and_every_task_file(tmp_path):
+    source = tmp_path / "source"
+    shutil.copytree(ROOT, source, ignore=shutil.ignore_patterns(".venv", "build", ".git", "*.egg-info", "demo-result"))
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(source)]
+    subprocess.run(command, check=True, capture_output=True)
+    names = zipfile.ZipFile(next(tmp_path.glob("*.whl"))).namelist()
+    assert {name.split("/")[0].partition("-")[0] for name in names} == {"evolve", "evolve_platform"}
+    assert {
+        "evolve/py.typed",
+        "evolve/tasks/circle_packing/task.toml",
+        "evolve/tasks/circle_packing/attacks/nan_centers.py",
+    } <= set(names)
+    assert not [name for name in names if "__pycache__" in name or name.startswith("evolve/tests")]

@@ -87,7 +87,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Runs the command line and exits with its status."""
     words = sys.argv[1:] if arguments is None else arguments
     asked = next((word for word in words if not word.startswith("-")), "")
-    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
         build_app(asked)(args=words, prog_name="evolve")
     except EvolveError as error:

@@ -16,6 +16,7 @@ DEFAULT = DEFAULT_ARCHIVE
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON value and nothing else on standard output.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
+VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Log a line per event instead of showing progress.")]
 RunArgument = Annotated[
     str | None, typer.Argument(metavar="[RUN]", help="Name, number or unique prefix of a run; the latest by default.")
 ]

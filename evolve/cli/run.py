@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,7 @@ from evolve.cli.options import (
     JsonOption,
     QuietOption,
     RunArgument,
+    VerboseOption,
     WorkersOption,
 )
 from evolve.cli.output import arms_table, number, outcomes_text, print_json, seconds, stderr, stdout
@@ -49,6 +51,7 @@ def run(
     archive: ArchiveOption = DEFAULT,
     json: JsonOption = False,
     quiet: QuietOption = False,
+    verbose: VerboseOption = False,
 ) -> None:
     """Starts a run: improves a task's initial program step by step."""
     found = find(task)
@@ -65,7 +68,7 @@ def run(
         "isolation": isolation,
     }
     resolved = resolve(found, file=config, settings=setting or (), options=options)
-    with _saying_how_to_resume(archive), progress(found, resolved.steps, stderr, quiet=quiet) as watcher:
+    with _saying_how_to_resume(archive), progress(found, resolved.steps, stderr, quiet=quiet or _log_events(verbose)) as watcher:
         done = api.start(found, resolved, archive=archive, name=name, watcher=watcher)
     _report(done, json=json, quiet=quiet)
 
@@ -80,12 +83,13 @@ def resume(
     archive: ArchiveOption = DEFAULT,
     json: JsonOption = False,
     quiet: QuietOption = False,
+    verbose: VerboseOption = False,
 ) -> None:
     """Takes up a run that stopped or was killed, or gives a finished one more steps."""
     with Archive.open(archive) as opened:
         number_ = opened.find_run(run)
         task, resolved = recorded(opened, number_, None, {"steps": steps})
-    with _saying_how_to_resume(archive), progress(task, resolved.steps, stderr, quiet=quiet) as watcher:
+    with _saying_how_to_resume(archive), progress(task, resolved.steps, stderr, quiet=quiet or _log_events(verbose)) as watcher:
         done = api.resume(str(number_), steps=steps, max_seconds=max_seconds, workers=workers, archive=archive, watcher=watcher)
     _report(done, json=json, quiet=quiet)
 
@@ -103,6 +107,13 @@ def replay(run: RunArgument = None, archive: ArchiveOption = DEFAULT, json: Json
         stdout.print(f"{result.steps} steps repeated, {len(result.differences)} values differ")
     if result.differences:
         raise typer.Exit(1)
+
+
+def _log_events(verbose: bool) -> bool:
+    """Lets every event of the run through to standard error, if that was asked for; returns whether it was."""
+    if verbose:
+        logging.getLogger("evolve").setLevel(logging.INFO)
+    return verbose
 
 
 @contextmanager

@@ -34,6 +34,12 @@ def test_quiet_prints_nothing(cli, parabola):
     assert answer.out == answer.err == ""
 
 
+def test_verbose_logs_a_line_per_step(cli, parabola, caplog):
+    cli("run", parabola, "--steps", 3, "--verbose")
+    lines = [record.message for record in caplog.records if record.name == "evolve.loop"]
+    assert [line.split(":")[0] for line in lines] == ["step 0", "step 1", "step 2", "step 3"]
+
+
 def test_settings_come_from_file_set_and_options_and_the_later_wins(cli, parabola, tmp_path):
     (tmp_path / "c.toml").write_text("steps = 5\nseed = 5\n[islands]\nn_islands = 2\n")
     words = ["--config", "c.toml", "--set", "seed=6", "--set", "islands.migration_every=9", "--steps", 4, "--json"]
