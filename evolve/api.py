@@ -114,8 +114,7 @@ def run(
         EvolveError: If it cannot start or go on; what it did so far is in the archive.
     """
     found = find(task) if isinstance(task, str) else task
-    options = {
-        **(settings or {}),
+    named = {
         "steps": steps,
         "seed": seed,
         "arms": None if arms is None else list(arms),
@@ -125,6 +124,7 @@ def run(
         "order": order,
         "isolation": isolation,
     }
+    options = {**(settings or {}), **{key: value for key, value in named.items() if value is not None}}
     return start(found, resolve(found, options=options), archive=archive, name=name, watcher=watcher)
 
 
@@ -187,15 +187,29 @@ def _complete(begin: Callable[[], Coroutine[Any, Any, T]]) -> T:
     results: list[T] = []
     errors: list[BaseException] = []
 
+    drivers: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[T]]] = []
+
+    async def drive_here() -> T:
+        work_task = asyncio.current_task()
+        if work_task is not None:
+            drivers.append((asyncio.get_running_loop(), work_task))
+        return await begin()
+
     def work() -> None:
         try:
-            results.append(asyncio.run(begin()))
+            results.append(asyncio.run(drive_here()))
         except BaseException as error:  # noqa: BLE001 - raised again below, in the caller's thread
             errors.append(error)
 
     thread = threading.Thread(target=work, name="evolve")
     thread.start()
-    thread.join()
+    try:
+        thread.join()
+    except KeyboardInterrupt:
+        for loop, driver in drivers:
+            loop.call_soon_threadsafe(driver.cancel)
+        thread.join()
+        raise
     if errors:
         raise errors[0]
     return results[0]

@@ -98,7 +98,9 @@ class RunConfig:
     @property
     def strict(self) -> bool:
         """Whether the archive depends on configuration and seed alone."""
-        return self.order is not OrderName.ASAP
+        if self.order is None:
+            return all(arm == "local" or arm.startswith("local/") for arm in self.arms)
+        return self.order is OrderName.STRICT
 
     @property
     def slots(self) -> int:

@@ -71,6 +71,7 @@ class Loop:
         self._running: dict[asyncio.Task[Result], int] = {}
         self._results: dict[int, Result] = {}
         self._planned = 0
+        self._planned_at = 0
         self.stop_reason = ""
 
     def restore(self, settled: Iterable[Settled], pending: Iterable[PendingStep], embeddings: Mapping[str, np.ndarray]) -> None:
@@ -83,7 +84,10 @@ class Loop:
         """
         history = list(settled)
         self._open = list(pending)
-        recorded = {item.addition.step for item in history} | {item.plan.step for item in self._open}
+        plans = [item.plan for item in history if item.plan is not None] + [item.plan for item in self._open]
+        recorded = {plan.step for plan in plans}
+        # A later step never saw less than an earlier one: replays go by that.
+        self._planned_at = max((plan.version for plan in plans), default=0)
         for item in history:
             self._search.settle(_recorded(item), embeddings.get(item.addition.program or ""))
             self._plan_due(recorded)
@@ -157,7 +161,8 @@ class Loop:
         while not self.stop_reason:
             step = self._planned + 1
             if step not in recorded:
-                if not (self._budget.allows(step) and self._order.may_plan(step, self._search.version)):
+                due = self._search.version >= self._planned_at and self._order.may_plan(step, self._search.version)
+                if not (due and self._budget.allows(step)):
                     return
                 plan = self._search.plan(step)
                 self._writer.plan(plan)

@@ -8,7 +8,7 @@ import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from evolve.config import RunConfig
+from evolve.config import RunConfig, resolve
 from evolve.program import Task
 from evolve.settings import plain
 
@@ -56,7 +56,7 @@ def repeat_command(task: Task, config: RunConfig) -> str:
     if task.origin == "inline":
         return ""
     words = ["evolve", "run", str(task.folder) if task.origin == "folder" else task.name]
-    given, defaults = plain(config), plain(RunConfig())
+    given, defaults = plain(config), plain(resolve(task))
     words += ["--steps", str(config.steps), "--seed", str(config.seed)]
     for key, value in given.items():
         if key in _IMMATERIAL or key in ("steps", "seed") or value == defaults[key]:

@@ -6,6 +6,7 @@ arms answer with their recorded replies, and every program is evaluated again.
 
 from __future__ import annotations
 
+import asyncio
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -76,11 +77,13 @@ async def replay(archive: Archive, number: int, task: Task | None = None) -> Rep
         Archive.open(Path(folder) / "replay.db", create=True) as fresh,
     ):
         copy = create(fresh, task, config, "")
-        await drive(fresh, copy, task, config, parts=parts)
+        ending = await drive(fresh, copy, task, config, parts=parts)
+        if ending.reason == "interrupted":
+            raise asyncio.CancelledError
         done = {item.addition.step for item in settled}
         before = [row for row in steps(archive, number) if row["step"] in done]
         differences = tuple(_differences(before, {row["step"]: row for row in steps(fresh, copy)}))
-    return Replay(len(settled) - 1, differences)
+    return Replay(max(0, len(settled) - 1), differences)
 
 
 def _order(archive: Archive, number: int, settled: list[Settled], pending: list[PendingStep]) -> Recorded:

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from evolve.archive.novelty import SLACK
 from evolve.archive.queries import summary
 from evolve.archive.records import NewRun
 from evolve.archive.store import Archive, RunWriter
@@ -139,6 +140,11 @@ async def drive(
         except EvolveError as error:
             writer.status("failed", asked_steps=config.steps, reason=str(error), seconds=budget.seconds)
             raise
+        except Exception as error:
+            # A defect, of this package or of a plug-in: the run's status says so, and the traceback goes on up.
+            reason = f"{type(error).__name__}: {error}"
+            writer.status("failed", asked_steps=config.steps, reason=reason, seconds=budget.seconds)
+            raise
         except BaseException:
             writer.status("stopped", asked_steps=config.steps, reason="interrupted", seconds=budget.seconds)
             raise
@@ -175,7 +181,10 @@ async def _run_loop(
         )
         loop = Loop(task=task, search=search, stages=stages, writer=writer, order=order, budget=budget, watcher=watcher)
         settled, pending = archive.history(number)
-        embeddings: Mapping[str, np.ndarray] = archive.embeddings(number, latest=config.novelty.memory) if embed else {}
+        embeddings: Mapping[str, np.ndarray] = {}
+        if embed:
+            # More than screens compare: those of open steps are among the latest, and older versions are screened at.
+            embeddings = archive.embeddings(number, latest=config.novelty.memory + SLACK + len(pending))
         loop.restore(settled, pending, embeddings)
         with _stopped_by_signals(loop):
             await loop.run()

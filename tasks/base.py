@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import ast
-import dataclasses
 import hashlib
 import importlib.util
-from collections.abc import Callable, Iterator, Mapping
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from types import CodeType
 from typing import Any
 
 from evolve.edits import mutable_regions
 from evolve.errors import ConfigError, TaskError
 from evolve.program import Attack, Files, Limits, Objective, Task
-from evolve.settings import build, read_toml
+from evolve.settings import build, plain, read_toml
 
-#: Never part of what decides a score: the program, the manifest, texts for people, and what tools leave behind.
-_NOT_EVALUATOR = {"task.toml", "README.md", "__pycache__", "attacks"}
+#: Folders whose Python files never decide a score.
+_NOT_EVALUATOR = {"__pycache__", "attacks"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,7 @@ class _Manifest:
     objective: Objective = Objective()
     limits: Limits = Limits()
     prompt: _PromptTable = _PromptTable()
+    data: tuple[str, ...] = ()
     attacks: tuple[Attack, ...] = ()
 
 
@@ -64,6 +66,7 @@ def load(folder: Path, origin: str) -> Task:
         raise TaskError(f"task {manifest.name}: evaluate.py is missing; it must define evaluate(program) -> Score")
     files = {name: _read(folder, name, manifest.name) for name in manifest.program}
     background = _read(folder, manifest.prompt.background, manifest.name) if manifest.prompt.background else ""
+    evaluator = folder_sha256(folder, manifest.program, manifest.data)
     return Task(
         name=manifest.name,
         files=check_source(files, manifest.name),
@@ -74,7 +77,7 @@ def load(folder: Path, origin: str) -> Task:
         background=background,
         origin=origin,
         folder=folder,
-        evaluator_sha256=folder_sha256(folder, set(manifest.program)),
+        evaluator_sha256=_scoring_sha256(evaluator, manifest.objective, manifest.limits),
         attacks=manifest.attacks,
         run=run,
     )
@@ -111,7 +114,7 @@ def inline(  # what a notebook says in one call
         limits=limits,
         background=background,
         evaluate=evaluate,
-        evaluator_sha256=_function_sha256(evaluate),
+        evaluator_sha256=_scoring_sha256(_function_sha256(evaluate), objective, limits),
     )
 
 
@@ -149,26 +152,49 @@ def _read(folder: Path, name: str, task: str) -> str:
         raise TaskError(f"task {task}: {name!r} cannot be read: {error}") from error
 
 
-def folder_sha256(folder: Path, program: set[str]) -> str:
-    """Hashes everything in a task's folder that decides a score, and the modules of this package that it imports.
+def folder_sha256(folder: Path, program: Sequence[str], data: Sequence[str] = ()) -> str:
+    """Hashes what scores a task's programs: its Python files, its data, and the modules of this package that it imports.
+
+    What else lies in the folder (an archive, results that were taken away, texts) does not decide a score.
 
     Args:
         folder: The task's folder.
-        program: Files of the initial program, which do not.
+        program: Files of the initial program, left out.
+        data: Patterns of the files that ``evaluate.py`` reads, such as ``"traces/*.csv"``.
+
+    Raises:
+        TaskError: If a pattern of ``data`` matches nothing.
     """
+    taken = {path.parent for path in folder.rglob("provenance.json")}
+    chosen = {path for path in folder.rglob("*.py") if _is_evaluator(path.relative_to(folder)) and not taken & set(path.parents)}
+    for pattern in data:
+        found = {path for path in folder.glob(pattern) if path.is_file()}
+        if not found:
+            raise TaskError(f"task in {folder.name}: data = [{pattern!r}, …] matches no file")
+        chosen |= found
     digest = hashlib.sha256()
     texts: list[str] = []
-    for path in sorted(folder.rglob("*")):
-        relative = path.relative_to(folder)
-        if not path.is_file() or relative.as_posix() in program or _NOT_EVALUATOR & set(relative.parts) or path.suffix == ".pyc":
+    for path in sorted(chosen):
+        name = path.relative_to(folder).as_posix()
+        if name in program:
             continue
         content = path.read_bytes()
-        digest.update(f"{relative.as_posix()} {len(content)}\n".encode() + content)
+        digest.update(f"{name} {len(content)}\n".encode() + content)
         if path.suffix == ".py":
             texts.append(content.decode(errors="replace"))
     for name, content in sorted(_engines(texts).items()):
         digest.update(f"{name} {len(content)}\n".encode() + content)
     return digest.hexdigest()
+
+
+def _is_evaluator(relative: Path) -> bool:
+    return not _NOT_EVALUATOR & set(relative.parts) and not any(part.startswith(".") for part in relative.parts)
+
+
+def _scoring_sha256(evaluator: str, objective: Objective, limits: Limits) -> str:
+    """Adds to an evaluator's hash what else decides a score: metric, direction and limits."""
+    text = f"{evaluator} {objective.metric} {objective.direction} {json.dumps(plain(limits), sort_keys=True)}"
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _engines(texts: list[str]) -> Mapping[str, bytes]:
@@ -204,13 +230,18 @@ def _imported(text: str) -> Iterator[str]:
 
 
 def _function_sha256(function: Callable[..., Any]) -> str:  # Any: see Task.evaluate
-    """Hashes a scoring function by its byte code and constants: its source is not always to be had in a notebook."""
+    """Hashes a scoring function by its byte code: its source is not always to be had in a notebook."""
     code = getattr(function, "__code__", None)
-    if code is None:
+    if not isinstance(code, CodeType):
         raise TaskError(f"evaluate must be a function, got {type(function).__name__}")
-    return hashlib.sha256(code.co_code + repr([c for c in code.co_consts if not hasattr(c, "co_code")]).encode()).hexdigest()
+    return hashlib.sha256(_code_text(code).encode()).hexdigest()
 
 
-def with_files(task: Task, files: Files) -> Task:
-    """Returns the task with another initial program."""
-    return dataclasses.replace(task, files=check_source(files, task.name))
+def _code_text(value: object) -> str:
+    """Writes code and constants down, the same in every process: names and nested code too, sets in order."""
+    if isinstance(value, CodeType):
+        constants = ",".join(_code_text(constant) for constant in value.co_consts)
+        return f"{value.co_code.hex()} {value.co_names} {value.co_varnames} {value.co_freevars} ({constants})"
+    if isinstance(value, frozenset):
+        return f"frozenset({sorted(_code_text(item) for item in value)})"
+    return f"({','.join(_code_text(item) for item in value)})" if isinstance(value, tuple) else repr(value)

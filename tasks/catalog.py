@@ -77,14 +77,17 @@ def locate(folder: str, name: str) -> Task:
 def _load_installed(entry_point: EntryPoint) -> Task:
     """Loads the task of an entry point without importing its package: its code belongs in a worker."""
     package = entry_point.dist.name if entry_point.dist is not None else entry_point.module
+    where = f"task {entry_point.name} of package {package}"
+    # Of the first part only: to find a submodule, Python would import what is above it.
+    top, *below = entry_point.module.split(".")
     try:
-        spec = importlib.util.find_spec(entry_point.module)
+        spec = importlib.util.find_spec(top)
     except (ImportError, ValueError) as error:
-        raise TaskError(f"task {entry_point.name} of package {package}: {error}") from error
+        raise TaskError(f"{where}: {error}") from error
     if spec is None:
-        raise TaskError(f"task {entry_point.name} of package {package}: module {entry_point.module} does not exist")
-    places = list(spec.submodule_search_locations or []) or [str(Path(spec.origin or ".").parent)]
-    for place in places:
-        if (Path(place) / "task.toml").is_file():
-            return load(Path(place), package)
-    raise TaskError(f"task {entry_point.name} of package {package}: no task.toml beside {entry_point.module}")
+        raise TaskError(f"{where}: module {top} does not exist")
+    roots = [Path(place) for place in spec.submodule_search_locations or [str(Path(spec.origin or ".").parent)]]
+    for folder in (place for root in roots for place in (root.joinpath(*below), root.joinpath(*below[:-1]))):
+        if (folder / "task.toml").is_file():
+            return load(folder, package)
+    raise TaskError(f"{where}: no task.toml beside {entry_point.module}")

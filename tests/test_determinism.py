@@ -120,3 +120,14 @@ def test_runs_that_reject_near_copies_repeat_and_resume_as_well(tmp_path):
     with pytest.raises(StopAt.Killed):
         evolve.run(str(PARABOLA), steps=STEPS, archive=where, watcher=StopAt(20), **options)
     assert untimed(evolve.resume(archive=where).steps()) == whole
+
+
+def test_a_run_in_any_order_that_was_resumed_with_more_workers_replays(tmp_path):
+    where = tmp_path / "a.db"
+    settings = {"stages": {"proposals": 1}, "steps": 30}
+    run = evolve.run(str(PARABOLA), settings=settings, workers=1, order="asap", archive=where)
+    assert run.summary()["steps"]["asked"] == 30
+    found = evolve.resume(steps=45, workers=4, archive=where).steps()
+    versions = [row["planned_version"] for row in found[1:]]
+    assert versions == sorted(versions)
+    assert evolve.replay(archive=where).differences == ()

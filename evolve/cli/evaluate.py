@@ -54,6 +54,8 @@ def read_program(task: Task, path: Path) -> Files:
     """
     try:
         if path.is_dir():
+            if not any((path / name).exists() for name in task.files):
+                raise ConfigError(f"folder {path} holds none of the program's files: {', '.join(task.files)}")
             return {
                 name: (path / name).read_text(encoding="utf-8") if (path / name).exists() else text
                 for name, text in task.files.items()

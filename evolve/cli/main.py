@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib
 import logging
-import os
 import sys
 from collections.abc import Callable
 from importlib.metadata import version
@@ -93,7 +92,3 @@ def main(arguments: list[str] | None = None) -> None:
     except EvolveError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2 if isinstance(error, ConfigError | RunNotFound) else 1)
-    except BrokenPipeError:
-        # The reader (`| head`) has seen enough; without this the interpreter complains once more as it closes stdout.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)

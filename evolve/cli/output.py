@@ -67,10 +67,10 @@ def outcomes_text(outcomes: Mapping[str, int]) -> str:
 
 def arms_table(arms: Mapping[str, Mapping[str, Any]]) -> Table:  # Any: JSON values
     """Builds the table of arms of a run's summary."""
-    rows = [
-        [name, str(arm["pulls"]), str(arm["improvements"]), f"{arm['reward']:.3f}", f"{arm['usd']:.4f}"]
-        for name, arm in sorted(arms.items())
-    ]
+    rows = []
+    for name, arm in sorted(arms.items()):
+        reward = "–" if arm["reward"] is None else f"{arm['reward']:.3f}"
+        rows.append([name, str(arm["pulls"]), str(arm["improvements"]), reward, f"{arm['usd']:.4f}"])
     return table(
         ["arm", "pulls", "improvements", "mean reward", "usd"], rows, right=["pulls", "improvements", "mean reward", "usd"]
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json as jsonlib
+import os
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -173,11 +174,20 @@ def export(
     """Writes every step of a run as JSON lines or CSV."""
     with Archive.open(archive) as opened, _sink(output) as sink:
         rows = steps(opened, opened.find_run(run))
-        if fmt is ExportFormat.JSONL:
-            for row in rows:
-                sink.write(jsonlib.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
-        else:
-            _write_csv(rows, sink)
+        try:
+            _write_rows(rows, sink, fmt)
+            sink.flush()
+        except BrokenPipeError:
+            # The reader (`| head`) has seen enough; without this the interpreter complains as it closes standard output.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _write_rows(rows: Iterable[dict[str, Any]], sink: TextIO, fmt: ExportFormat) -> None:  # Any: JSON values
+    if fmt is ExportFormat.CSV:
+        _write_csv(rows, sink)
+        return
+    for row in rows:
+        sink.write(jsonlib.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from evolve import api
+from evolve.archive.queries import summary
 from evolve.archive.store import Archive
 from evolve.cli.options import (
     DEFAULT,
@@ -88,7 +89,8 @@ def resume(
     """Takes up a run that stopped or was killed, or gives a finished one more steps."""
     with Archive.open(archive) as opened:
         number_ = opened.find_run(run)
-        task, resolved = recorded(opened, number_, None, {"steps": steps})
+        asked = steps or summary(opened, number_)["steps"]["asked"]
+        task, resolved = recorded(opened, number_, None, {"steps": asked})
     with _saying_how_to_resume(archive), progress(task, resolved.steps, stderr, quiet=quiet or _log_events(verbose)) as watcher:
         done = api.resume(str(number_), steps=steps, max_seconds=max_seconds, workers=workers, archive=archive, watcher=watcher)
     _report(done, json=json, quiet=quiet)
@@ -129,37 +131,38 @@ def _saying_how_to_resume(archive: str) -> Iterator[None]:
 
 def _report(done: api.Run, *, json: bool, quiet: bool) -> None:
     """Prints what a session came to and exits with its status."""
-    summary = done.summary()
+    shown = done.summary()
     if json:
-        print_json(summary)
+        print_json(shown)
     elif not quiet:
-        _print_summary(summary, done)
+        _print_summary(shown, done)
     interrupted = done.ending is not None and done.ending.reason == "interrupted"
     if interrupted:
         stderr.print(
-            f"interrupted after {summary['steps']['done']} steps; nothing is lost. Go on with: "
-            f"evolve resume {summary['name']}{_archive_option(done)}",
+            f"interrupted after {shown['steps']['done']} steps; nothing is lost. Go on with: "
+            f"evolve resume {shown['name']}{_archive_option(done)}",
             markup=False,
         )
         raise typer.Exit(130)
-    if done.ending is not None and done.ending.status == "stopped" and summary["evaluated"] == 0:
-        stderr.print("stopped at its budget before any child was evaluated; give it more with evolve resume --max-seconds")
+    if done.ending is not None and done.ending.status == "stopped" and shown["evaluated"] == 0:
+        command = f"evolve resume {shown['name']}{_archive_option(done)}"
+        stderr.print(f"stopped at its budget before any child was evaluated; go on with: {command}", markup=False)
         raise typer.Exit(3)
 
 
-def _print_summary(summary: dict[str, Any], done: api.Run) -> None:  # Any: JSON values
-    best, initial, steps = summary["best"], summary["initial"], summary["steps"]
+def _print_summary(shown: dict[str, Any], done: api.Run) -> None:  # Any: JSON values
+    best, initial, steps = shown["best"], shown["initial"], shown["steps"]
     stdout.print(
-        f"run {summary['name']}: {summary['status']}, {steps['done']} of {steps['asked']} steps in {seconds(summary['seconds'])}, "
-        f"isolation {summary['isolation']}",
+        f"run {shown['name']}: {shown['status']}, {steps['done']} of {steps['asked']} steps in {seconds(shown['seconds'])}, "
+        f"isolation {shown['isolation']}",
         markup=False,
     )
     if best is not None and initial is not None:
         stdout.print(f"objective {number(initial['objective'])} → {number(best['objective'])} at step {best['step']}", style="bold")
-    stdout.print(f"outcomes: {outcomes_text(summary['outcomes'])}", markup=False)
-    stdout.print(arms_table(summary["arms"]))
+    stdout.print(f"outcomes: {outcomes_text(shown['outcomes'])}", markup=False)
+    stdout.print(arms_table(shown["arms"]))
     option = _archive_option(done)
-    name = summary["name"]
+    name = shown["name"]
     stdout.print("next:", style="dim")
     commands = (
         (f"evolve diff initial best --run {name}{option}", "what was changed"),

@@ -47,5 +47,6 @@ def test_a_reader_that_has_seen_enough_is_no_error(tmp_path, cli, parabola):
     cli("run", parabola, "--steps", 60, "--quiet")
     command = f"{sys.executable} -m evolve.cli export --archive {tmp_path}/evolve.db | head -1"
     answer = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, check=False)
+    assert answer.returncode == 0
     assert answer.stdout.startswith('{"step": 0')
     assert answer.stderr == ""

@@ -121,3 +121,14 @@ def test_reading_needs_an_archive(cli):
 def test_an_archive_that_is_not_one_is_named(cli, tmp_path):
     (tmp_path / "evolve.db").write_text("this is not a database, but long enough to look at" * 100)
     assert "evolve.db" in cli("runs", status=1).err
+
+
+def test_a_run_that_planned_and_finished_nothing_can_be_shown(cli, ran, tmp_path):
+    import sqlite3
+
+    connection = sqlite3.connect(tmp_path / "evolve.db")
+    with connection:
+        connection.execute("DELETE FROM additions WHERE step > 0")
+    connection.close()
+    assert "–" in cli("show").out
+    assert cli("show", "--json").json["steps"]["done"] == 0

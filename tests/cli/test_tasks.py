@@ -106,3 +106,16 @@ def test_doctor_says_what_works(cli):
 def test_doctor_fails_on_a_broken_archive(cli, tmp_path):
     (tmp_path / "evolve.db").write_text("garbage" * 1000)
     assert "FAIL  archive" in cli("doctor", status=1).out
+
+
+def test_eval_of_a_folder_without_the_programs_files_is_wrong_usage(cli, parabola, tmp_path):
+    (tmp_path / "empty").mkdir()
+    assert "holds none of the program's files" in cli("eval", parabola, "empty", status=2).err
+
+
+def test_a_run_inside_its_tasks_folder_can_be_resumed(cli, tmp_path, monkeypatch):
+    cli("task", "new", "mine")
+    monkeypatch.chdir(tmp_path / "mine")
+    cli("run", "./", "--steps", 6, "--quiet")
+    cli("best", "--output", "result")
+    assert cli("resume", "--steps", 9, "--json").json["steps"]["done"] == 9

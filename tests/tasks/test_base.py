@@ -1,3 +1,8 @@
+import math
+import os
+import subprocess
+import sys
+
 import pytest
 
 from evolve.errors import TaskError
@@ -93,12 +98,29 @@ def test_the_evaluators_hash_follows_what_decides_a_score_and_nothing_else(folde
     (folder / "README.md").write_text("text for people")
     edit(folder, "initial.py", "x = 1", "x = 2")
     edit(folder, "task.toml", "steps = 7", "steps = 9")
+    (folder / "evolve.db").write_text("an archive")
+    (folder / "result").mkdir()
+    (folder / "result" / "provenance.json").write_text("{}")
+    (folder / "result" / "initial.py").write_text("x = 3")
     assert load(folder, "folder").evaluator_sha256 == before
     edit(folder, "evaluate.py", "1.0", "2.0")
-    changed = load(folder, "folder").evaluator_sha256
-    assert changed != before
+    assert load(folder, "folder").evaluator_sha256 != before
+
+
+@pytest.mark.parametrize(("old", "new"), [('"minimize"', '"maximize"'), ("timeout_s = 3", "timeout_s = 4")])
+def test_direction_and_limits_are_part_of_what_decides_a_score(folder, old, new):
+    before = load(folder, "folder").evaluator_sha256
+    edit(folder, "task.toml", old, new)
+    assert load(folder, "folder").evaluator_sha256 != before
+
+
+def test_declared_data_are_part_of_the_evaluator_and_must_be_there(folder):
+    edit(folder, "task.toml", 'name = "t"', 'name = "t"\ndata = ["*.csv"]')
+    refused(folder, "matches no file")
     (folder / "data.csv").write_text("1,2")
-    assert load(folder, "folder").evaluator_sha256 != changed
+    before = load(folder, "folder").evaluator_sha256
+    (folder / "data.csv").write_text("1,3")
+    assert load(folder, "folder").evaluator_sha256 != before
 
 
 def test_the_evaluators_hash_covers_the_engine_that_it_imports(folder, monkeypatch):
@@ -118,6 +140,21 @@ def test_inline_tasks_are_told_apart_by_their_scoring_function():
     one = inline("t", "x = 1\n", lambda program: 1)
     assert one.evaluator_sha256 == inline("t", "x = 1\n", lambda program: 1).evaluator_sha256
     assert one.evaluator_sha256 != inline("t", "x = 1\n", lambda program: 2).evaluator_sha256
+    sine, cosine = (inline("t", "x = 1\n", f) for f in (lambda p: math.sin(p), lambda p: math.cos(p)))
+    assert sine.evaluator_sha256 != cosine.evaluator_sha256
+    squares, sizes = (inline("t", "x = 1\n", f) for f in (lambda p: [x * x for x in p], lambda p: [abs(x) for x in p]))
+    assert squares.evaluator_sha256 != sizes.evaluator_sha256
+
+
+def test_an_inline_tasks_hash_is_the_same_in_every_process():
+    code = (
+        "from evolve.tasks.base import inline\nprint(inline('t', 'x = 1', lambda p: p in {'a', 'bc', 'd', 'efg'}).evaluator_sha256)"
+    )
+    found = set()
+    for seed in ("1", "2", "3"):
+        environment = {**os.environ, "PYTHONHASHSEED": seed}
+        found.add(subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True).stdout)
+    assert len(found) == 1
 
 
 def test_a_new_task_loads_as_written(tmp_path):
