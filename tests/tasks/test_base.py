@@ -140,7 +140,7 @@ def test_inline_tasks_are_told_apart_by_their_scoring_function():
     one = inline("t", "x = 1\n", lambda program: 1)
     assert one.evaluator_sha256 == inline("t", "x = 1\n", lambda program: 1).evaluator_sha256
     assert one.evaluator_sha256 != inline("t", "x = 1\n", lambda program: 2).evaluator_sha256
-    sine, cosine = (inline("t", "x = 1\n", f) for f in (lambda p: math.sin(p), lambda p: math.cos(p)))
+    sine, cosine = (inline("t", "x = 1\n", f) for f in (lambda p: math.sin(p) + 1, lambda p: math.cos(p) + 1))
     assert sine.evaluator_sha256 != cosine.evaluator_sha256
     squares, sizes = (inline("t", "x = 1\n", f) for f in (lambda p: [x * x for x in p], lambda p: [abs(x) for x in p]))
     assert squares.evaluator_sha256 != sizes.evaluator_sha256
