@@ -99,7 +99,7 @@ class RunConfig:
     def strict(self) -> bool:
         """Whether the archive depends on configuration and seed alone."""
         if self.order is None:
-            return all(arm == "local" or arm.startswith("local/") for arm in self.arms)
+            return all(is_local(arm) for arm in self.arms)
         return self.order is OrderName.STRICT
 
     @property
@@ -144,6 +144,11 @@ def _without_none(table: Mapping[str, Any]) -> dict[str, Any]:
 
 
 # The parts
+
+
+def is_local(arm: str) -> bool:
+    """Says whether an arm, or a SPEC of arms, is a free local mutator, which repeats itself and costs nothing."""
+    return arm == "local" or arm.startswith("local/")
 
 
 def make_arms(specs: Sequence[str]) -> dict[str, Mutator]:

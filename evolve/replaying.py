@@ -18,7 +18,7 @@ import numpy as np
 from evolve.archive.queries import steps
 from evolve.archive.records import PendingStep, Settled
 from evolve.archive.store import Archive
-from evolve.config import make_arms
+from evolve.config import is_local, make_arms
 from evolve.mutators.base import MutationFailed, MutationRequest, Mutator
 from evolve.ordering import Recorded
 from evolve.program import Files, Program, Reply, Task
@@ -66,11 +66,10 @@ async def replay(archive: Archive, number: int, task: Task | None = None) -> Rep
     settled, pending = archive.history(number)
     highest = max([1, *(item.addition.step for item in settled), *(item.plan.step for item in pending)])
     task, config = recorded(archive, number, task, {"steps": highest, "max_seconds": None})
-    asked = {name: arm for name, arm in make_arms(config.arms).items() if not name.startswith("local/")}
-    arms = {name: _Silent(asked[name]) if name in asked else arm for name, arm in make_arms(config.arms).items()}
+    arms = {name: arm if is_local(name) else _Silent(arm) for name, arm in make_arms(config.arms).items()}
     plans = [item.plan for item in settled if item.plan is not None] + [item.plan for item in pending]
     pulled = {plan.step: plan.arm for plan in plans}
-    replies = {key: reply for key, reply in archive.replies(number).items() if pulled[key[0]] in asked}
+    replies = {key: reply for key, reply in archive.replies(number).items() if not is_local(pulled[key[0]])}
     parts = Parts(order=_order(archive, number, settled, pending), arms=arms, replies=replies)
     with (
         tempfile.TemporaryDirectory(prefix="evolve-replay-") as folder,

@@ -148,8 +148,7 @@ class Stages:
         embedding = self._embed(program.files) if self._embed is not None else None
         self._writer.program(program, mark, embedding)
         self._writer.evaluation(0, program.program_id, evaluation)
-        size = sum(len(text) for text in program.files.values())
-        return Result(Finished(None, evaluation.outcome, program.program_id, mark, evaluation.objective, size), embedding)
+        return Result(_finished(None, program, mark, evaluation), embedding)
 
     # Generate, edit, screen
 
@@ -210,7 +209,7 @@ class Stages:
             return Result(Finished(plan, Outcome.REJECTED if children else Outcome.EDIT_FAILED))
         copy = copies[-1]
         if pending.evaluation is not None:
-            return Result(_finished(plan, copy, pending.evaluation))
+            return Result(_finished(plan, copy.program, copy.fingerprint, pending.evaluation))
         known = self._writer.program_of(str(copy.screen.nearest))
         evaluation = dataclasses.replace(known[1], reused_from=known[0].program_id)
         self._writer.program(copy.program, copy.fingerprint)
@@ -220,7 +219,7 @@ class Stages:
 
     async def _evaluate(self, pending: PendingStep, child: Child) -> Result:
         if pending.evaluation is not None:
-            return Result(_finished(pending.plan, child, pending.evaluation), child.embedding)
+            return Result(_finished(pending.plan, child.program, child.fingerprint, pending.evaluation), child.embedding)
         async with self._evaluating:
             self._proceed()
             evaluated = await self._executor.evaluate(child.program.files, seed=self._seed)
@@ -229,20 +228,20 @@ class Stages:
     def _record(self, plan: Plan, child: Child, evaluation: Evaluation) -> Result:
         self._writer.evaluation(plan.step, child.program.program_id, evaluation)
         self._writer.commit()
-        return Result(_finished(plan, child, evaluation), child.embedding)
+        return Result(_finished(plan, child.program, child.fingerprint, evaluation), child.embedding)
 
     def _proceed(self) -> None:
         if self._stopping:
             raise Abandoned
 
 
-def _finished(plan: Plan, child: Child, evaluation: Evaluation) -> Finished:
+def _finished(plan: Plan | None, program: Program, mark: str, evaluation: Evaluation) -> Finished:
     return Finished(
         plan=plan,
         outcome=evaluation.outcome,
-        program=child.program.program_id,
-        fingerprint=child.fingerprint,
+        program=program.program_id,
+        fingerprint=mark,
         objective=evaluation.objective,
-        size=sum(len(text) for text in child.program.files.values()),
+        size=sum(len(text) for text in program.files.values()),
         reused=evaluation.reused_from is not None,
     )

@@ -124,8 +124,8 @@ def _saying_how_to_resume(archive: str) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        where = "" if archive == DEFAULT else f" --archive {archive}"
-        stderr.print(f"interrupted at once; what was recorded is safe. Look with: evolve runs{where}", markup=False)
+        command = f"evolve runs{_archive_option(archive)}"
+        stderr.print(f"interrupted at once; what was recorded is safe. Look with: {command}", markup=False)
         raise typer.Exit(130) from None
 
 
@@ -140,12 +140,12 @@ def _report(done: api.Run, *, json: bool, quiet: bool) -> None:
     if interrupted:
         stderr.print(
             f"interrupted after {shown['steps']['done']} steps; nothing is lost. Go on with: "
-            f"evolve resume {shown['name']}{_archive_option(done)}",
+            f"evolve resume {shown['name']}{_archive_option(done.archive)}",
             markup=False,
         )
         raise typer.Exit(130)
     if done.ending is not None and done.ending.status == "stopped" and shown["evaluated"] == 0:
-        command = f"evolve resume {shown['name']}{_archive_option(done)}"
+        command = f"evolve resume {shown['name']}{_archive_option(done.archive)}"
         stderr.print(f"stopped at its budget before any child was evaluated; go on with: {command}", markup=False)
         raise typer.Exit(3)
 
@@ -161,7 +161,7 @@ def _print_summary(shown: dict[str, Any], done: api.Run) -> None:  # Any: JSON v
         stdout.print(f"objective {number(initial['objective'])} → {number(best['objective'])} at step {best['step']}", style="bold")
     stdout.print(f"outcomes: {outcomes_text(shown['outcomes'])}", markup=False)
     stdout.print(arms_table(shown["arms"]))
-    option = _archive_option(done)
+    option = _archive_option(done.archive)
     name = shown["name"]
     stdout.print("next:", style="dim")
     commands = (
@@ -174,8 +174,8 @@ def _print_summary(shown: dict[str, Any], done: api.Run) -> None:  # Any: JSON v
         stdout.print(f"  {command:<{width}}   {about}", markup=False)
 
 
-def _archive_option(done: api.Run) -> str:
-    return "" if done.archive == DEFAULT else f" --archive {done.archive}"
+def _archive_option(archive: str) -> str:
+    return "" if archive == DEFAULT else f" --archive {archive}"
 
 
 COMMANDS = {"run": run, "resume": resume, "replay": replay}
