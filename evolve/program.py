@@ -89,6 +89,7 @@ class Limits:
         memory_mb: Memory of the whole tree beyond what the warm interpreter already holds.
         cpus: Processors that one evaluation may keep busy.
         gpus: Accelerators that one evaluation may see, fractions allowed.
+        scratch_mb: Files that it may keep at once, in memory; enforced at level ``strong``.
         max_processes: Processes and threads alive at once.
         max_reply_mb: Size of one reply of the program.
         preload: Modules imported once by the warm interpreter that programs are forked from.
@@ -97,6 +98,7 @@ class Limits:
     timeout_s: float = 10.0
     wall_timeout_s: float | None = None
     memory_mb: int = 1024
+    scratch_mb: int = 256
     cpus: int = 1
     gpus: float = 0.0
     max_processes: int = 32
@@ -104,7 +106,7 @@ class Limits:
     preload: tuple[str, ...] = ("numpy",)
 
     def __post_init__(self) -> None:
-        for name in ("timeout_s", "memory_mb", "cpus", "max_processes", "max_reply_mb"):
+        for name in ("timeout_s", "memory_mb", "scratch_mb", "cpus", "max_processes", "max_reply_mb"):
             if not getattr(self, name) > 0:
                 raise TaskError(f"limits.{name} must be > 0, got {getattr(self, name)!r}")
         if self.gpus < 0:

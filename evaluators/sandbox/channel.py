@@ -34,18 +34,18 @@ class Channel:
     nothing, never fails and fills neither memory nor disk, and the last lines, which say what went wrong, are kept.
     """
 
-    def __init__(self, channel: socket.socket, output: int, pid: int, limit_bytes: int) -> None:
+    def __init__(self, channel: socket.socket, output: int, process: int, limit_bytes: int) -> None:
         """Takes over the descriptors.
 
         Args:
             channel: Non-blocking; carries frames.
             output: Non-blocking read end of what the process prints.
-            pid: The process, which is not reaped before the channel is closed.
+            process: Descriptor of the process.
             limit_bytes: Of one received frame.
         """
         self._socket = channel
         self._output = output
-        self._process = os.pidfd_open(pid)
+        self._process = process
         self._limit_bytes = limit_bytes
         self._outgoing = memoryview(b"")
         self._header = bytearray()
@@ -59,7 +59,7 @@ class Channel:
 
     def send(self, payload: bytes) -> None:
         """Queues a frame; `pump` sends it."""
-        self._outgoing = memoryview(wire.frame(payload))
+        self._outgoing = memoryview(bytes(self._outgoing) + wire.frame(payload))
         self._write()
 
     def pump(self, timeout_s: float) -> bool:

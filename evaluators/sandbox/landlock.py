@@ -86,7 +86,7 @@ def make_ruleset(rules: Iterable[tuple[Path, int]]) -> int:
     ruleset = _check(_libc().syscall(_SYS_CREATE_RULESET, ctypes.byref(attr), ctypes.c_size_t(ctypes.sizeof(attr)), 0))
     try:
         for path, rights in rules:
-            _allow(ruleset, path, rights & files)
+            _allow(ruleset, path, rights)
         return fcntl.fcntl(ruleset, fcntl.F_DUPFD_CLOEXEC, _LOWEST_FD)
     finally:
         os.close(ruleset)
@@ -121,13 +121,19 @@ def readable_without(root: Path, hidden: frozenset[Path]) -> Iterator[tuple[Path
             yield from readable_without(entry, hidden)
 
 
+def grantable(rights: int, *, folder: bool) -> int:
+    """The part of some rights that this kernel knows and that makes sense for what they are granted on."""
+    files, _, _ = handled(abi())
+    return rights & files if folder else rights & files & _FILE_RIGHTS
+
+
 def _allow(ruleset: int, path: Path, rights: int) -> None:
     try:
         descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
     except FileNotFoundError:
         return
     try:
-        allowed = rights if path.is_dir() else rights & _FILE_RIGHTS
+        allowed = grantable(rights, folder=path.is_dir())
         if not allowed:
             return
         rule = _PathBeneathAttr(allowed, descriptor)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
 from dataclasses import dataclass
 
 from evolve.errors import IsolationError
-from evolve.evaluators.sandbox import landlock
+from evolve.evaluators.sandbox import landlock, probe
 from evolve.program import Isolation
 
 #: Landlock versions that added something to what a program cannot do.
@@ -76,7 +75,7 @@ def _landlock() -> LevelReport:
     try:
         version = landlock.abi()
     except OSError as error:
-        return LevelReport(Isolation.LANDLOCK, False, _why_no_landlock(error))
+        return LevelReport(Isolation.LANDLOCK, False, probe.why_no_landlock(error))
     covered = ["files"]
     if version >= _NETWORK_ABI:
         covered.append("TCP")
@@ -86,13 +85,10 @@ def _landlock() -> LevelReport:
     return LevelReport(Isolation.LANDLOCK, True, f"Landlock version {version}: {', '.join(covered)}{missing}")
 
 
-def _why_no_landlock(error: OSError) -> str:
-    if error.errno == errno.EOPNOTSUPP:
-        return "Landlock is switched off; add it to the kernel's lsm= boot parameter"
-    if error.errno == errno.ENOSYS:
-        return "the kernel has no Landlock, or a container's filter hides it; use Linux 5.13 or later and a current runtime"
-    return f"Landlock cannot be used ({error.strerror}); a container may need another seccomp profile"
-
-
 def _strong() -> LevelReport:
-    return LevelReport(Isolation.STRONG, False, "it is not built into this version; use landlock, or leave the level out")
+    lacks = probe.what_strong_lacks()
+    if lacks:
+        return LevelReport(Isolation.STRONG, False, lacks)
+    who = "a user of its own for each worker" if os.geteuid() == 0 else "user namespace"
+    detail = f"bubblewrap: process-id, mount, network, IPC and host name namespaces, {who}; Landlock, seccomp, private files"
+    return LevelReport(Isolation.STRONG, True, detail)

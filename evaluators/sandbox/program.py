@@ -12,7 +12,7 @@ from typing import Any, NoReturn, Self
 from evolve.evaluators.base import ProgramFailed
 from evolve.evaluators.sandbox import tree, wire
 from evolve.evaluators.sandbox.channel import Channel, FrameTooLong
-from evolve.evaluators.sandbox.server import ForkServer, ServerLost
+from evolve.evaluators.sandbox.server import ForkServer, ServerLost, Streams, laid_out
 from evolve.program import Files, Outcome
 
 #: How often a tree is measured while it works. A deadline is noticed this much late at most.
@@ -99,10 +99,22 @@ class SandboxedProgram:
         return reply[1]
 
     def _start(self) -> None:
+        contents = laid_out(self._files)
         self._oom_kills = tree.out_of_memory_kills()
-        child = self._server.fork(self._files, self._seed)
+        null = os.open(os.devnull, os.O_RDONLY)
+        output, printed = os.pipe()
+        try:
+            child = self._server.fork(Streams(null, printed, printed))
+        except BaseException:
+            os.close(output)
+            raise
+        finally:
+            os.close(null)
+            os.close(printed)
+        os.set_blocking(output, False)
         self._pid = child.pid
-        self._channel = Channel(child.channel, child.output, child.pid, self._limits.max_reply_mb * 2**20)
+        self._channel = Channel(child.channel, output, child.process, self._limits.max_reply_mb * 2**20)
+        self._channel.send(wire.encode({"files": contents, "seed": self._seed, "entry": self._server.settings.entry}))
         self._measure_at = time.monotonic() + _MEASURE_EVERY_S
 
     def _exchange(self, request: bytes, started: float) -> bytes | None:
@@ -139,9 +151,10 @@ class SandboxedProgram:
         left_s = self._limits.timeout_s - self._measured_cpu_s
         if left_s <= 0:
             self._fail(Outcome.TIMED_OUT, self._cpu_text())
-        if usage.threads > self._limits.max_processes:
-            limit = self._limits.max_processes
-            self._fail(Outcome.CRASHED, f"{usage.threads} processes and threads at once; limits.max_processes = {limit}")
+        limit = self._limits.max_processes
+        threads = usage.threads - self._server.strong
+        if threads > limit:
+            self._fail(Outcome.CRASHED, f"{threads} processes and threads at once; limits.max_processes = {limit}")
         memory_bytes = self._limits.memory_mb * 2**20
         if usage.rss_bytes > memory_bytes and tree.proportional_bytes(usage.pids) > memory_bytes:
             self._fail(Outcome.OUT_OF_MEMORY, self._memory_text())
@@ -206,5 +219,6 @@ class SandboxedProgram:
         with suppress(ServerLost):
             ended = self._server.end()
             status, self._final_cpu_s = ended.status, max(ended.cpu_s, self._measured_cpu_s)
+            self._server.clear()
         self._channel.close()
         return status

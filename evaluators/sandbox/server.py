@@ -10,6 +10,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -17,9 +18,9 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from evolve.errors import TaskError
-from evolve.evaluators.sandbox import landlock, tree, visible, wire
+from evolve.evaluators.sandbox import bubblewrap, confine, landlock, seccomp, tree, visible, wire
 from evolve.evaluators.sandbox.levels import require_level
-from evolve.program import Files, Isolation, Limits
+from evolve.program import Isolation, Limits
 
 _RUNNER = Path(__file__).with_name("runner.py")
 #: Preloading may mean importing torch from a cold disk.
@@ -39,17 +40,25 @@ class ServerLost(Exception):
 
 
 class Child(NamedTuple):
-    """A forked process in which nothing of the program has run yet.
+    """A confined process in which nothing of the program has run yet: it waits for its orders (see ``serve.py``).
 
     Attributes:
         pid: Its process id; not reused until `ForkServer.end`.
-        channel: Carries calls and answers, the caller's to close.
-        output: Where what it prints can be read, the caller's to close.
+        process: A descriptor of the process, the caller's to close.
+        channel: Carries frames, non-blocking, the caller's to close.
     """
 
     pid: int
+    process: int
     channel: socket.socket
-    output: int
+
+
+class Streams(NamedTuple):
+    """Standard input, output and error of a child; the caller's to close."""
+
+    stdin: int
+    stdout: int
+    stderr: int
 
 
 class Ended(NamedTuple):
@@ -84,13 +93,14 @@ class SandboxSettings:
 
 
 class ForkServer:
-    """A warm interpreter and a scratch folder, for one evaluation at a time. Starts anew by itself when it was lost."""
+    """A warm interpreter and a scratch folder, for one program at a time. Starts anew by itself when it was lost."""
 
     def __init__(self, settings: SandboxSettings) -> None:
         self.settings = settings
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
         self._scratch = Path()
+        self._pid = 0
 
     def __enter__(self) -> Self:
         self.start()
@@ -101,8 +111,13 @@ class ForkServer:
 
     @property
     def pid(self) -> int:
-        """Its process id; 0 while it is not running."""
-        return self._process.pid if self._process is not None else 0
+        """Its process id, as this process sees it; 0 while it is not running."""
+        return self._pid
+
+    @property
+    def strong(self) -> bool:
+        """Whether it lives in namespaces of its own, with a process of ours above each program."""
+        return self.settings.isolation is Isolation.STRONG
 
     def start(self) -> None:
         """Starts the interpreter and waits until it is warm.
@@ -112,63 +127,74 @@ class ForkServer:
             TaskError: If a module of ``limits.preload`` cannot be imported.
         """
         require_level(self.settings.isolation)
-        # Resolved: Landlock and the runner compare real paths.
-        self._scratch = Path(tempfile.mkdtemp(prefix="evolve-")).resolve()
-        ruleset = -1
-        if self.settings.isolation is Isolation.LANDLOCK:
-            ruleset = landlock.make_ruleset(visible.rules(self._scratch, self.settings.hidden))
         try:
-            self._launch(ruleset)
-            answer = self._receive(_START_TIMEOUT_S)
+            self._launch()
+            answer = self._receive(_START_TIMEOUT_S)[0]
         except ServerLost as lost:
             self.close()
             raise TaskError(f"the sandbox's interpreter did not start: {lost}") from lost
-        finally:
-            if ruleset >= 0:
-                os.close(ruleset)
         if answer[0] != "ready":
             self.close()
             raise TaskError(str(answer[1]))
+        assert self._process is not None
+        # Bubblewrap stays above it, to notice this process's death.
+        self._pid = tree.children_of(self._process.pid)[0] if self.strong else self._process.pid
 
-    def fork(self, files: Files, seed: int) -> Child:
-        """Writes the program's files into the scratch folder and forks a child that is about to load them.
+    def fork(self, streams: Streams, *, interpreter: bool = True) -> Child:
+        """Has a child forked and confined.
+
+        Args:
+            streams: What it reads and writes.
+            interpreter: Whether a program is going to run in the warm interpreter; otherwise in one of its own.
 
         Raises:
             ServerLost: If the server cannot do so any more; the next call starts another one.
-            ValueError: If a path leads out of the folder.
         """
         if self._process is None:
             self.start()
-        _write(files, self._scratch)
         channel, theirs = socket.socketpair()
-        output, their_output = os.pipe()
         try:
-            self._send(["fork", seed], [theirs.fileno(), their_output])
-            answer = self._receive(_ANSWER_TIMEOUT_S)
+            self._send(["fork", interpreter], [theirs.fileno(), *streams])
+            answer, descriptors = self._receive(_ANSWER_TIMEOUT_S)
+            theirs.close()
+            if not descriptors:
+                raise self._lost(f"it cannot fork: {answer[1]}")
+            self._await_confined(channel)
         except BaseException:
             channel.close()
-            os.close(output)
             raise
         finally:
             theirs.close()
-            os.close(their_output)
-        os.set_blocking(output, False)
         channel.setblocking(False)
-        return Child(int(answer[1]), channel, output)
+        return Child(_pid_of(descriptors[0]), descriptors[0], channel)
 
     def end(self) -> Ended:
-        """Kills and reaps whatever the last child has left, and empties the scratch folder.
+        """Kills and reaps whatever the last child has left; its files stay.
 
         Raises:
             ServerLost: If the server cannot do so any more; the next `fork` starts another one.
         """
         self._send(["end"])
-        answer = self._receive(_ANSWER_TIMEOUT_S)
-        _empty(self._scratch)
+        answer = self._receive(_ANSWER_TIMEOUT_S)[0]
         return Ended(int(answer[1]), float(answer[2]))
+
+    def clear(self) -> None:
+        """Empties the scratch folder after the last child of a program.
+
+        Raises:
+            ServerLost: See `end`.
+        """
+        if self.settings.limits.gpus > 0:
+            self.close()  # what a driver keeps for a process is not for the next program
+        elif self.strong:
+            self._send(["clear"])
+            self._receive(_ANSWER_TIMEOUT_S)
+        else:
+            _empty(self._scratch)
 
     def close(self) -> None:
         """Ends the server with everything below it, and deletes the scratch folder."""
+        self._pid = 0
         if self._control is not None:
             self._control.close()
             self._control = None
@@ -184,38 +210,85 @@ class ForkServer:
             shutil.rmtree(self._scratch, ignore_errors=True)
             self._scratch = Path()
 
-    def _launch(self, ruleset: int) -> None:
+    def _launch(self) -> None:
+        settings = self.settings
+        machine = visible.of_machine(settings.hidden, settings.limits.gpus)
+        rules = visible.rules(machine, settings.limits.gpus)
+        kernel = visible.kernel_rules(settings.limits.gpus)
+        if self.strong:
+            scratch = confine.SCRATCH
+            grants = [(str(path), landlock.grantable(rights, folder=path.is_dir())) for path, rights in kernel]
+            grants.append((confine.SCRATCH_ROOT, landlock.grantable(landlock.WRITE, folder=True)))
+        else:
+            # Resolved: Landlock and the runner compare real paths.
+            self._scratch = Path(tempfile.mkdtemp(prefix="evolve-")).resolve()
+            rules, grants, scratch = [*rules, *kernel, (self._scratch, landlock.WRITE)], [], str(self._scratch)
+        ruleset = landlock.make_ruleset(rules) if settings.isolation is not Isolation.PROCESS else -1
+        try:
+            self._popen(machine, ruleset, scratch)
+            assert self._control is not None
+            self._control.send("\0".join(map(str, visible.site_packages())).encode())
+            self._send(
+                {"preload": list(settings.limits.preload), "grants": grants, "confinement": self._confinement(ruleset, scratch)}
+            )
+        finally:
+            if ruleset >= 0:
+                os.close(ruleset)
+
+    def _popen(self, machine: visible.Visible, ruleset: int, scratch: str) -> None:
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
-            kept = (*self.settings.keep_open, *([ruleset] if ruleset >= 0 else []))
             # Not -I: it would ignore PYTHONHASHSEED, the one Python variable in the scrubbed environment.
-            options = ["-s", "-S", "-P", "-B"]
+            python = [bubblewrap.python() if self.strong else sys.executable, "-s", "-S", "-P", "-B"]
+            runner = f"{bubblewrap.INSIDE}/{_RUNNER.name}" if self.strong else str(_RUNNER)
+            # Inside a process-id namespace a parent outside is 0.
+            argv = [*python, runner, str(theirs.fileno()), "0" if self.strong else str(os.getpid())]
+            gpus = self.settings.limits.gpus
             self._process = subprocess.Popen(
-                [sys.executable, *options, str(_RUNNER), str(theirs.fileno()), str(os.getpid())],
+                bubblewrap.command(machine, argv, gpus=gpus) if self.strong else argv,
                 stdin=subprocess.DEVNULL,
-                env=_environment(self._scratch),
-                cwd=self._scratch,
-                pass_fds=(theirs.fileno(), *kept),
+                env=_environment(scratch, bubblewrap.TEMPORARY if self.strong else scratch),
+                cwd="/" if self.strong else self._scratch,
+                pass_fds=(theirs.fileno(), *self.settings.keep_open, *([ruleset] if ruleset >= 0 else [])),
                 start_new_session=True,
             )
-        self._control.send("\0".join(map(str, visible.site_packages())).encode())
-        self._send(self._runner_settings(ruleset))
 
-    def _runner_settings(self, ruleset: int) -> dict[str, Any]:  # Any: plain data
+    def _confinement(self, ruleset: int, scratch: str) -> dict[str, Any]:  # Any: plain data
         limits = self.settings.limits
         large = limits.gpus > 0 or not _LARGE_ADDRESS_SPACE.isdisjoint(limits.preload)
-        return {
-            "preload": list(limits.preload),
-            "scratch": str(self._scratch),
-            "entry": self.settings.entry,
-            "ruleset": ruleset,
-            "timeout_s": limits.timeout_s,
-            "memory_mb": limits.memory_mb,
-            "max_processes": limits.max_processes,
-            "limit_address_space": not large,
+        root = os.geteuid() == 0
+        if self.strong:
+            # With namespaces of its own, user and server have no other processes than these; the server and the first
+            # process of a namespace are root's, or else count as well.
+            processes = limits.max_processes if root else limits.max_processes + 2
+        else:
             # The kernel applies no such limit to root.
-            "user_processes": _user_processes() + limits.max_processes + _SPARE_USER_PROCESSES if os.getuid() else 0,
-        }
+            processes = 0 if root else _user_processes() + limits.max_processes + _SPARE_USER_PROCESSES
+        fields = confine.Confinement(
+            strong=self.strong,
+            scratch=scratch,
+            ruleset=ruleset,
+            seccomp=seccomp.program() if self.strong else b"",
+            uid=confine.FIRST_USER + os.getpid() if self.strong and root else -1,
+            timeout_s=limits.timeout_s,
+            memory_mb=limits.memory_mb,
+            scratch_mb=limits.scratch_mb,
+            max_processes=limits.max_processes,
+            user_processes=processes,
+            limit_address_space=not large,
+        )
+        return fields._asdict()
+
+    def _await_confined(self, channel: socket.socket) -> None:
+        """Waits until a child has given up what it is to give up; nothing of a program has run in it so far."""
+        channel.settimeout(_ANSWER_TIMEOUT_S)
+        try:
+            payload = wire.read_frame(channel.recv, _MESSAGE_BYTES)
+        except (OSError, wire.Malformed) as error:
+            raise self._lost(f"a child of it does not begin: {error}") from error
+        answer = wire.decode(payload) if payload is not None else ["refused", "a child of it ended before it began"]
+        if answer != ["confined"]:
+            raise self._lost(str(answer[-1]))
 
     def _send(self, message: object, descriptors: list[int] | None = None) -> None:
         if self._control is None:
@@ -225,11 +298,12 @@ class ForkServer:
         except OSError as error:
             raise self._lost(f"its socket is closed ({error.strerror})") from error
 
-    def _receive(self, timeout_s: float) -> list[Any]:  # Any: plain data; the server is trusted
+    def _receive(self, timeout_s: float) -> tuple[list[Any], list[int]]:  # Any: plain data; the server is trusted
+        """Reads one answer and the descriptors that came along."""
         assert self._control is not None
         self._control.settimeout(timeout_s)
         try:
-            message = self._control.recv(_MESSAGE_BYTES)
+            message, descriptors, _, _ = socket.recv_fds(self._control, _MESSAGE_BYTES, 1, socket.MSG_CMSG_CLOEXEC)
         except TimeoutError:
             raise self._lost(f"it does not answer within {timeout_s:.0f} s") from None
         except OSError as error:
@@ -237,7 +311,7 @@ class ForkServer:
         if not message:
             raise self._lost("it died")
         answer: list[Any] = wire.decode(message)  # Any: see above
-        return answer
+        return answer, descriptors
 
     def _lost(self, why: str) -> ServerLost:
         if self._process is not None:
@@ -247,13 +321,13 @@ class ForkServer:
         return ServerLost(why)
 
 
-def _environment(scratch: Path) -> dict[str, str]:
+def _environment(scratch: str, temporary: str) -> dict[str, str]:
     """The whole environment of a program: nothing of the user's is in it."""
     one_thread = {f"{name}_NUM_THREADS": "1" for name in _ONE_THREAD}
-    folders = dict.fromkeys(("HOME", "TMPDIR", "MPLCONFIGDIR", "XDG_CACHE_HOME"), str(scratch))
+    folders = {"HOME": scratch, **dict.fromkeys(("TMPDIR", "MPLCONFIGDIR", "XDG_CACHE_HOME"), temporary)}
     fixed = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", "PYTHONHASHSEED": "0", "MPLBACKEND": "Agg"}
     # Every arena of the C library's allocator maps 64 MB of address space, which is limited.
-    return fixed | {"MALLOC_ARENA_MAX": "2"} | one_thread | folders
+    return fixed | {"USER": "program", "MALLOC_ARENA_MAX": "2"} | one_thread | folders
 
 
 def _user_processes() -> int:
@@ -266,15 +340,28 @@ def _user_processes() -> int:
     return count
 
 
-def _write(files: Files, folder: Path) -> None:
-    for name, text in files.items():
+def laid_out(files: Mapping[str, str | bytes]) -> dict[str, bytes]:
+    """Checks the paths of files that are to lie in a program's folder, and encodes their texts.
+
+    Raises:
+        ValueError: If a path leads out of the folder.
+    """
+    contents = {}
+    for name, content in files.items():
         relative = PurePosixPath(name)
-        if relative.is_absolute() or ".." in relative.parts:
+        if relative.is_absolute() or ".." in relative.parts or "\0" in name:
             raise ValueError(f"a program's file must lie inside its folder, got {name!r}")
-        path = folder / relative
-        path.parent.mkdir(parents=True, exist_ok=True)
         # Lone surrogates would be an error of ours; the program's own loader complains about them.
-        path.write_bytes(text.encode(errors="surrogatepass"))
+        contents[name] = content if isinstance(content, bytes) else content.encode(errors="surrogatepass")
+    return contents
+
+
+def _pid_of(process: int) -> int:
+    """The id that a process has in this namespace; 0 if it is gone already."""
+    for line in Path(f"/proc/self/fdinfo/{process}").read_text().splitlines():
+        if line.startswith("Pid:"):
+            return max(int(line.split()[1]), 0)
+    return 0
 
 
 def _empty(folder: Path) -> None:

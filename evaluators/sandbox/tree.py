@@ -55,6 +55,8 @@ def own_cpu_s(pid: int, otherwise: float = 0.0) -> float:
 
     Source: the kernel's dynamic clock ids, ``include/linux/posix-timers.h``: ``~pid << 3 | CPUCLOCK_SCHED``.
     """
+    if pid <= 0:
+        return otherwise
     try:
         return time.clock_gettime((~pid << 3) | 2)
     except OSError:

@@ -6,6 +6,7 @@ import site
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import msgpack
 import numpy as np
@@ -16,14 +17,19 @@ from evolve.evaluators.sandbox import landlock
 _DISTRIBUTION = "evolve_platform"
 #: Folders of the system that hold programs and libraries. Not ``/usr`` itself: images keep applications in ``/usr/src``.
 _SYSTEM_FOLDERS = (
-    *(f"/usr/{name}" for name in ("bin", "lib", "lib32", "lib64", "libexec", "share")),
-    *(f"/usr/local/{name}" for name in ("bin", "lib", "lib64")),
+    *(f"/usr/{name}" for name in ("bin", "include", "lib", "lib32", "lib64", "libexec", "share")),
+    *(f"/usr/local/{name}" for name in ("bin", "include", "lib", "lib64")),
     *("/bin", "/lib", "/lib32", "/lib64"),
+    # Which compiler ``cc`` is.
+    "/etc/alternatives",
     # How many processors there are, for thread pools.
     "/sys/devices/system/cpu",
 )
-_SYSTEM_FILES = ("/etc/ld.so.cache", "/etc/localtime", "/proc/cpuinfo", "/proc/meminfo")
-_DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
+_SYSTEM_FILES = ("/etc/ld.so.cache", "/etc/localtime")
+#: Of the file system in which the kernel tells about itself: the machine's, or the sandbox's own.
+_KERNEL_FILES = ("/proc/cpuinfo", "/proc/meminfo")
+_GPU_KERNEL_FILES = ("/proc/driver/nvidia", "/proc/self", "/proc/devices", "/proc/modules")
+DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 
 
 def site_packages() -> list[Path]:
@@ -35,24 +41,58 @@ def site_packages() -> list[Path]:
     return [path for path in dict.fromkeys(Path(name).resolve() for name in names) if path.is_dir()]
 
 
-def rules(scratch: Path, hidden: Iterable[Path] = ()) -> list[tuple[Path, int]]:
-    """Lists what a Landlock ruleset grants.
+class Visible(NamedTuple):
+    """What a program may read.
+
+    Attributes:
+        roots: Resolved folders and files, with all below them.
+        secret: Resolved paths that are left out nevertheless.
+    """
+
+    roots: tuple[Path, ...]
+    secret: frozenset[Path]
+
+
+def of_machine(hidden: Iterable[Path] = (), gpus: float = 0.0) -> Visible:
+    """Lists what a program may read of this machine.
 
     This package, its metadata, editable installs and ``.pth`` files (which name folders of the user) are left out.
 
     Args:
-        scratch: The only folder that may be written.
         hidden: More paths to leave out, such as a task's folder.
+        gpus: Whether there are accelerators that it may use.
     """
     packages = site_packages()
-    secret = frozenset(path.resolve() for path in (*hidden, *_own_files(packages)))
     base = Path(sys.base_prefix)
-    roots = {Path(name).resolve() for name in _SYSTEM_FOLDERS}
-    roots |= {base / "bin", base / "lib", Path(sys.base_exec_prefix) / "lib", Path(sys.executable).resolve(), *packages}
-    granted = [rule for root in sorted(roots) if root.exists() for rule in landlock.readable_without(root.resolve(), secret)]
-    granted += [(Path(name), landlock.READ) for name in _SYSTEM_FILES]
-    granted += [(Path(name), landlock.USE) for name in _DEVICES]
-    return [*granted, (scratch, landlock.WRITE)]
+    named = [*map(Path, (*_SYSTEM_FOLDERS, *_SYSTEM_FILES)), base / "bin", base / "lib", base / "include"]
+    named += [Path(sys.base_exec_prefix) / "lib", Path(sys.executable), *packages]
+    named += gpu_files() if gpus else []
+    roots = sorted({path.resolve() for path in named if path.exists()})
+    return Visible(tuple(roots), frozenset(path.resolve() for path in (*hidden, *_own_files(packages))))
+
+
+def rules(visible: Visible, gpus: float = 0.0) -> list[tuple[Path, int]]:
+    """Turns what is visible into what a Landlock ruleset grants; the scratch folder is for the caller to add."""
+    granted = [rule for root in visible.roots for rule in landlock.readable_without(root, visible.secret)]
+    devices = [*map(Path, DEVICES), *(gpu_devices() if gpus else [])]
+    return [*granted, *((device, landlock.USE) for device in devices)]
+
+
+def kernel_rules(gpus: float = 0.0) -> list[tuple[Path, int]]:
+    """What is granted of ``/proc``, which is another file system inside a process-id namespace."""
+    names = [*_KERNEL_FILES, *(_GPU_KERNEL_FILES if gpus else [])]
+    return [(Path(name), landlock.READ) for name in names if Path(name).exists()]
+
+
+def gpu_devices() -> list[Path]:
+    """Device files of NVIDIA and AMD accelerators."""
+    folder = Path("/dev")
+    return sorted([*folder.glob("nvidia*"), *folder.glob("kfd"), *folder.glob("dri")])
+
+
+def gpu_files() -> list[Path]:
+    """What their libraries read."""
+    return [Path("/sys/class/kfd"), Path("/sys/module/nvidia"), Path("/sys/bus/pci"), Path("/usr/local/cuda")]
 
 
 def _own_files(packages: list[Path]) -> Iterator[Path]:

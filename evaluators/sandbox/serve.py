@@ -1,0 +1,137 @@
+"""A program's own process, once it is confined: lays its files out, then loads it and answers calls, or becomes it.
+
+Stands alone like ``runner.py``, which loads it by path: the standard library, MessagePack, numpy and ``wire.py``.
+
+The worker's first frame is a dict: ``files`` (bytes by relative path), ``seed``, and either ``entry`` (the Python file that
+calls go to) or ``argv`` (what to run in this process's place). After that it sends ``["call", function, arguments, keyword
+arguments]`` and is answered with one of ``["ok", value]``, ``["raised", exception's name, text]``, ``["unsendable", why]``,
+``["missing", names that exist]``, ``["load", exception's name, text]``. The program can forge any of them, which changes
+nothing: an answer is data from the program in any case.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import random
+import socket
+import sys
+import traceback
+from types import ModuleType
+from typing import Any, NoReturn
+
+#: Arguments come from the trusted side.
+_REQUEST_LIMIT_BYTES = 2**31
+_TEXT_LIMIT = 4000
+#: Without a traceback: there may be no memory to format one in.
+_OUT_OF_MEMORY = ["raised", "MemoryError", "MemoryError"]
+#: As shells have it.
+_CANNOT_RUN = 127
+
+
+def serve(wire: ModuleType, channel: socket.socket, scratch: str) -> None:
+    """Does what the worker's first frame says; returns when the worker hangs up."""
+    payload = wire.read_frame(channel.recv, _REQUEST_LIMIT_BYTES)
+    if payload is None:
+        return
+    orders = wire.decode(payload)
+    for name, content in orders["files"].items():
+        _write(name, content)
+    if "argv" in orders:
+        _become(orders["argv"])
+    random.seed(orders["seed"])
+    sys.modules["numpy.random"].seed(orders["seed"] % 2**32)
+    _Program(wire, channel, scratch, orders["entry"]).answer_calls()
+
+
+def _write(name: str, content: bytes) -> None:
+    folder = os.path.dirname(name)
+    if folder:
+        os.makedirs(folder, exist_ok=True)
+    with open(name, "wb") as file:
+        file.write(content)
+    if content[:2] == b"#!":
+        os.chmod(name, 0o700)
+
+
+def _become(argv: list[str]) -> NoReturn:
+    try:
+        os.execvp(argv[0], argv)
+    except OSError as error:
+        os.write(2, f"{argv[0]} cannot be run: {error.strerror}\n".encode(errors="replace"))
+        os._exit(_CANNOT_RUN)
+
+
+class _Program:
+    """Loads the program and answers calls until the worker hangs up."""
+
+    def __init__(self, wire: ModuleType, channel: socket.socket, scratch: str, entry: str) -> None:
+        self._wire = wire
+        self._channel = channel
+        self._scratch = scratch
+        self._entry = entry
+        self._module = ModuleType("none")
+
+    def answer_calls(self) -> None:
+        failure = self._load()
+        while True:
+            request = self._wire.read_frame(self._channel.recv, _REQUEST_LIMIT_BYTES)
+            if request is None:
+                return
+            _, function, arguments, keywords = self._wire.decode(request)
+            reply = failure or self._call(function, arguments, keywords)
+            for stream in (sys.stdout, sys.stderr):
+                with contextlib.suppress(Exception):  # the program may have closed or replaced it
+                    stream.flush()
+            payload = reply if isinstance(reply, bytes) else self._wire.encode(reply)
+            self._channel.sendall(self._wire.HEADER.pack(len(payload)))
+            self._channel.sendall(payload)
+
+    def _load(self) -> list[str] | None:
+        """Imports the entry file by path, whatever it is called; returns what every call is to be answered with if it fails."""
+        sys.path.insert(0, self._scratch)  # for siblings
+        name = self._entry.removesuffix(".py").replace("/", ".")
+        try:
+            spec = importlib.util.spec_from_file_location(name, f"{self._scratch}/{self._entry}")
+            if spec is None or spec.loader is None:
+                raise ImportError(f"{self._entry} is not a Python file")
+            self._module = importlib.util.module_from_spec(spec)
+            sys.modules[name] = self._module
+            spec.loader.exec_module(self._module)
+        except MemoryError:
+            return _OUT_OF_MEMORY
+        except BaseException as error:  # noqa: BLE001 - SystemExit too: reported to the worker
+            return ["load", type(error).__name__, _describe(error, self._scratch)]
+        return None
+
+    def _call(self, function: str, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> bytes | list[Any]:
+        """Answers one call: the program's answer already encoded, or what went wrong."""
+        found = getattr(self._module, function, None)
+        if not callable(found):
+            names = sorted(name for name, value in vars(self._module).items() if callable(value) and name[:1] != "_")
+            return ["missing", names[:20]]
+        try:
+            answer = found(*arguments, **keywords)
+            try:
+                encoded: bytes = self._wire.encode(["ok", answer])
+            except self._wire.Unsendable as error:
+                return ["unsendable", str(error)]
+            return encoded
+        except MemoryError:
+            return _OUT_OF_MEMORY
+        except BaseException as error:  # noqa: BLE001 - SystemExit too: reported to the worker
+            return ["raised", type(error).__name__, _describe(error, self._scratch)]
+
+
+def _describe(error: BaseException, scratch: str) -> str:
+    """Formats an exception with the frames that lie in the program's own files, their paths relative."""
+    report = traceback.TracebackException(type(error), error, error.__traceback__, limit=-200)
+    pending = [report]
+    while pending:
+        part = pending.pop()
+        part.stack = traceback.StackSummary.from_list([f for f in part.stack if f.filename.startswith(scratch)])
+        pending.extend(cause for cause in (part.__cause__, part.__context__) if cause is not None)
+    text = "".join(report.format()).replace(scratch + "/", "")
+    # Lone surrogates cannot cross.
+    return text.encode(errors="replace").decode()[-_TEXT_LIMIT:]
