@@ -6,6 +6,7 @@ name of what the kernel refused.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import os
@@ -153,6 +154,9 @@ def confine(confinement: Confinement, mapped_bytes: int, *, interpreter: bool) -
             reserve far more address space than it uses (Node.js, Go, the JVM).
     """
     os.chdir(confinement.scratch)
+    # Out of memory, the kernel is to end a program before the server that it was forked from, and before anything else.
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
+        file.write("1000")
     _limit(confinement, mapped_bytes, interpreter=interpreter)
     if confinement.strong:
         _drop_privileges(confinement.uid)

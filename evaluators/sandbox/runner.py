@@ -250,6 +250,7 @@ def main(control_fd: int, parent: int) -> None:
     """
     # The scratch folder, which the server deletes in the end, since the worker may have been killed; or "/".
     scratch = os.getcwd()
+    os.environ.pop("PWD", None)  # bubblewrap's
     try:
         try:
             signal.signal(signal.SIGTERM, _exit_on_signal)

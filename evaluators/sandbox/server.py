@@ -19,6 +19,7 @@ from typing import Any, NamedTuple, Self
 
 from evolve.errors import TaskError
 from evolve.evaluators.sandbox import bubblewrap, confine, landlock, seccomp, tree, visible, wire
+from evolve.evaluators.sandbox.cgroup import MemoryGroup
 from evolve.evaluators.sandbox.levels import require_level
 from evolve.program import Isolation, Limits
 
@@ -101,6 +102,7 @@ class ForkServer:
         self._control: socket.socket | None = None
         self._scratch = Path()
         self._pid = 0
+        self._group: MemoryGroup | None = None
 
     def __enter__(self) -> Self:
         self.start()
@@ -118,6 +120,16 @@ class ForkServer:
     def strong(self) -> bool:
         """Whether it lives in namespaces of its own, with a process of ours above each program."""
         return self.settings.isolation is Isolation.STRONG
+
+    @property
+    def memory_kills(self) -> int:
+        """How many processes the kernel has ended for the limit on the tree's memory, or for want of it on the machine."""
+        return self._group.kills() if self._group is not None else tree.out_of_memory_kills()
+
+    @property
+    def memory_group(self) -> bool:
+        """Whether the kernel limits the memory of the whole tree, not only whoever measures it."""
+        return self._group is not None
 
     def start(self) -> None:
         """Starts the interpreter and waits until it is warm.
@@ -139,6 +151,11 @@ class ForkServer:
         assert self._process is not None
         # Bubblewrap stays above it, to notice this process's death.
         self._pid = tree.children_of(self._process.pid)[0] if self.strong else self._process.pid
+        if self.strong:
+            self._group = MemoryGroup.make(self.settings.limits.memory_mb + self.settings.limits.scratch_mb)
+            if self._group is not None and not self._group.take(self._pid):
+                self._group.remove()
+                self._group = None
 
     def fork(self, streams: Streams, *, interpreter: bool = True) -> Child:
         """Has a child forked and confined.
@@ -205,6 +222,9 @@ class ForkServer:
                 self._process.kill()
                 self._process.wait()
             self._process = None
+        if self._group is not None:
+            self._group.remove()
+            self._group = None
         if self._scratch.name:
             # The server deletes it as well, for a worker that is killed.
             shutil.rmtree(self._scratch, ignore_errors=True)

@@ -166,11 +166,11 @@ def test_the_entry_is_the_tasks_first_file_whatever_its_name():
     assert asyncio.run(one()).evaluation.objective == 4.0
 
 
-def test_a_level_that_is_not_available_is_refused_on_entering():
+def test_a_level_that_is_not_available_is_refused_on_entering(no_bubblewrap):
     async def one(executor):
         return executor
 
-    with pytest.raises(IsolationError, match="not built into this version"):
+    with pytest.raises(IsolationError, match="apt-get install bubblewrap"):
         run(one, isolation=Isolation.STRONG)
 
 
