@@ -13,7 +13,7 @@ the worker sends         the server does and answers
 settings (a dict, once)  imports; ``["ready"]``, or ``["failed", why]``
 ``["fork", python]``     forks a child, with the four descriptors that came along (channel, standard input, output,
                          error); ``["forked", …]`` with a descriptor of the process, or ``["refused", why]``
-``["end"]``              kills and reaps everything below itself; ``["ended", wait status, CPU seconds]``
+``["end", exited]``      kills and reaps everything below itself; ``["ended", wait status, CPU seconds]``
 ``["clear"]``            gives the private scratch folder back, where there is one; ``["cleared"]``
 end of stream            ends everything, deletes the scratch folder, exits
 =======================  =============================================================================================
@@ -32,6 +32,7 @@ import importlib
 import importlib.util
 import os
 import resource
+import select
 import shutil
 import signal
 import socket
@@ -45,6 +46,8 @@ from typing import Any, NoReturn
 _MESSAGE_BYTES = 2**16
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 _STATUS = struct.Struct("=i")
+#: Between a program's end and the report of the process above it lie some instructions, and the scheduler.
+_REPORT_TIMEOUT_S = 1.0
 #: Exit status of a process of ours that failed before the program began.
 _FAILED = 70
 
@@ -92,7 +95,7 @@ class _Server:
                 for descriptor in descriptors:
                     os.close(descriptor)
             elif request[0] == "end":
-                self._send(["ended", *self._end()])
+                self._send(["ended", *self._end(exited=request[1])])
             else:
                 self._clear()
                 self._send(["cleared"])
@@ -170,8 +173,10 @@ class _Server:
         self._serve.serve(self._wire, channel, self._confinement.scratch)
         os._exit(0)
 
-    def _end(self) -> tuple[int, float]:
+    def _end(self, *, exited: bool) -> tuple[int, float]:
         """Ends the child with everything below it; returns its wait status and the CPU seconds of all."""
+        if exited and self._status >= 0:
+            select.select([self._status], [], [], _REPORT_TIMEOUT_S)
         status, cpu_s = _sweep(self._child)
         if self._status >= 0:
             reported = os.read(self._status, _STATUS.size)

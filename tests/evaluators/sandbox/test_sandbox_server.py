@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from evolve.errors import IsolationError, TaskError
+from evolve.evaluators.sandbox import available_levels
 from evolve.evaluators.sandbox.program import SandboxedProgram
 from evolve.evaluators.sandbox.server import ForkServer, SandboxSettings, laid_out
 from evolve.program import Isolation, Limits
@@ -54,26 +55,30 @@ def test_a_preloaded_module_is_there_already():
 
 
 OWNER = """
-import time
+import sys, time
+from evolve.evaluators.sandbox import tree
 from evolve.evaluators.sandbox.program import SandboxedProgram
 from evolve.evaluators.sandbox.server import ForkServer, SandboxSettings
 from evolve.program import Isolation, Limits
 
-server = ForkServer(SandboxSettings("initial.py", Limits(timeout_s=600), Isolation.PROCESS))
+server = ForkServer(SandboxSettings("initial.py", Limits(timeout_s=600), Isolation(sys.argv[1])))
 server.start()
-source = "import os, time\\ndef f():\\n    return os.getpid(), os.getcwd()"
+source = "import os, time\\ndef f():\\n    return os.getcwd()"
 program = SandboxedProgram(server, {"initial.py": source}, 0)
-print(server.pid, *program.call("f"), flush=True)
+scratch = program.call("f")
+print(scratch, server.pid, *tree.usage_below(server.pid).pids, flush=True)
 time.sleep(600)
 """
+LEVELS = [report.level for report in available_levels() if report.available]
 
 
-def test_nothing_is_left_of_a_server_whose_owner_was_killed():
-    with subprocess.Popen([sys.executable, "-c", OWNER], stdout=subprocess.PIPE, text=True) as owner:
-        server, child, scratch = owner.stdout.readline().split()
+@pytest.mark.parametrize("level", LEVELS)
+def test_nothing_is_left_of_a_server_whose_owner_was_killed(level):
+    with subprocess.Popen([sys.executable, "-c", OWNER, level], stdout=subprocess.PIPE, text=True) as owner:
+        scratch, *processes = owner.stdout.readline().split()
         owner.kill()
     give_up_at = time.monotonic() + 20
-    while any(is_there(int(pid)) for pid in (server, child)) or Path(scratch).exists():
+    while any(is_there(int(pid)) for pid in processes) or Path(scratch).exists():
         assert time.monotonic() < give_up_at, "still there"
         time.sleep(0.01)
 

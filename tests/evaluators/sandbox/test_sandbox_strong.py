@@ -151,6 +151,21 @@ def test_nothing_is_mounted_and_nothing_runs_after_an_evaluation(server):
     assert tree.children_of(server.pid) == []
 
 
+def test_memory_of_the_whole_tree_is_limited(server):
+    source = (
+        "import os, time\n"
+        "def f():\n"
+        "    for _ in range(8):\n"
+        "        if os.fork() == 0:\n"
+        "            x = bytearray(60 * 2**20)\n"
+        "            time.sleep(20)\n"
+        "            os._exit(0)\n"
+        "    time.sleep(20)"
+    )
+    with SandboxedProgram(server, {"initial.py": source}, 0) as program, pytest.raises(Exception, match=r"limits\.memory_mb = 200"):
+        program.call("f")
+
+
 ORDINARY = """
 import site, sys
 site.addsitedir({site!r})
@@ -165,6 +180,8 @@ with strong.ForkServer(strong.SandboxSettings("initial.py", strong.LIMITS, stron
     strong.test_no_file_reaches_the_next_program(server)
     strong.test_the_first_user_cannot_be_had(server)
     strong.test_nothing_is_mounted_and_nothing_runs_after_an_evaluation(server)
+    # Its processes' memory can be measured from outside the user namespace.
+    strong.test_memory_of_the_whole_tree_is_limited(server)
 print("all refused")
 """
 
