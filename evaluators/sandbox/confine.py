@@ -22,6 +22,8 @@ SCRATCH_ROOT = "/scratch"
 FIRST_USER = 0x70000000
 _MOUNTED = f"{SCRATCH_ROOT}/run"
 SCRATCH = f"{_MOUNTED}/work"
+#: Where programs find a folder for temporary files even if ``/tmp`` holds the interpreter's packages.
+TEMPORARY = f"{_MOUNTED}/tmp"
 _TEMPORARY_FOLDERS = ("tmp", "shm")
 #: Files and folders: an empty one costs the kernel about 1 kB.
 _INODES_PER_MB = 64

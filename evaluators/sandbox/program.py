@@ -10,9 +10,9 @@ from types import TracebackType
 from typing import Any, NoReturn, Self
 
 from evolve.evaluators.base import ProgramFailed
-from evolve.evaluators.sandbox import tree, wire
+from evolve.evaluators.sandbox import scratch, tree, wire
 from evolve.evaluators.sandbox.channel import Channel, FrameTooLong
-from evolve.evaluators.sandbox.server import ForkServer, ServerLost, Streams, laid_out
+from evolve.evaluators.sandbox.server import ForkServer, ServerLost, Streams
 from evolve.program import Files, Outcome
 
 #: How often a tree is measured while it works. A deadline is noticed this much late at most.
@@ -99,7 +99,7 @@ class SandboxedProgram:
         return reply[1]
 
     def _start(self) -> None:
-        contents = laid_out(self._files)
+        contents = scratch.laid_out(self._files)
         null = os.open(os.devnull, os.O_RDONLY)
         output, printed = os.pipe()
         try:

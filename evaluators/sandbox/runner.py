@@ -10,7 +10,7 @@ are payloads of ``wire.py``:
 =======================  =============================================================================================
 the worker sends         the server does and answers
 =======================  =============================================================================================
-settings (a dict, once)  imports; ``["ready"]``, or ``["failed", why]``
+settings (a dict, once)  imports; ``["ready", scratch folder]``, or ``["failed", why]``
 ``["fork", python]``     forks a child, with the four descriptors that came along (channel, standard input, output,
                          error); ``["forked", …]`` with a descriptor of the process, or ``["refused", why]``
 ``["end", exited]``      kills and reaps everything below itself; ``["ended", wait status, CPU seconds]``
@@ -38,6 +38,7 @@ import signal
 import socket
 import struct
 import sys
+import tempfile
 import time
 from pathlib import Path
 from types import FrameType, ModuleType
@@ -66,14 +67,15 @@ def _neighbour(name: str) -> ModuleType:
 class _Server:
     """Forks children on request."""
 
-    def __init__(self, control: socket.socket, settings: dict[str, Any]) -> None:
+    def __init__(self, control: socket.socket, settings: dict[str, Any], confine: ModuleType) -> None:
         self._control = control
         self._wire = _neighbour("wire")
         self._serve = _neighbour("serve")
-        self._confine = _neighbour("confine")
-        self._confinement = self._confine.Confinement(**settings["confinement"])
-        if settings["grants"]:
-            self._confine.grant(self._confinement.ruleset, settings["grants"])
+        self._confine = confine
+        self._confinement = confine.Confinement(**settings["confinement"])
+        if self._confinement.ruleset >= 0:
+            writable = confine.SCRATCH_ROOT if self._confinement.strong else self._confinement.scratch
+            confine.grant(self._confinement.ruleset, [*settings["grants"], [writable, settings["writing"]]])
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         self._mounted = False
         self._child = 0
@@ -81,7 +83,7 @@ class _Server:
 
     def answer(self) -> None:
         """Answers the worker until it hangs up."""
-        self._send(["ready"])
+        self._send(["ready", self._confinement.scratch])
         while True:
             message, descriptors, _, _ = socket.recv_fds(self._control, _MESSAGE_BYTES, 4)
             if not message:
@@ -253,26 +255,40 @@ def main(control_fd: int, parent: int) -> None:
         control_fd: The socket.
         parent: Process id of what this process must end with; 0 where that is in another namespace.
     """
-    # The scratch folder, which the server deletes in the end, since the worker may have been killed; or "/".
-    scratch = os.getcwd()
     os.environ.pop("PWD", None)  # bubblewrap's
+    made: list[str] = []
     try:
         try:
             signal.signal(signal.SIGTERM, _exit_on_signal)
             # The end of the stream says the same, unless a process that the evaluator forked keeps the worker's end open.
             ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
             if os.getppid() == parent:
-                _warm_up_and_answer(socket.socket(fileno=control_fd))
+                _warm_up_and_answer(socket.socket(fileno=control_fd), made)
         finally:
             # The end of the stream and the signal come together, and the signal must not end the sweep.
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
     finally:
         _sweep()
-        if scratch != "/":
-            shutil.rmtree(scratch, ignore_errors=True)
+        for folder in made:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
-def _warm_up_and_answer(control: socket.socket) -> None:
+def _scratch(confine: ModuleType, settings: dict[str, Any], made: list[str]) -> str:
+    """Names the scratch folder, and makes it where it is not mounted anew for each program.
+
+    It is made, and deleted, by this process, which outlives a worker that is killed.
+    """
+    if settings["confinement"]["strong"]:
+        scratch, temporary = confine.SCRATCH, confine.TEMPORARY
+    else:
+        # Resolved: Landlock and the descriptions of errors compare real paths.
+        scratch = temporary = os.path.realpath(tempfile.mkdtemp(prefix="evolve-", dir=settings["temporary"]))
+        made.append(scratch)
+    os.environ.update({"HOME": scratch, **dict.fromkeys(("TMPDIR", "MPLCONFIGDIR", "XDG_CACHE_HOME"), temporary)})
+    return str(scratch)
+
+
+def _warm_up_and_answer(control: socket.socket, made: list[str]) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = 1024 if hard == resource.RLIM_INFINITY else min(hard, 1024)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, most), most))
@@ -282,11 +298,13 @@ def _warm_up_and_answer(control: socket.socket) -> None:
     sys.path.extend(os.fsdecode(site_packages).split("\0"))
     wire = _neighbour("wire")
     settings = wire.decode(message)
+    confine = _neighbour("confine")
+    settings["confinement"]["scratch"] = _scratch(confine, settings, made)
     problem = _preload(settings)
     if not problem:
         importlib.import_module("numpy.random")  # seeded in every child, and 20 ms to import there
         try:
-            server = _Server(control, settings)
+            server = _Server(control, settings, confine)
         except OSError as error:
             problem = str(error)
     if problem:
