@@ -188,7 +188,7 @@ class SandboxedProgram:
         """Fails a program whose process ended before it answered; says how."""
         assert self._channel is not None
         ended = self._channel.wait_for_end(_END_AFTER_HANGUP_S)
-        status = self._end(exited=ended)
+        status = self._end()
         if not ended:
             self._fail(Outcome.CRASHED, "the program closed its connection before it answered")
         if status is None:
@@ -216,7 +216,7 @@ class SandboxedProgram:
         # A new one each time: a raised exception collects tracebacks.
         raise ProgramFailed(failure.outcome, failure.feedback, timing_dependent=failure.timing_dependent) from None
 
-    def _end(self, *, exited: bool = False) -> int | None:
+    def _end(self) -> int | None:
         """Has the whole tree killed; returns the process's wait status, None if even the server was gone."""
         if self._channel is None or self._final_cpu_s is not None:
             return None
@@ -225,7 +225,7 @@ class SandboxedProgram:
         self._measured_cpu_s = max(self._measured_cpu_s, tree.usage_below(self._server.pid).cpu_s)
         self._final_cpu_s = self._measured_cpu_s
         with suppress(ServerLost):
-            ended = self._server.end(exited=exited)
+            ended = self._server.end()
             status, self._final_cpu_s = ended.status, max(ended.cpu_s, self._measured_cpu_s)
             self._server.clear()
         self._channel.close()

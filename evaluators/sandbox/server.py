@@ -184,16 +184,13 @@ class ForkServer:
         channel.setblocking(False)
         return Child(_pid_of(descriptors[0]), descriptors[0], channel)
 
-    def end(self, *, exited: bool = False) -> Ended:
+    def end(self) -> Ended:
         """Kills and reaps whatever the last child has left; its files stay.
-
-        Args:
-            exited: Whether its process is known to have ended, so that there is a status to wait for.
 
         Raises:
             ServerLost: If the server cannot do so any more; the next `fork` starts another one.
         """
-        self._send(["end", exited])
+        self._send(["end"])
         answer = self._receive(_ANSWER_TIMEOUT_S)[0]
         return Ended(int(answer[1]), float(answer[2]))
 
