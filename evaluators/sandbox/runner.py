@@ -83,8 +83,10 @@ class _Server:
         """Answers the worker until it hangs up."""
         self._send(["ready", self._confinement.scratch])
         while True:
-            # Not inherited by the sleeper: the end of these streams must be the program's.
-            message, descriptors, _, _ = socket.recv_fds(self._control, _MESSAGE_BYTES, 4, socket.MSG_CMSG_CLOEXEC)
+            message, descriptors, _, _ = socket.recv_fds(self._control, _MESSAGE_BYTES, 4)
+            for descriptor in descriptors:
+                # The sleeper must not hold these streams open when the program closes them. (`recv_fds` ignores its flags.)
+                os.set_inheritable(descriptor, False)
             if not message:
                 return
             request = self._wire.decode(message)

@@ -322,7 +322,7 @@ class ForkServer:
         assert self._control is not None
         self._control.settimeout(timeout_s)
         try:
-            message, descriptors, _, _ = socket.recv_fds(self._control, _MESSAGE_BYTES, 1, socket.MSG_CMSG_CLOEXEC)
+            message, descriptors, _, _ = socket.recv_fds(self._control, _MESSAGE_BYTES, 1)
         except TimeoutError:
             raise self._lost(f"it does not answer within {timeout_s:.0f} s") from None
         except OSError as error:
@@ -330,6 +330,8 @@ class ForkServer:
         if not message:
             raise self._lost("it died")
         answer: list[Any] = wire.decode(message)  # Any: see above
+        for descriptor in descriptors:
+            os.set_inheritable(descriptor, False)
         return answer, descriptors
 
     def _lost(self, why: str) -> ServerLost:
