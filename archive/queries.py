@@ -14,11 +14,11 @@ from sqlalchemy import Connection, Select, func, select
 
 from evolve.archive.loading import rows_of_steps
 from evolve.archive.records import RunRecord
-from evolve.archive.rows import Found, metrics_of
+from evolve.archive.rows import Found, details_of, metrics_of
 from evolve.archive.store import Archive
-from evolve.archive.tables import additions, edit_failures, evaluations, plans, programs, replies, screens
+from evolve.archive.tables import additions, edit_failures, evaluations, holdouts, plans, programs, replies, screens
 from evolve.errors import RunNotFound
-from evolve.program import Direction, Isolation
+from evolve.program import Direction, Isolation, Stage
 
 Json = dict[str, Any]  # Any: JSON values
 # Steps read at once: enough to make the queries' cost small, few enough to keep memory flat.
@@ -42,7 +42,8 @@ def summary(archive: Archive, run: int) -> Json:
 
     ``steps.done``, ``outcomes`` and ``evaluated`` leave out the initial program; ``evaluated`` leaves out evaluations that
     were copied from a known program; ``tokens`` are those asked and answered together; ``isolation`` is the weakest level
-    that anything ran at. ``initial`` and ``best`` are None until something scored.
+    that anything ran at. ``initial`` and ``best`` are None until something scored; ``holdout`` in them is None until the run
+    is finished, and for a task without held-out data.
 
     Raises:
         RunNotFound: If there is no such run.
@@ -59,7 +60,7 @@ def summary(archive: Archive, run: int) -> Json:
                 func.coalesce(func.sum(replies.c.tokens_in + replies.c.tokens_out), 0),
             ).where(replies.c.run == run)
         ).one()
-        return {
+        shown = {
             "run": run,
             "name": record.name,
             "task": record.task,
@@ -76,7 +77,28 @@ def summary(archive: Archive, run: int) -> Json:
             "seconds": session.seconds if session else 0.0,
             "arms": _arms(connection, run),
             "isolation": _isolation(connection, run),
+            "verification": _verification(connection, run),
         }
+        for place in ("initial", "best"):
+            if shown[place] is not None:
+                shown[place]["holdout"] = _holdout(connection, run, shown[place]["step"])
+        return shown
+
+
+def _verification(connection: Connection, run: int) -> Json:
+    """Counts the programs that were evaluated a second time before they counted, and those whose second score was another."""
+    query = select(evaluations.c.details).where(
+        evaluations.c.run == run, evaluations.c.reused_from.is_(None), evaluations.c.details.like('%"verified"%')
+    )
+    verified = [details_of(details)["verified"] for details in connection.execute(query).scalars()]
+    return {"checked": len(verified), "disagreed": verified.count(False)}
+
+
+def _holdout(connection: Connection, run: int, step: int) -> Json | None:
+    """Describes what the program of a step scored on held-out data; None where it was not scored on any."""
+    query = select(*holdouts.c["outcome", "objective", "metrics"]).where(holdouts.c.run == run, holdouts.c.step == step)
+    row = connection.execute(query).one_or_none()
+    return None if row is None else {"outcome": row.outcome, "objective": row.objective, "metrics": _values(row.metrics)}
 
 
 def _outcomes(connection: Connection, run: int) -> dict[str, int]:
@@ -195,7 +217,7 @@ def _steps_query(run: int) -> Select[Any]:
         *plans.c["parent", "inspirations", "island", "arm", "planned_at"],
         plans.c.version.label("planned_version"),
         *programs.c["generation", "source_sha256"],
-        *evaluations.c["objective", "metrics", "isolation", "timing_dependent", "reused_from", "cpu_s", "wall_s"],
+        *evaluations.c["objective", "metrics", "isolation", "timing_dependent", "reused_from", "cpu_s", "wall_s", "details"],
     ).select_from(additions)
     for table in (plans, programs, evaluations):
         query = query.outerjoin(table, (table.c.run == additions.c.run) & (table.c.step == additions.c.step))
@@ -203,6 +225,7 @@ def _steps_query(run: int) -> Select[Any]:
 
 
 def _step_values(row: Found) -> Json:
+    details = details_of(row.details)
     return {
         "step": row.step,
         "outcome": row.outcome,
@@ -222,6 +245,12 @@ def _step_values(row: Found) -> Json:
         "generation": row.generation,
         "isolation": row.isolation,
         "timing_dependent": bool(row.timing_dependent),
+        "stage": details.get("stage", Stage.EVALUATE),
+        "instances": details.get("instances", {}),
+        "values": list(details.get("values", ())),
+        "standard_error": details.get("standard_error"),
+        "verified": details.get("verified"),
+        "shared_process": details.get("shared_process", False),
         "cpu_s": row.cpu_s,
         "wall_s": row.wall_s,
         "planned_at": row.planned_at,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any, NoReturn, Self
 
@@ -41,6 +42,7 @@ class SandboxedProgram:
         self._files = files
         self._seed = seed
         self._limits = server.settings.limits
+        self._cpu_limit_s = self._limits.timeout_s
         self._channel: Channel | None = None
         self._pid = 0
         self._failure: ProgramFailed | None = None
@@ -72,6 +74,16 @@ class SandboxedProgram:
     def failure(self) -> ProgramFailed | None:
         """How it failed, once it has."""
         return self._failure
+
+    @contextmanager
+    def limited_to(self, cpu_s: float | None) -> Iterator[None]:
+        """Holds the program to fewer CPU seconds, from its start, inside the context; None for as many as its limits say."""
+        before = self._cpu_limit_s
+        self._cpu_limit_s = min(before, cpu_s if cpu_s is not None else before)
+        try:
+            yield
+        finally:
+            self._cpu_limit_s = before
 
     def call(self, function: str, *args: Any, **kwargs: Any) -> Any:  # Any: see IsolatedProgram
         if self._failure is not None:
@@ -130,7 +142,7 @@ class SandboxedProgram:
                 self._fail(Outcome.TIMED_OUT, self._wall_text(), timing_dependent=True)
             if self._channel.pump(min(deadline, self._measure_at) - now):
                 # Quick calls in great number are never caught measuring.
-                if tree.own_cpu_s(self._pid) > self._limits.timeout_s:
+                if tree.own_cpu_s(self._pid) > self._cpu_limit_s:
                     self._fail(Outcome.TIMED_OUT, self._cpu_text())
                 return self._channel.take()
 
@@ -141,14 +153,14 @@ class SandboxedProgram:
         )
 
     def _cpu_text(self) -> str:
-        return f"used more than {self._limits.timeout_s:g} s of CPU time"
+        return f"used more than {self._cpu_limit_s:g} s of CPU time"
 
     def _measure(self) -> None:
         """Looks at the whole tree and fails the program if it is over a limit."""
         usage = tree.usage_below(self._server.pid)
         # Processes that are waited for late, or never, must not lower the count.
         self._measured_cpu_s = max(self._measured_cpu_s, usage.cpu_s)
-        left_s = self._limits.timeout_s - self._measured_cpu_s
+        left_s = self._cpu_limit_s - self._measured_cpu_s
         if left_s <= 0:
             self._fail(Outcome.TIMED_OUT, self._cpu_text())
         limit = self._limits.max_processes
