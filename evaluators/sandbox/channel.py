@@ -48,6 +48,7 @@ class Channel:
         self._process = process
         self._limit_bytes = limit_bytes
         self._outgoing = memoryview(b"")
+        self._descriptor = -1
         self._header = bytearray()
         self._payload: bytearray | None = None
         self._filled = 0
@@ -57,9 +58,15 @@ class Channel:
         for descriptor in (channel.fileno(), output, self._process):
             self._poll.register(descriptor, select.POLLIN)
 
-    def send(self, payload: bytes) -> None:
-        """Queues a frame; `pump` sends it."""
+    def send(self, payload: bytes, descriptor: int = -1) -> None:
+        """Queues a frame; `pump` sends it.
+
+        Args:
+            payload: What it holds.
+            descriptor: Sent after it with a byte of its own, unless -1; must stay open until there is an answer.
+        """
         self._outgoing = memoryview(bytes(self._outgoing) + wire.frame(payload))
+        self._descriptor = descriptor
         self._write()
 
     def pump(self, timeout_s: float) -> bool:
@@ -71,7 +78,7 @@ class Channel:
         Raises:
             FrameTooLong: If the process announces more than the limit, before anything of it is stored.
         """
-        writing = select.POLLOUT if self._outgoing else 0
+        writing = select.POLLOUT if self._outgoing or self._descriptor >= 0 else 0
         self._poll.modify(self._socket.fileno(), select.POLLIN | writing)
         # Rounded up: a wait of 0 ms would turn into a busy loop.
         ready = dict(self._poll.poll(max(int(timeout_s * 1000) + 1, 0)))
@@ -121,16 +128,18 @@ class Channel:
         return self._payload is not None and self._filled == len(self._payload)
 
     def _write(self) -> None:
-        while self._outgoing:
-            try:
+        try:
+            while self._outgoing:
                 sent = self._socket.send(self._outgoing, socket.MSG_NOSIGNAL)
-            except BlockingIOError:
-                return
-            except OSError:
-                # Reading finds out what became of it.
-                self._outgoing = memoryview(b"")
-                return
-            self._outgoing = self._outgoing[sent:]
+                self._outgoing = self._outgoing[sent:]
+            if self._descriptor >= 0:
+                socket.send_fds(self._socket, [b"\0"], [self._descriptor], socket.MSG_NOSIGNAL)
+                self._descriptor = -1
+        except BlockingIOError:
+            return
+        except OSError:
+            # Reading finds out what became of it.
+            self._outgoing, self._descriptor = memoryview(b""), -1
 
     def _read(self) -> None:
         """Reads as much of one frame as there is."""
