@@ -33,12 +33,14 @@ class Line(NamedTuple):
 
     Attributes:
         ask: Sends a message, with a descriptor or -1, on behalf of a function of the program; returns the answer undecoded.
+        wake: The same without a descriptor, for an answer within microseconds.
         value: The value that an answer is to hold; fails the program if it holds none.
         fail: Fails the program as invalid.
         closed: Told when the hooks are.
     """
 
     ask: Callable[[str, bytes, int], bytes]
+    wake: Callable[[str, bytes], bytes]
     value: Callable[[str, bytes], Any]  # Any: plain data
     fail: Callable[[str], NoReturn]
     closed: Callable[[], None]
@@ -189,10 +191,10 @@ class _Crossing:
                     f"{self.function}: input {name} has shape {array.shape} and dtype {array.dtype}; "
                     f"it was declared with {place.shape} and {place.dtype}"
                 )
-            np.copyto(view, array)
+            view[...] = array
         self._turn = (self._turn + 1) % 2**32
         request = WAKE.pack(MARK, self._number, self._turn)
-        answer = self.line.ask(self.function, request, -1)
+        answer = self.line.wake(self.function, request)
         if answer != request:
             self._reject(answer)
         return self._memory
@@ -203,7 +205,7 @@ class _Crossing:
         if array.dtype.kind == "b":
             # A byte of 255 is a bool that counts 255 in a sum.
             return np.asarray(array.view(np.uint8) != 0)
-        if finite and array.dtype.kind in "fc" and not (good := np.isfinite(array)).all():
+        if finite and array.dtype.kind in "fc" and np.count_nonzero(good := np.isfinite(array)) != array.size:
             first = tuple(int(i) for i in np.argwhere(~good)[0])
             where = f" (the first, at {list(first)}, is {array[first]})" if first else f": {array[()]}"
             self.line.fail(f"{what} of {self.function} has {int((~good).sum())} values of {array.size} that are not finite{where}")

@@ -119,20 +119,26 @@ class _ArrayFunction:
 
 def _store(name: str, place: np.ndarray, value: object) -> str:
     """Copies an answer to its place; says why not, or nothing."""
-    expected = f"expected an array of shape {place.shape} and dtype {place.dtype}"
     try:
         array = np.asarray(value)
-    except (ValueError, TypeError) as error:  # nested lists of unequal lengths, tensors with a gradient
-        return f"{name}: {type(value).__name__} is not an array ({error}); {expected}"
+    except Exception as error:  # noqa: BLE001 - lists of unequal lengths, tensors with a gradient, whatever __array__ raises
+        return f"{name}: {type(value).__name__} is not an array ({error}); {_expected(place)}"
+    if array.shape == place.shape and array.dtype == place.dtype:
+        place[...] = array
+        return ""
     if array.dtype.kind not in "biufc":
-        return f"{name}: a {type(value).__name__}, as an array of dtype {array.dtype}; {expected}"
+        return f"{name}: a {type(value).__name__}, as an array of dtype {array.dtype}; {_expected(place)}"
     if array.shape != place.shape:
-        return f"{name}: an array of shape {array.shape}; {expected}"
+        return f"{name}: an array of shape {array.shape}; {_expected(place)}"
     if not np.can_cast(array.dtype, place.dtype, "same_kind"):
-        return f"{name}: an array of dtype {array.dtype}; {expected}"
+        return f"{name}: an array of dtype {array.dtype}; {_expected(place)}"
     with np.errstate(over="ignore"):  # the worker sees the infinity
         np.copyto(place, array, casting="same_kind")
     return ""
+
+
+def _expected(place: np.ndarray) -> str:
+    return f"expected an array of shape {place.shape} and dtype {place.dtype}"
 
 
 def _listed(names: Sequence[str] | dict[str, Any]) -> str:  # Any: not looked at

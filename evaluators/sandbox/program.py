@@ -104,6 +104,7 @@ class SandboxedProgram:
             raise RuntimeError("hooks of this program are open already: bind all functions to one memory, or leave its context")
         line = Line(
             ask=self._ask_for_hooks,
+            wake=self._wake,
             value=lambda function, payload: self._value(function, self._decode(function, payload)),
             fail=lambda text: self._fail(Outcome.INVALID, text),
             closed=self._unhook,
@@ -117,6 +118,10 @@ class SandboxedProgram:
         if self._channel is None:
             self._start()
         return self._ask(function, request, descriptor)
+
+    def _wake(self, function: str, request: bytes) -> bytes:
+        self._require_alive()
+        return self._ask(function, request, quick=True)
 
     def _unhook(self) -> None:
         self._hooked = False
@@ -176,11 +181,11 @@ class SandboxedProgram:
         self._channel.send(wire.encode(orders | {"gpu_fraction": gpus.memory_fraction(self._limits)}))
         self._measure_at = time.monotonic() + _MEASURE_EVERY_S
 
-    def _ask(self, function: str, request: bytes, descriptor: int = -1) -> bytes:
-        """Sends a message and waits for the next one of the program, whose time this is."""
+    def _ask(self, function: str, request: bytes, descriptor: int = -1, *, quick: bool = False) -> bytes:
+        """Sends a message and waits for the next one of the program, whose time this is; eagerly for a ``quick`` answer."""
         started = time.monotonic()
         try:
-            payload = self._exchange(request, descriptor, started)
+            payload = self._exchange(request, descriptor, started, quick=quick)
         except FrameTooLong as error:
             size, limit = error.size_bytes / 2**20, self._limits.max_reply_mb
             text = f"the answer of {function}, or what it sends to a callback, has {size:.1f} MB, more than limits.max_reply_mb = {limit}"
@@ -191,11 +196,13 @@ class SandboxedProgram:
             self._fail_ended()
         return payload
 
-    def _exchange(self, request: bytes, descriptor: int, started: float) -> bytes | None:
+    def _exchange(self, request: bytes, descriptor: int, started: float, *, quick: bool) -> bytes | None:
         """Sends a message and waits for one, measuring meanwhile; None when the process ended instead."""
         assert self._channel is not None
         self._channel.send(request, descriptor)
         deadline = started + max(self._limits.wall_s - self._wall_s, 0.0)
+        if quick:
+            self._channel.spin()
         while True:
             now = time.monotonic()
             if now >= self._measure_at:
