@@ -54,7 +54,9 @@ class Hooks:
             os.close(descriptors[0])
         self._bound = []
 
-    def bind(self, function: Callable[..., Any], inputs: list[list[Any]], outputs: list[list[Any]]) -> int:  # Any: arrays; names, sizes
+    def bind(
+        self, function: Callable[..., Any], inputs: list[list[Any]], outputs: list[list[Any]]
+    ) -> int:  # Any: arrays; names, sizes
         """Binds a function of arrays; returns its number."""
         read_only = {place[0]: self._view(place) for place in inputs}
         for view in read_only.values():

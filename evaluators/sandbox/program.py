@@ -188,8 +188,8 @@ class SandboxedProgram:
             payload = self._exchange(request, descriptor, started, quick=quick)
         except FrameTooLong as error:
             size, limit = error.size_bytes / 2**20, self._limits.max_reply_mb
-            text = f"the answer of {function}, or what it sends to a callback, has {size:.1f} MB, more than limits.max_reply_mb = {limit}"
-            self._fail(Outcome.INVALID, text)
+            what = f"the answer of {function}, or what it sends to a callback,"
+            self._fail(Outcome.INVALID, f"{what} has {size:.1f} MB, more than limits.max_reply_mb = {limit}")
         finally:
             self._wall_s += time.monotonic() - started
         if payload is None:
