@@ -26,7 +26,8 @@ def as_torch_loss(loss: Loss) -> Callable[..., torch.Tensor]:
 
     Returns:
         A function that takes the loss's inputs as keyword arguments and returns a scalar tensor, on the device of the first
-        input that is differentiated by, of the dtype that this one was bound with; errors as `evolve.evaluators.calls.Loss` has them.
+        input that is differentiated by and of the dtype that this one was bound with. Errors: see
+        `evolve.evaluators.calls.Loss`.
     """
 
     def function(**inputs: torch.Tensor) -> torch.Tensor:

@@ -143,9 +143,9 @@ def test_a_value_that_cannot_cross_is_the_evaluators_mistake(server):
 
 
 def test_a_function_cannot_call_the_program_meanwhile(server):
-    with SandboxedProgram(server, {"initial.py": "def f(query):\n    query()"}, 0) as program:
-        with pytest.raises(RuntimeError, match="a callback cannot call the program"):
-            program.call("f", callbacks={"query": lambda: program.call("f")})
+    program = SandboxedProgram(server, {"initial.py": "def f(query):\n    query()"}, 0)
+    with program, pytest.raises(RuntimeError, match="a callback cannot call the program"):
+        program.call("f", callbacks={"query": lambda: program.call("f")})
 
 
 @pytest.mark.parametrize(
