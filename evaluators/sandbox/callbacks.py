@@ -25,11 +25,13 @@ class Request(NamedTuple):
 
     Attributes:
         function: To be called.
+        signature: What it takes; None for a function of C that does not say.
         arguments: Made up by the program.
         keywords: The same.
     """
 
     function: Callable[..., Any]  # Any: here and below, plain data
+    signature: inspect.Signature | None
     arguments: tuple[Any, ...]
     keywords: dict[str, Any]
 
@@ -40,13 +42,9 @@ class Request(NamedTuple):
             TypeError: If it returns something that cannot cross.
             Exception: Whatever it raises, but for `Refused`.
         """
-        try:
-            signature: inspect.Signature | None = inspect.signature(self.function)
-        except (ValueError, TypeError):
-            signature = None  # a function of C without one
-        if signature is not None:
+        if self.signature is not None:
             try:
-                signature.bind(*self.arguments, **self.keywords)
+                self.signature.bind(*self.arguments, **self.keywords)
             except TypeError as mistake:
                 return wire.encode(["mistaken", str(mistake)])
         try:
@@ -81,6 +79,7 @@ class Lent:
                 raise TypeError(f"{name} is given twice: as a keyword argument and as a callback")
         self.names = list(callbacks)
         self._callbacks = {name: lent if isinstance(lent, Callback) else Callback(lent) for name, lent in callbacks.items()}
+        self._signatures = {name: _signature(lent.function) for name, lent in self._callbacks.items()}
         self._call = call
         self._calls = dict.fromkeys(callbacks, 0)
 
@@ -109,7 +108,14 @@ class Lent:
         self._calls[name] += 1
         if self._calls[name] > lent.max_calls:
             raise Overstepped(f"it called {name} more than max_calls = {lent.max_calls} times")
-        return Request(lent.function, arguments, keywords)
+        return Request(lent.function, self._signatures[name], arguments, keywords)
+
+
+def _signature(function: Callable[..., Any]) -> inspect.Signature | None:  # Any: plain data
+    try:
+        return inspect.signature(function)
+    except (ValueError, TypeError):
+        return None
 
 
 def _crossable(text: str) -> str:

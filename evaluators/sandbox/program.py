@@ -95,7 +95,7 @@ class SandboxedProgram:
             self._start()
         payload = self._ask(function, request)
         while callbacks_outside.is_request(message := self._decode(function, payload)):
-            payload = self._ask(function, self._run_callback(lent, message, len(payload)))
+            payload = self._ask(function, self._run_callback(lent, message, len(payload)), quick=True)
         return self._value(function, message)
 
     def hooks(self, *, shared_mb: int = 64) -> SandboxedHooks:
