@@ -15,6 +15,7 @@ except ModuleNotFoundError as error:
     raise pytest.UsageError("evolve is not installed: run `make test`, or `pip install -e '.[dev]'` first") from error
 
 from evolve.cli.main import main
+from evolve.evaluators.sandbox import bubblewrap, probe
 
 PARABOLA = Path(__file__).parent / "plugin_package" / "evolve_hello_task"
 
@@ -49,6 +50,20 @@ def cli(tmp_path, monkeypatch, capsys) -> Callable[..., Answer]:
         return Answer(out, err, status)
 
     return call
+
+
+@pytest.fixture
+def probed_anew():
+    """Has this machine looked at again in the test, and after it."""
+    probe.what_strong_lacks.cache_clear()
+    yield
+    probe.what_strong_lacks.cache_clear()
+
+
+@pytest.fixture
+def no_bubblewrap(monkeypatch, probed_anew):
+    """A machine without bubblewrap."""
+    monkeypatch.setattr(bubblewrap, "executable", lambda: None)
 
 
 @pytest.fixture

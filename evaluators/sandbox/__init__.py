@@ -5,6 +5,14 @@ a scrubbed environment, and limits. Whoever calls it (`program.SandboxedProgram`
 whole tree from outside, ends the tree at a limit, and decodes its answers without trusting them (`wire`). Every
 evaluation starts from the same state, and none of it is left afterwards.
 
+=================  ==================================================================================================
+outside            ``server`` starts and asks the fork server, ``program`` and ``channel`` talk to one program, ``tree``
+                   measures it, ``cgroup`` limits its memory, ``levels`` and ``probe`` say what this machine offers
+both               ``wire`` is what crosses
+at the border      ``visible`` says what can be read inside, ``landlock``, ``seccomp`` and ``bubblewrap`` say it to the kernel
+inside             ``runner`` forks, ``confine`` gives up what is to be given up, ``serve`` loads the program and answers
+=================  ==================================================================================================
+
 What each level prevents
 ------------------------
 
@@ -17,6 +25,16 @@ environment variable is handed to it.
 packages other than this one, and its scratch folder; writing outside the scratch folder; gaining privileges. From Landlock
 version 4 on binding and connecting TCP sockets, from version 6 on signalling other processes and connecting to abstract
 unix sockets.
+
+``strong``: on top of that, namespaces of its own (bubblewrap): of the machine's files only those that may be read exist;
+of its processes only those of this worker's sandbox, and each program is in a process-id namespace that ends with it, so
+that not one of its processes can stay; no network device, no other host name, no System V objects. Its scratch folder,
+``/tmp`` and ``/dev/shm`` are a file system in memory, made for it, bounded by ``limits.scratch_mb``, gone after it. A
+system-call filter (`seccomp`) refuses tracing, other processes' memory, keyrings, mounts, new namespaces, kernel modules,
+BPF, performance counters, io_uring, setting clocks, every socket but unix ones, and memory that no process maps. It has no
+capability; as root, each worker's programs are a user of their own, and the kernel limits that user's processes; an
+ordinary user's are in a user namespace, where the limit binds as well. Where a control group can be made, the kernel
+limits the memory of the whole tree. No level below is ever taken instead: what this machine lacks is named.
 
 What they do not prevent
 ------------------------
@@ -43,12 +61,22 @@ At both:
   is in no process's mapping (files on a RAM disk, memory files) is not counted.
 * CPU of processes that live less than a poll and are reaped unseen (``SIGCHLD`` ignored) is missing from the count; the
   wall-clock limit still holds.
-* Caches, memory bandwidth and the clock are shared: a program can slow another one down, and measure.
+
+At all three:
+
+* A bug of the kernel that can be reached with ordinary system calls, or of the processor. A virtual machine is the next step.
+* Caches, memory bandwidth, locks on shared files and the clock are shared: a program can slow another one down, and two that
+  run at the same time can signal to each other.
 * Between two calls its threads go on; that costs CPU seconds of the evaluation, but no wall seconds.
+* A program knows that it is in this sandbox, and what the machine's processor, libraries and packages are.
+* Memory of the kernel for a program's pipes and sockets is bounded by their number only, unless there is a control group;
+  without one, memory is measured every 50 ms, and a tree can be over its limit for so long.
+* An accelerator (``limits.gpus``) has a driver and memory of its own: its limits are the framework's, not the kernel's.
 """
 
 from __future__ import annotations
 
 from evolve.evaluators.sandbox.levels import LevelReport, available_levels, require_level, strongest_level
+from evolve.evaluators.sandbox.probe import what_strong_lacks
 
-__all__ = ["LevelReport", "available_levels", "require_level", "strongest_level"]
+__all__ = ["LevelReport", "available_levels", "require_level", "strongest_level", "what_strong_lacks"]

@@ -13,10 +13,10 @@ from typing import Any, NoReturn, Self
 from evolve.evaluators.base import ProgramFailed
 from evolve.evaluators.calls import Callback
 from evolve.evaluators.sandbox import callbacks as callbacks_outside
-from evolve.evaluators.sandbox import gpus, tree, wire
+from evolve.evaluators.sandbox import gpus, scratch, tree, wire
 from evolve.evaluators.sandbox.channel import Channel, FrameTooLong
 from evolve.evaluators.sandbox.hooks import Line, SandboxedHooks
-from evolve.evaluators.sandbox.server import ForkServer, ServerLost, Streams, laid_out
+from evolve.evaluators.sandbox.server import ForkServer, ServerLost, Streams
 from evolve.program import Files, Outcome
 
 #: How often a tree is measured while it works. A deadline is noticed this much late at most.
@@ -52,7 +52,7 @@ class SandboxedProgram:
         self._final_cpu_s: float | None = None
         self._wall_s = 0.0
         self._measure_at = 0.0
-        self._oom_kills = 0
+        self._memory_kills = 0
         self._n_calls = 0
         self._in_callback = False
         self._hooked = False
@@ -162,8 +162,7 @@ class SandboxedProgram:
         return reply[1]
 
     def _start(self) -> None:
-        contents = laid_out(self._files)
-        self._oom_kills = tree.out_of_memory_kills()
+        contents = scratch.laid_out(self._files)
         null = os.open(os.devnull, os.O_RDONLY)
         output, printed = os.pipe()
         try:
@@ -176,6 +175,7 @@ class SandboxedProgram:
             os.close(printed)
         os.set_blocking(output, False)
         self._pid = child.pid
+        self._memory_kills = self._server.memory_kills
         self._channel = Channel(child.channel, output, child.process, self._limits.max_reply_mb * 2**20)
         orders = {"files": contents, "seed": self._seed, "entry": self._server.settings.entry}
         self._channel.send(wire.encode(orders | {"gpu_fraction": gpus.memory_fraction(self._limits)}))
@@ -236,6 +236,8 @@ class SandboxedProgram:
         threads = usage.threads - self._server.strong
         if threads > limit:
             self._fail(Outcome.CRASHED, f"{threads} processes and threads at once; limits.max_processes = {limit}")
+        if self._server.memory_group and self._server.memory_kills > self._memory_kills:
+            self._fail(Outcome.OUT_OF_MEMORY, self._memory_text())
         memory_bytes = self._limits.memory_mb * 2**20
         if usage.rss_bytes > memory_bytes and tree.proportional_bytes(usage.pids) > memory_bytes:
             self._fail(Outcome.OUT_OF_MEMORY, self._memory_text())
@@ -252,7 +254,9 @@ class SandboxedProgram:
                 if kind == "MemoryError":
                     self._fail(Outcome.OUT_OF_MEMORY, f"{self._memory_text()}\n{text[-_TEXT_SHOWN:]}")
                 where = "while the program was loaded" if step == "load" else f"in {function}"
-                self._fail(Outcome.CRASHED, f"an exception {where}:\n{text[-_TEXT_SHOWN:]}")
+                refused = kind == "BlockingIOError" or "can't start new thread" in text
+                limit = f"(limits.max_processes = {self._limits.max_processes})\n" if refused else ""
+                self._fail(Outcome.CRASHED, f"an exception {where}:\n{limit}{text[-_TEXT_SHOWN:]}")
             case [str(step), str(why)] if step == "unsendable":
                 self._fail(Outcome.INVALID, f"the answer of {function} cannot be sent: {why[:_TEXT_SHOWN]}")
             case [str(step), str(why)] if step == "unfit":
@@ -279,7 +283,9 @@ class SandboxedProgram:
         number = os.WTERMSIG(status)
         if number == signal.SIGXCPU:
             self._fail(Outcome.TIMED_OUT, self._cpu_text())
-        if number == signal.SIGKILL and tree.out_of_memory_kills() > self._oom_kills:
+        if number == signal.SIGKILL and self._server.memory_kills > self._memory_kills:
+            if self._server.memory_group:
+                self._fail(Outcome.OUT_OF_MEMORY, self._memory_text())
             self._fail(Outcome.OUT_OF_MEMORY, "the machine ran out of memory", timing_dependent=True)
         name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
         self._fail(Outcome.CRASHED, f"the program was ended by {name}")
@@ -300,6 +306,8 @@ class SandboxedProgram:
         if self._channel is None or self._final_cpu_s is not None:
             return None
         status = None
+        # What is killed with its process-id namespace is not in any wait status.
+        self._measured_cpu_s = max(self._measured_cpu_s, tree.usage_below(self._server.pid).cpu_s)
         self._final_cpu_s = self._measured_cpu_s
         with suppress(ServerLost):
             ended = self._server.end()

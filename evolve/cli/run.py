@@ -26,6 +26,8 @@ from evolve.cli.options import (
 from evolve.cli.output import arms_table, number, outcomes_text, print_json, seconds, stderr, stdout
 from evolve.cli.progress import progress
 from evolve.config import resolve
+from evolve.evaluators.sandbox import what_strong_lacks
+from evolve.program import Isolation
 from evolve.session import recorded
 from evolve.tasks.catalog import find
 
@@ -157,6 +159,8 @@ def _print_summary(shown: dict[str, Any], done: api.Run) -> None:  # Any: JSON v
         f"isolation {shown['isolation']}",
         markup=False,
     )
+    if shown["isolation"] not in (None, Isolation.STRONG) and (lacks := what_strong_lacks()):
+        stderr.print(f"the strongest level to be had here was {shown['isolation']}: {lacks}", style="dim", markup=False)
     if best is not None and initial is not None:
         stdout.print(f"objective {number(initial['objective'])} → {number(best['objective'])} at step {best['step']}", style="bold")
     stdout.print(f"outcomes: {outcomes_text(shown['outcomes'])}", markup=False)

@@ -93,11 +93,16 @@ def test_eval_of_a_missing_file_is_wrong_usage(cli, parabola):
     assert "nope.py does not exist" in cli("eval", parabola, "nope.py", status=2).err
 
 
+def test_doctor_says_how_to_get_a_level_that_is_missing(cli, no_bubblewrap):
+    findings = {item["what"]: item for item in cli("doctor", "--json").json}
+    assert not findings["isolation strong"]["ok"]
+    assert "apt-get install bubblewrap" in findings["isolation strong"]["detail"]
+
+
 def test_doctor_says_what_works(cli):
     findings = {item["what"]: item for item in cli("doctor", "--json").json}
     assert findings["python"]["ok"]
     assert findings["isolation process"]["ok"]
-    assert not findings["isolation strong"]["ok"]
     assert findings["isolation strong"]["detail"]
     assert "does not exist yet" in findings["archive"]["detail"]
     assert "isolation" in cli("doctor").out

@@ -1,9 +1,10 @@
 import errno
+import re
 
 import pytest
 
 from evolve.errors import IsolationError
-from evolve.evaluators.sandbox import available_levels, landlock, require_level, strongest_level
+from evolve.evaluators.sandbox import available_levels, landlock, probe, require_level, seccomp, strongest_level
 from evolve.program import Isolation
 
 
@@ -17,20 +18,24 @@ def test_the_strongest_level_is_available():
     require_level(strongest_level())
 
 
-def test_a_level_that_is_not_built_in_is_refused_with_the_others():
-    with pytest.raises(IsolationError, match=r"strong is not available: it is not built into this version.*available: process"):
+def test_without_bubblewrap_strong_is_refused_and_names_the_others(no_bubblewrap):
+    with pytest.raises(IsolationError, match=r"strong is not available: bubblewrap is not installed.*available: process"):
         require_level(Isolation.STRONG)
 
 
+def test_without_bubblewrap_the_level_falls(no_bubblewrap):
+    assert strongest_level() is not Isolation.STRONG
+
+
 @pytest.mark.parametrize(("number", "remedy"), [(errno.ENOSYS, "5.13"), (errno.EOPNOTSUPP, "lsm="), (errno.EPERM, "seccomp")])
-def test_a_kernel_without_landlock_says_what_to_do(monkeypatch, number, remedy):
+def test_a_kernel_without_landlock_says_what_to_do(monkeypatch, probed_anew, number, remedy):
     def refuse():
         raise OSError(number, "refused")
 
     monkeypatch.setattr(landlock, "abi", refuse)
-    report = available_levels()[1]
-    assert not report.available
-    assert remedy in report.detail
+    for report in available_levels()[1:]:
+        assert not report.available
+        assert remedy in report.detail
     assert strongest_level() is Isolation.PROCESS
 
 
@@ -39,3 +44,11 @@ def test_an_older_landlock_says_what_it_lacks(monkeypatch):
     report = available_levels()[1]
     assert report.available
     assert report.detail.startswith("Landlock version 3: files; ")
+
+
+def test_a_piece_that_the_kernel_refuses_is_named(monkeypatch, probed_anew):
+    if Isolation.STRONG not in [report.level for report in available_levels() if report.available]:
+        pytest.skip("level strong is not available here")
+    probe.what_strong_lacks.cache_clear()
+    monkeypatch.setattr(seccomp, "program", lambda: b"\xff" * 8)
+    assert re.search(r"refuses a part of it: .*seccomp: Invalid argument; ", probe.what_strong_lacks())

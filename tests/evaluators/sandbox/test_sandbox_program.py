@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from evolve.evaluators.base import ProgramFailed
-from evolve.evaluators.sandbox import available_levels
+from evolve.evaluators.sandbox import available_levels, tree
 from evolve.evaluators.sandbox.program import SandboxedProgram
 from evolve.evaluators.sandbox.server import ForkServer, SandboxSettings
 from evolve.program import Isolation, Limits, Outcome
@@ -376,9 +376,11 @@ def f():
 
 def test_a_daemon_does_not_outlive_the_evaluation(server):
     with SandboxedProgram(server, {"initial.py": DAEMON}, 0) as program:
-        daemon = program.call("f")
+        program.call("f")
+        daemon = tree.usage_below(server.pid).pids[-1]
         assert is_alive(daemon)
     assert not is_alive(daemon)
+    assert tree.usage_below(server.pid).pids == ()
 
 
 def test_a_process_that_keeps_forking_itself_away_does_not_outlive_the_evaluation(server):

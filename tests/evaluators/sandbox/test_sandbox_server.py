@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from evolve.errors import IsolationError, TaskError
+from evolve.evaluators.sandbox import available_levels, scratch
 from evolve.evaluators.sandbox.program import SandboxedProgram
 from evolve.evaluators.sandbox.server import ForkServer, SandboxSettings
 from evolve.program import Isolation, Limits
@@ -34,15 +35,15 @@ def test_a_module_that_cannot_be_preloaded_is_named():
         ForkServer(settings).start()
 
 
-def test_a_level_that_is_not_available_is_refused():
+def test_a_level_that_is_not_available_is_refused(no_bubblewrap):
     with pytest.raises(IsolationError):
         ForkServer(SandboxSettings("initial.py", Limits(), Isolation.STRONG)).start()
 
 
 @pytest.mark.parametrize("name", ["/tmp/evil.py", "../evil.py"])
 def test_a_file_outside_the_scratch_folder_is_refused(name):
-    with ForkServer(SETTINGS) as server, pytest.raises(ValueError, match="inside its folder"):
-        server.fork({name: ""}, 0)
+    with pytest.raises(ValueError, match="inside its folder"):
+        scratch.laid_out({name: ""})
 
 
 def test_a_preloaded_module_is_there_already():
@@ -54,26 +55,30 @@ def test_a_preloaded_module_is_there_already():
 
 
 OWNER = """
-import time
+import sys, time
+from evolve.evaluators.sandbox import tree
 from evolve.evaluators.sandbox.program import SandboxedProgram
 from evolve.evaluators.sandbox.server import ForkServer, SandboxSettings
 from evolve.program import Isolation, Limits
 
-server = ForkServer(SandboxSettings("initial.py", Limits(timeout_s=600), Isolation.PROCESS))
+server = ForkServer(SandboxSettings("initial.py", Limits(timeout_s=600), Isolation(sys.argv[1])))
 server.start()
-source = "import os, time\\ndef f():\\n    return os.getpid(), os.getcwd()"
+source = "import os, time\\ndef f():\\n    return os.getcwd()"
 program = SandboxedProgram(server, {"initial.py": source}, 0)
-print(server.pid, *program.call("f"), flush=True)
+scratch = program.call("f")
+print(scratch, server.pid, *tree.usage_below(server.pid).pids, flush=True)
 time.sleep(600)
 """
+LEVELS = [report.level for report in available_levels() if report.available]
 
 
-def test_nothing_is_left_of_a_server_whose_owner_was_killed():
-    with subprocess.Popen([sys.executable, "-c", OWNER], stdout=subprocess.PIPE, text=True) as owner:
-        server, child, scratch = owner.stdout.readline().split()
+@pytest.mark.parametrize("level", LEVELS)
+def test_nothing_is_left_of_a_server_whose_owner_was_killed(level):
+    with subprocess.Popen([sys.executable, "-c", OWNER, level], stdout=subprocess.PIPE, text=True) as owner:
+        scratch, *processes = owner.stdout.readline().split()
         owner.kill()
     give_up_at = time.monotonic() + 20
-    while any(is_there(int(pid)) for pid in (server, child)) or Path(scratch).exists():
+    while any(is_there(int(pid)) for pid in processes) or Path(scratch).exists():
         assert time.monotonic() < give_up_at, "still there"
         time.sleep(0.01)
 
