@@ -138,6 +138,11 @@ class Channel:
         self._process = -1
 
     @property
+    def unsent(self) -> bool:
+        """Whether something waits to be sent: whoever answers first has not read what it answers."""
+        return bool(self._outgoing)
+
+    @property
     def _complete(self) -> bool:
         return self._payload is not None and self._filled == len(self._payload)
 

@@ -213,7 +213,11 @@ class SandboxedProgram:
                 # Quick calls in great number are never caught measuring.
                 if tree.own_cpu_s(self._pid) > self._limits.timeout_s:
                     self._fail(Outcome.TIMED_OUT, self._cpu_text())
-                return self._channel.take()
+                payload = self._channel.take()
+                if payload is not None and self._channel.unsent:
+                    # Or what it never reads would pile up here.
+                    self._fail(Outcome.INVALID, "the program answered before it had read what it was sent")
+                return payload
 
     def _wall_text(self) -> str:
         return (

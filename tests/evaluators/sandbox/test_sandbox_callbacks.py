@@ -249,6 +249,23 @@ def test_a_forged_name_or_number_is_invalid(server, name, number, words):
     assert words in failed.feedback
 
 
+def test_asking_on_without_reading_the_answers_is_invalid(server):
+    asked = []
+    source = (
+        "import os, struct, msgpack\n"
+        "def f(query):\n"
+        "    tuple_mark = msgpack.ExtType(1, b'')\n"
+        "    payload = msgpack.packb(['callback', 1, 'query', [tuple_mark], {}])\n"
+        "    for _ in range(1000):\n"
+        "        os.write(3, struct.pack('>Q', len(payload)) + payload)\n"
+        "    while True: pass"
+    )
+    failed = failure(server, source, query=lambda: asked.append(1) or bytes(2**22))
+    assert failed.outcome is Outcome.INVALID
+    assert "answered before it had read what it was sent" in failed.feedback
+    assert len(asked) == 1
+
+
 def test_a_callback_is_dead_once_its_call_was_answered(server):
     source = (
         "kept = []\n"
