@@ -87,10 +87,12 @@ def _file_system(visible: Visible, gpus: float) -> Iterator[str]:
     for path in sorted(visible.secret):
         inside = any(path.is_relative_to(root) for root in visible.roots)
         if inside and path.exists() and not any(parent in visible.secret for parent in path.parents):
-            yield from ("--tmpfs", str(path)) if path.is_dir() else ("--ro-bind", "/dev/null", str(path))
+            cover = ("--tmpfs", str(path), "--remount-ro", str(path)) if path.is_dir() else ("--ro-bind", "/dev/null", str(path))
+            yield from cover
     yield from ("--proc", "/proc", "--dir", "/dev", "--dir", "/sys", "--dir", f"{confine.SCRATCH_ROOT}/run")
-    for device in [*DEVICES, *map(str, gpu_devices() if gpus else [])]:
-        yield from ("--dev-bind-try", device, device)
+    for device in [*filter(os.path.exists, DEVICES), *map(str, gpu_devices() if gpus else [])]:
+        # Read-only: it can be written to, but not have its times changed, which everybody would see.
+        yield from ("--dev-bind", device, device, "--remount-ro", device)
     yield from ("--ro-bind-try", "/etc/localtime", "/etc/localtime")
     for link, target in _LINKS.items():
         if any(root.is_relative_to(link) for root in visible.roots):

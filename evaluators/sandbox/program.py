@@ -23,6 +23,8 @@ from evolve.program import Files, Outcome
 _MEASURE_EVERY_S = 0.05
 #: An ending process closes its files a moment before it counts as ended.
 _END_AFTER_HANGUP_S = 0.2
+#: What making the namespace takes, and the grain of the kernel's clocks, are not the program's.
+_NOTICED_S = 0.05
 _OUTPUT_SHOWN = 2000
 _TEXT_SHOWN = 4000
 
@@ -54,6 +56,7 @@ class SandboxedProgram:
         self._wall_s = 0.0
         self._measure_at = 0.0
         self._memory_kills = 0
+        self._counted_before_s: float | None = None
         self._n_calls = 0
         self._in_callback = False
         self._hooked = False
@@ -74,7 +77,7 @@ class SandboxedProgram:
             return self._final_cpu_s
         if self._channel is None:
             return 0.0
-        return max(self._measured_cpu_s, tree.own_cpu_s(self._pid))
+        return max(self._measured_cpu_s, self._used_s(tree.usage_below(self._server.pid)))
 
     @property
     def failure(self) -> ProgramFailed | None:
@@ -187,6 +190,7 @@ class SandboxedProgram:
         os.set_blocking(output, False)
         self._pid = child.pid
         self._memory_kills = self._server.memory_kills
+        self._counted_before_s = self._server.counted_cpu_s
         self._channel = Channel(child.channel, output, child.process, self._limits.max_reply_mb * 2**20)
         orders = {"files": contents, "seed": self._seed, "entry": self._server.settings.entry}
         self._channel.send(wire.encode(orders | {"gpu_fraction": gpus.memory_fraction(self._limits)}))
@@ -243,7 +247,7 @@ class SandboxedProgram:
         """Looks at the whole tree and fails the program if it is over a limit."""
         usage = tree.usage_below(self._server.pid)
         # Processes that are waited for late, or never, must not lower the count.
-        self._measured_cpu_s = max(self._measured_cpu_s, usage.cpu_s)
+        self._measured_cpu_s = max(self._measured_cpu_s, self._used_s(usage))
         left_s = self._cpu_limit_s - self._measured_cpu_s
         if left_s <= 0:
             self._fail(Outcome.TIMED_OUT, self._cpu_text())
@@ -253,11 +257,28 @@ class SandboxedProgram:
             self._fail(Outcome.CRASHED, f"{threads} processes and threads at once; limits.max_processes = {limit}")
         if self._server.memory_group and self._server.memory_kills > self._memory_kills:
             self._fail(Outcome.OUT_OF_MEMORY, self._memory_text())
-        memory_bytes = self._limits.memory_mb * 2**20
-        if usage.rss_bytes > memory_bytes and tree.proportional_bytes(usage.pids) > memory_bytes:
-            self._fail(Outcome.OUT_OF_MEMORY, self._memory_text())
+        look_s = self._look_at_memory(usage)
         # With n threads the CPU limit cannot be reached sooner than in 1/n of what is left.
-        self._measure_at = time.monotonic() + min(_MEASURE_EVERY_S, max(left_s / max(usage.threads, 1), 0.002))
+        self._measure_at = time.monotonic() + max(min(_MEASURE_EVERY_S, left_s / max(usage.threads, 1)), 0.002, look_s)
+
+    def _used_s(self, usage: tree.Usage) -> float:
+        """CPU seconds of the tree, with those of processes that nobody waited for, where the kernel has counted them."""
+        counted = self._server.counted_cpu_s
+        if counted is None or self._counted_before_s is None:
+            return usage.cpu_s
+        missing = counted - self._counted_before_s - usage.cpu_s
+        return usage.cpu_s + missing if missing > _NOTICED_S else usage.cpu_s
+
+    def _look_at_memory(self, usage: tree.Usage) -> float:
+        """Fails the program if its tree is over its memory; returns how many seconds looking took."""
+        memory_bytes = self._limits.memory_mb * 2**20
+        if usage.rss_bytes <= memory_bytes:
+            return 0.0
+        started = time.monotonic()
+        # A program can make this slow; it must not gain time by it.
+        if tree.proportional_bytes(usage.pids, until=started + _MEASURE_EVERY_S) > memory_bytes:
+            self._fail(Outcome.OUT_OF_MEMORY, self._memory_text())
+        return time.monotonic() - started
 
     def _memory_text(self) -> str:
         return f"used more memory than limits.memory_mb = {self._limits.memory_mb} allows"
@@ -322,7 +343,7 @@ class SandboxedProgram:
             return None
         status = None
         # What is killed with its process-id namespace is not in any wait status.
-        self._measured_cpu_s = max(self._measured_cpu_s, tree.usage_below(self._server.pid).cpu_s)
+        self._measured_cpu_s = max(self._measured_cpu_s, self._used_s(tree.usage_below(self._server.pid)))
         self._final_cpu_s = self._measured_cpu_s
         with suppress(ServerLost):
             ended = self._server.end()

@@ -230,7 +230,8 @@ def main(control_fd: int, parent: int) -> None:
         try:
             signal.signal(signal.SIGTERM, _exit_on_signal)
             # The end of the stream says the same, unless a process that the evaluator forked keeps the worker's end open.
-            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+            # Inside a process-id namespace nothing needs to be swept: it ends with this process, even with a stopped one.
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM if parent else signal.SIGKILL, 0, 0, 0)
             if os.getppid() == parent:
                 _warm_up_and_answer(socket.socket(fileno=control_fd), made)
         finally:

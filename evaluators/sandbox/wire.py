@@ -37,7 +37,10 @@ MAX_DEPTH = 64
 #: more would cost gigabytes; larger collections belong in an array.
 MAX_ITEMS = 2**20
 #: Lists, maps, arrays and big integers in one payload: each costs some 60 bytes here for one byte there.
-MAX_OBJECTS = 2**20
+MAX_OBJECTS = 2**16
+#: Numbers that are keys, in one payload: their hashes are no secret, and chosen so that they collide they make a dict
+#: quadratic. Those of text are salted.
+MAX_NUMERIC_KEYS = 2**14
 MAX_INT_BYTES = 512
 HEADER = struct.Struct(">Q")
 
@@ -227,6 +230,7 @@ class _Hooks:
 
     def __init__(self) -> None:
         self._objects = 0
+        self._numeric_keys = 0
 
     def sequence(self, items: list[Any]) -> Any:  # Any: a list or a tuple of whatever was sent
         self._count()
@@ -238,6 +242,9 @@ class _Hooks:
         # Checked before the dict is built: keys of other types can be chosen so that their hashes collide.
         if not {type(key) for key, _ in pairs} <= _KEYS:
             raise Malformed("a dict's keys must be None, bool, int, float, str or bytes")
+        self._numeric_keys += sum(type(key) in (int, float) for key, _ in pairs)
+        if self._numeric_keys > MAX_NUMERIC_KEYS:
+            raise Malformed(f"more than {MAX_NUMERIC_KEYS} numbers as keys; send arrays of keys and values")
         return dict(pairs)
 
     def extension(self, code: int, data: bytes) -> Any:  # Any: what the extension stands for
