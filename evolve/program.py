@@ -153,6 +153,8 @@ class Task:
         evaluator_sha256: Hash of everything that decides a score.
         attacks: Programs that must not gain.
         run: The ``[run]`` table of its ``task.toml``: defaults for a run's configuration.
+        shared_process: Whether its evaluator runs in the program's own process, inside the sandbox, so that a program can forge
+            its score.
     """
 
     name: str
@@ -168,6 +170,7 @@ class Task:
     evaluator_sha256: str = ""
     attacks: tuple[Attack, ...] = ()
     run: Mapping[str, Any] = field(default_factory=dict)  # Any: TOML values; config.py checks every one
+    shared_process: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,6 +246,7 @@ class Evaluation:
         evaluator_sha256: Hash of the evaluator that scored it.
         timing_dependent: Whether the outcome hung on the wall clock, and so on the machine's load.
         reused_from: Identifier of the program whose evaluation this is a copy of.
+        shared_process: Whether it was scored in its own process, where it could have forged this.
     """
 
     outcome: Outcome
@@ -255,6 +259,7 @@ class Evaluation:
     evaluator_sha256: str = ""
     timing_dependent: bool = False
     reused_from: str | None = None
+    shared_process: bool = False
 
     def __post_init__(self) -> None:
         if (self.objective is not None) != (self.outcome is Outcome.OK):

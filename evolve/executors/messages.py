@@ -28,6 +28,7 @@ def to_plain(evaluated: Evaluated) -> dict[str, Any]:  # Any: plain data
         "isolation": evaluation.isolation.value if evaluation.isolation else None,
         "evaluator_sha256": evaluation.evaluator_sha256,
         "timing_dependent": evaluation.timing_dependent,
+        "shared_process": evaluation.shared_process,
         "figure_png": evaluated.figure_png,
     }
 
@@ -47,5 +48,6 @@ def from_plain(plain: Mapping[str, Any]) -> Evaluated:  # Any: plain data
         isolation=Isolation(plain["isolation"]) if plain["isolation"] else None,
         evaluator_sha256=plain["evaluator_sha256"],
         timing_dependent=plain["timing_dependent"],
+        shared_process=plain["shared_process"],
     )
     return Evaluated(evaluation, plain["figure_png"])

@@ -15,6 +15,7 @@ from typing import Any
 
 from evolve.errors import TaskError
 from evolve.evaluators.base import Invalid, ProgramFailed, Score, scored
+from evolve.evaluators.compat import SharedEvaluator
 from evolve.evaluators.sandbox.program import SandboxedProgram
 from evolve.evaluators.sandbox.server import ForkServer, ServerLost
 from evolve.executors.base import Evaluated
@@ -69,7 +70,8 @@ def score(evaluate: Evaluator, task: Task, server: ForkServer, files: Files, see
         figure: Whether to draw the evaluator's figure as well.
     """
     started = time.monotonic()
-    with SandboxedProgram(server, files, seed) as program:
+    source = evaluate.surroundings(files) if isinstance(evaluate, SharedEvaluator) else files
+    with SandboxedProgram(server, source, seed) as program:
         evaluation, draw = _judge(evaluate, program)
     evaluation = dataclasses.replace(
         evaluation,
@@ -78,6 +80,7 @@ def score(evaluate: Evaluator, task: Task, server: ForkServer, files: Files, see
         wall_s=time.monotonic() - started,
         isolation=server.settings.isolation,
         evaluator_sha256=task.evaluator_sha256,
+        shared_process=task.shared_process,
     )
     return Evaluated(evaluation, _drawn(draw) if figure and draw is not None else None)
 
