@@ -18,7 +18,7 @@ from evolve.archive.rows import Found, metrics_of
 from evolve.archive.store import Archive
 from evolve.archive.tables import additions, edit_failures, evaluations, plans, programs, replies, screens
 from evolve.errors import RunNotFound
-from evolve.program import Direction, Isolation
+from evolve.program import SHARED_ORIGINS, Direction, Isolation
 
 Json = dict[str, Any]  # Any: JSON values
 # Steps read at once: enough to make the queries' cost small, few enough to keep memory flat.
@@ -42,7 +42,7 @@ def summary(archive: Archive, run: int) -> Json:
 
     ``steps.done``, ``outcomes`` and ``evaluated`` leave out the initial program; ``evaluated`` leaves out evaluations that
     were copied from a known program; ``tokens`` are those asked and answered together; ``isolation`` is the weakest level
-    that anything ran at. ``initial`` and ``best`` are None until something scored.
+    that anything ran at; ``shared_process`` tells whether programs could forge their scores. ``initial`` and ``best`` are None until something scored.
 
     Raises:
         RunNotFound: If there is no such run.
@@ -76,6 +76,7 @@ def summary(archive: Archive, run: int) -> Json:
             "seconds": session.seconds if session else 0.0,
             "arms": _arms(connection, run),
             "isolation": _isolation(connection, run),
+            "shared_process": record.task_origin in SHARED_ORIGINS,
         }
 
 

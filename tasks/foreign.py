@@ -30,7 +30,24 @@ logger = logging.getLogger(__name__)
 
 _EVALUATORS = ("evaluator.py", "evaluator/evaluator.py", "eval/evaluator.py")
 #: Beside each other in a folder, the first of these is the program.
-_SUFFIXES = (".py", ".cpp", ".cc", ".c", ".rs", ".go", ".jl", ".java", ".js", ".ts", ".swift", ".f90", ".sv", ".lean", ".md", ".txt")
+_SUFFIXES = (
+    ".py",
+    ".cpp",
+    ".cc",
+    ".c",
+    ".rs",
+    ".go",
+    ".jl",
+    ".java",
+    ".js",
+    ".ts",
+    ".swift",
+    ".f90",
+    ".sv",
+    ".lean",
+    ".md",
+    ".txt",
+)
 #: Slow to import and harmless to share; others are imported by each evaluation anew.
 _PRELOADED = (
     *("numpy", "pandas", "networkx", "sympy", "scipy", "sklearn", "matplotlib"),
@@ -69,9 +86,7 @@ def recognise(folder: Path) -> Found | None:
 def what_is_missing(folder: Path) -> str:
     """Says, for a folder that is nobody's task, what it would take; as the end of a message."""
     if any(folder.glob("initial_program.*")) and any((folder / name).is_dir() for name in ("evaluator", "eval")):
-        return (
-            "it looks like a SkyDiscover task whose evaluator is a container; only evaluator.py with evaluate(program_path) runs here"
-        )
+        return "it looks like a SkyDiscover task whose evaluator is a container; only evaluator.py with evaluate(program_path) runs here"
     if any(folder.glob("initial.*")) and (folder / "evaluate.py").is_file():
         return (
             "it holds initial.* and evaluate.py, but no task.toml (a task of ours), and its evaluate.py neither imports shinka nor "
@@ -183,4 +198,3 @@ def _imports(text: str) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
     return found
-

@@ -74,7 +74,7 @@ def _objective(
 
 
 def _metric(value: float, direction: object) -> Metric:
-    return Metric(value, Direction(direction) if direction in set(Direction) else None)
+    return Metric(value, Direction(direction) if isinstance(direction, str) and direction in set(Direction) else None)
 
 
 def _fail(failure: object, notes: list[str]) -> NoReturn:

@@ -39,7 +39,8 @@ def evaluate(
             else ""
         )
         shown = row["mean"] if repeats > 1 else row["objective"]
-        stdout.print(f"{row['file']}: {row['outcome']} {number(shown)}{spread}", style="bold", markup=False)
+        shared = "  (shared-process score)" if row["shared_process"] else ""
+        stdout.print(f"{row['file']}: {row['outcome']} {number(shown)}{spread}{shared}", style="bold", markup=False)
         for name, value in row["metrics"].items():
             stdout.print(f"  {name:<24}{number(value)}", markup=False)
         if row["feedback"]:
@@ -91,6 +92,7 @@ def _row(path: Path, evaluations: list[Evaluation]) -> dict[str, Any]:  # Any: J
         "seconds": sum(item.wall_s for item in evaluations),
         "cpu_seconds": sum(item.cpu_s for item in evaluations),
         "isolation": shown.isolation,
+        "shared_process": shown.shared_process,
     }
     if len(evaluations) > 1:
         values = [item.objective for item in evaluations if item.objective is not None]

@@ -55,7 +55,9 @@ def missing_package(error: BaseException) -> str:
             package = part.name.partition(".")[0]
             if package == "evolve":
                 return f"{part.name} cannot be had inside the sandbox: of this package only Score, Metric, Direction and Invalid are there\n"
-            return f"package {package!r} is not installed in this environment; install what the task needs (pip install {package})\n"
+            return (
+                f"package {package!r} is not installed in this environment; install what the task needs (pip install {package})\n"
+            )
     return ""
 
 

@@ -65,9 +65,9 @@ def _result(value: object) -> Result:
         artifacts = metrics.pop("artifacts", {}) if isinstance(metrics.get("artifacts"), dict) else {}
         return Result(metrics, artifacts)
     # By its shape, not its class: the evaluator may have one of its own.
-    metrics, artifacts = getattr(value, "metrics", None), getattr(value, "artifacts", None)
-    if isinstance(metrics, dict):
-        return Result(dict(metrics), dict(artifacts or {}))
+    made = getattr(value, "metrics", None)
+    if isinstance(made, dict):
+        return Result(dict(made), dict(getattr(value, "artifacts", None) or {}))
     raise TypeError(f"evaluate must return a dict or an EvaluationResult, it returned an object of type {type(value).__name__}")
 
 
