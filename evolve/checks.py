@@ -113,8 +113,8 @@ async def _forging(task: Task, executor: Executor, honest: float) -> AsyncIterat
     yield Check(
         "shared process",
         True,
-        f"evaluator and program share a process, and {succeeded} of {len(programs) + 1} forgeries succeed: a score of this task is only as "
-        "honest as its program (docs/other-frameworks.md)",
+        f"evaluator and program share a process, and {succeeded} of {len(programs) + 1} forgeries succeed: a score of this task is "
+        "only as honest as its program (docs/other-frameworks.md)",
     )
 
 

@@ -86,7 +86,10 @@ def recognise(folder: Path) -> Found | None:
 def what_is_missing(folder: Path) -> str:
     """Says, for a folder that is nobody's task, what it would take; as the end of a message."""
     if any(folder.glob("initial_program.*")) and any((folder / name).is_dir() for name in ("evaluator", "eval")):
-        return "it looks like a SkyDiscover task whose evaluator is a container; only evaluator.py with evaluate(program_path) runs here"
+        return (
+            "it looks like a SkyDiscover task whose evaluator is a container; what runs here is an evaluator.py that defines "
+            "evaluate(program_path)"
+        )
     if any(folder.glob("initial.*")) and (folder / "evaluate.py").is_file():
         return (
             "it holds initial.* and evaluate.py, but no task.toml (a task of ours), and its evaluate.py neither imports shinka nor "

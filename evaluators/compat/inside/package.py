@@ -2,5 +2,4 @@
 
 from pkgutil import extend_path
 
-__path__: list[str]
-__path__ = extend_path(__path__, __name__)
+__path__ = extend_path(globals()["__path__"], __name__)

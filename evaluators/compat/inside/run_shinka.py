@@ -10,7 +10,7 @@ import sys
 from typing import Any
 
 
-def run(evaluator: str, program: str, orders: dict[str, Any]) -> dict[str, Any]:  # Any: see entry.py
+def run(evaluator: str, program: str, _orders: dict[str, Any]) -> dict[str, Any]:  # Any: see entry.py
     """Scores a program.
 
     Their rules: ``python evaluate.py --program_path P --results_dir R`` writes ``correct.json`` (``correct``, ``error``) and
