@@ -42,7 +42,8 @@ def summary(archive: Archive, run: int) -> Json:
 
     ``steps.done``, ``outcomes`` and ``evaluated`` leave out the initial program; ``evaluated`` leaves out evaluations that
     were copied from a known program; ``tokens`` are those asked and answered together; ``isolation`` is the weakest level
-    that anything ran at; ``shared_process`` tells whether programs could forge their scores. ``initial`` and ``best`` are None until something scored.
+    that anything ran at; ``shared_process`` tells whether programs could forge their scores. ``initial`` and ``best`` are None
+    until something scored.
 
     Raises:
         RunNotFound: If there is no such run.

@@ -61,5 +61,19 @@ def _set_import_path(scratch: str, *folders: str) -> None:
     inside = os.path.join(scratch, "_evolve_inside")
     first = [*dict.fromkeys(folders), os.path.join(inside, "frameworks")]
     sys.path[:] = [*first, *(path for path in sys.path if path not in (*first, scratch)), scratch]
-    packages = [path for path in sys.path if path != scratch and "python" in path]
-    os.environ["PYTHONPATH"] = os.pathsep.join([*first, *packages])
+    for_others = os.pathsep.join([*first, *(path for path in sys.path if path not in (*first, scratch))])
+    os.environ["PYTHONPATH"] = for_others
+    _wrap_python(os.path.join(inside, "bin"), for_others)
+
+
+def _wrap_python(folder: str, packages: str) -> None:
+    """Makes Python processes that evaluators start find the packages, even where they scrub the environment."""
+    os.mkdir(folder)
+    # The real one: a virtual environment's looks for a file that may be hidden, and the packages are named anyway.
+    python = os.path.realpath(sys.executable)
+    text = f'#!/bin/sh\nPYTHONPATH="{packages}${{PYTHONPATH:+:$PYTHONPATH}}" exec "{python}" "$@"\n'
+    for name in ("python", "python3"):
+        path = os.path.join(folder, name)
+        _write(path, text.encode(), executable=True)
+    os.environ["PATH"] = f"{folder}{os.pathsep}{os.environ.get('PATH', '')}"
+    sys.executable = path
