@@ -60,7 +60,8 @@ def test_an_evaluation_result_brings_artifacts_into_the_feedback(server, tmp_pat
     evaluator = f"""
         from {package} import EvaluationResult
         def evaluate(program_path):
-            return EvaluationResult({{"combined_score": 2.0}}, {{"log": "x" * 5000, "picture": bytes([255, 254, 0]), "note": "short"}})
+            artifacts = {{"log": "x" * 5000, "picture": bytes([255, 254, 0]), "note": "short"}}
+            return EvaluationResult({{"combined_score": 2.0}}, artifacts)
     """
     evaluation = score(server, openevolve(tmp_path / "peak", evaluator))
     assert evaluation.objective == 2.0
