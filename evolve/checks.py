@@ -104,7 +104,7 @@ async def _forging(task: Task, executor: Executor, honest: float) -> AsyncIterat
         return
     oriented = task.objective.direction.oriented
     succeeded = 0
-    programs = [(forgery.about, forgery.prelude + text) for forgery in FORGERIES]
+    programs = [(forgery.about, f"{text}\n{forgery.addition}") for forgery in FORGERIES]
     for about, source in [*programs, ("returns NaN everywhere", _emptied(text, float("nan")))]:
         found = (await executor.evaluate({**task.files, entry: source}, seed=0)).evaluation
         gained = found.objective is not None and oriented(found.objective) > oriented(honest)

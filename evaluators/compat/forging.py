@@ -13,11 +13,11 @@ class Forgery(NamedTuple):
 
     Attributes:
         about: What it does, in a few words.
-        prelude: Python text to put before a program's own.
+        addition: Python text to put behind a program's own, which may begin with imports from the future.
     """
 
     about: str
-    prelude: str
+    addition: str
 
 
 FORGED_OBJECTIVE = 1e9

@@ -43,6 +43,7 @@ def test_a_run_that_never_started_has_neither_initial_nor_best(archive):
         "seconds": 0.0,
         "arms": {},
         "isolation": None,
+        "shared_process": False,
     }
 
 
