@@ -37,7 +37,8 @@ def read(reply: object, objective: str, *, mean_instead: bool) -> Score:
     error = metrics.get("error")
     if value == 0.0 and isinstance(error, str) and error.strip():
         # Their evaluators write 0.0 where they found nothing, which on a task with negative scores would win.
-        raise Invalid(_joined(f"the evaluator reports an error, and its score of 0 does not count: {error[:_TEXT_SHOWN]}", notes))
+        others = [note for note in notes if not note.startswith("error: ")]
+        raise Invalid(_joined(f"the evaluator reports an error, and its score of 0 does not count: {error[:_TEXT_SHOWN]}", others))
     if not math.isfinite(value):
         raise Invalid(_joined(f"{chosen} is {value}, not a finite number", notes))
     directions = _table(reply.get("directions"))

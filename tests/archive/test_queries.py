@@ -76,6 +76,7 @@ def test_a_run_is_summed_up(archive):
             "local/recombine": {"pulls": 2, "usd": 0.0, "improvements": 0, "reward": 0.0},
         },
         "isolation": "landlock",
+        "shared_process": False,
     }
 
 
