@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from sqlalchemy import Column, Connection, Double, Integer, MetaData, Table, Text, func, insert, inspect, select
+from sqlalchemy import Column, Connection, Double, Integer, MetaData, Table, Text, func, insert, inspect, select, text
 
 from evolve.archive import tables
 from evolve.errors import ArchiveError
@@ -31,7 +31,13 @@ def m001_initial(connection: Connection) -> None:
     tables.metadata.create_all(connection)
 
 
-MIGRATIONS: tuple[Migration, ...] = (m001_initial,)
+def m002_stages_and_holdouts(connection: Connection) -> None:
+    """Adds what staged, repeated and verified evaluations have to say, and the scores of finished results."""
+    connection.execute(text("ALTER TABLE evaluations ADD COLUMN details TEXT"))
+    tables.holdouts.create(connection)
+
+
+MIGRATIONS: tuple[Migration, ...] = (m001_initial, m002_stages_and_holdouts)
 
 
 def schema_version(connection: Connection, name: str) -> int:

@@ -14,11 +14,11 @@ from sqlalchemy import Connection, Select, func, select
 
 from evolve.archive.loading import rows_of_steps
 from evolve.archive.records import RunRecord
-from evolve.archive.rows import Found, metrics_of
+from evolve.archive.rows import Found, details_of, metrics_of
 from evolve.archive.store import Archive
-from evolve.archive.tables import additions, edit_failures, evaluations, plans, programs, replies, screens
+from evolve.archive.tables import additions, edit_failures, evaluations, holdouts, plans, programs, replies, screens
 from evolve.errors import RunNotFound
-from evolve.program import SHARED_ORIGINS, Direction, Isolation
+from evolve.program import Direction, Isolation, Stage
 
 Json = dict[str, Any]  # Any: JSON values
 # Steps read at once: enough to make the queries' cost small, few enough to keep memory flat.
@@ -43,7 +43,7 @@ def summary(archive: Archive, run: int) -> Json:
     ``steps.done``, ``outcomes`` and ``evaluated`` leave out the initial program; ``evaluated`` leaves out evaluations that
     were copied from a known program; ``tokens`` are those asked and answered together; ``isolation`` is the weakest level
     that anything ran at; ``shared_process`` tells whether programs could forge their scores. ``initial`` and ``best`` are None
-    until something scored.
+    until something scored; ``holdout`` in them is None until the run is finished, and for a task without held-out data.
 
     Raises:
         RunNotFound: If there is no such run.
@@ -60,7 +60,7 @@ def summary(archive: Archive, run: int) -> Json:
                 func.coalesce(func.sum(replies.c.tokens_in + replies.c.tokens_out), 0),
             ).where(replies.c.run == run)
         ).one()
-        return {
+        shown = {
             "run": run,
             "name": record.name,
             "task": record.task,
@@ -77,8 +77,35 @@ def summary(archive: Archive, run: int) -> Json:
             "seconds": session.seconds if session else 0.0,
             "arms": _arms(connection, run),
             "isolation": _isolation(connection, run),
-            "shared_process": record.task_origin in SHARED_ORIGINS,
+            "shared_process": _shared_process(connection, run),
+            "verification": _verification(connection, run),
         }
+        for place in ("initial", "best"):
+            if shown[place] is not None:
+                shown[place]["holdout"] = _holdout(connection, run, shown[place]["step"])
+        return shown
+
+
+def _shared_process(connection: Connection, run: int) -> bool:
+    """Whether the run's first evaluation, and so every one of its task's, ran in one process with what scored it."""
+    query = select(evaluations.c.details).where(evaluations.c.run == run).order_by(evaluations.c.step).limit(1)
+    return bool(details_of(connection.execute(query).scalar_one_or_none()).get("shared_process"))
+
+
+def _verification(connection: Connection, run: int) -> Json:
+    """Counts the programs that were evaluated a second time before they counted, and those whose second score was another."""
+    query = select(evaluations.c.details).where(
+        evaluations.c.run == run, evaluations.c.reused_from.is_(None), evaluations.c.details.like('%"verified"%')
+    )
+    verified = [details_of(details)["verified"] for details in connection.execute(query).scalars()]
+    return {"checked": len(verified), "disagreed": verified.count(False)}
+
+
+def _holdout(connection: Connection, run: int, step: int) -> Json | None:
+    """Describes what the program of a step scored on held-out data; None where it was not scored on any."""
+    query = select(*holdouts.c["outcome", "objective", "metrics"]).where(holdouts.c.run == run, holdouts.c.step == step)
+    row = connection.execute(query).one_or_none()
+    return None if row is None else {"outcome": row.outcome, "objective": row.objective, "metrics": _values(row.metrics)}
 
 
 def _outcomes(connection: Connection, run: int) -> dict[str, int]:
@@ -197,7 +224,7 @@ def _steps_query(run: int) -> Select[Any]:
         *plans.c["parent", "inspirations", "island", "arm", "planned_at"],
         plans.c.version.label("planned_version"),
         *programs.c["generation", "source_sha256"],
-        *evaluations.c["objective", "metrics", "isolation", "timing_dependent", "reused_from", "cpu_s", "wall_s"],
+        *evaluations.c["objective", "metrics", "isolation", "timing_dependent", "reused_from", "cpu_s", "wall_s", "details"],
     ).select_from(additions)
     for table in (plans, programs, evaluations):
         query = query.outerjoin(table, (table.c.run == additions.c.run) & (table.c.step == additions.c.step))
@@ -205,6 +232,7 @@ def _steps_query(run: int) -> Select[Any]:
 
 
 def _step_values(row: Found) -> Json:
+    details = details_of(row.details)
     return {
         "step": row.step,
         "outcome": row.outcome,
@@ -224,6 +252,12 @@ def _step_values(row: Found) -> Json:
         "generation": row.generation,
         "isolation": row.isolation,
         "timing_dependent": bool(row.timing_dependent),
+        "stage": details.get("stage", Stage.EVALUATE),
+        "instances": details.get("instances", {}),
+        "values": list(details.get("values", ())),
+        "standard_error": details.get("standard_error"),
+        "verified": details.get("verified"),
+        "shared_process": details.get("shared_process", False),
         "cpu_s": row.cpu_s,
         "wall_s": row.wall_s,
         "planned_at": row.planned_at,

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Row
 
 from evolve.archive.records import Addition, NewRun, Plan, RunRecord, Screen, Verdict
-from evolve.program import Direction, Evaluation, Files, Isolation, Metric, Outcome, Program, Reply
+from evolve.program import Direction, Evaluation, Files, Isolation, Metric, Outcome, Program, Reply, Stage
 
 Values = dict[str, object]
 """A row to be written, by column."""
@@ -152,7 +152,33 @@ def evaluation_values(step: int, evaluation: Evaluation, feedback: bytes | None,
         "evaluator_sha256": None if same else evaluation.evaluator_sha256,
         "timing_dependent": evaluation.timing_dependent,
         "reused_from": evaluation.reused_from,
+        "details": _details_text(evaluation),
     }
+
+
+def _details_text(evaluation: Evaluation) -> str | None:
+    """Writes down what most evaluations do not have; None where all of it is as usual."""
+    details: dict[str, object] = {}
+    if evaluation.stage is not Stage.EVALUATE:
+        details["stage"] = evaluation.stage.value
+    if evaluation.instances:
+        details["instances"] = dict(evaluation.instances)
+    if evaluation.values:
+        details["values"] = list(evaluation.values)
+    if evaluation.standard_error is not None:
+        details["standard_error"] = evaluation.standard_error
+    if evaluation.verified is not None:
+        details["verified"] = evaluation.verified
+    if evaluation.shared_process:
+        details["shared_process"] = True
+    return json.dumps(details, separators=(",", ":")) if details else None
+
+
+def holdout_values(step: int, evaluation: Evaluation, feedback: bytes | None, run_evaluator: str) -> Values:
+    """Makes the row of a finished result's score on held-out data."""
+    values = evaluation_values(step, evaluation, feedback, run_evaluator)
+    kept = ("step", "outcome", "objective", "metrics", "feedback", "isolation", "evaluator_sha256")
+    return {name: values[name] for name in kept}
 
 
 def evaluation_of(row: Found, texts: Mapping[bytes | None, str], run_evaluator: str) -> Evaluation:
@@ -168,7 +194,18 @@ def evaluation_of(row: Found, texts: Mapping[bytes | None, str], run_evaluator: 
         evaluator_sha256=run_evaluator if row.evaluator_sha256 is None else row.evaluator_sha256,
         timing_dependent=row.timing_dependent,
         reused_from=row.reused_from,
+        **details_of(row.details),
     )
+
+
+def details_of(text: str | None) -> dict[str, Any]:  # Any: an evaluation's fields by name
+    """Reads the fields of an evaluation that `evaluation_values` wrote into one column."""
+    details: dict[str, Any] = json.loads(text) if text else {}
+    if "stage" in details:
+        details["stage"] = Stage(details["stage"])
+    if "values" in details:
+        details["values"] = tuple(details["values"])
+    return details
 
 
 def addition_values(addition: Addition) -> Values:

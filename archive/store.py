@@ -36,7 +36,7 @@ from evolve.archive.locks import this_process
 from evolve.archive.migrations import MIGRATIONS, bring_up_to_date, refuse_newer, schema_version
 from evolve.archive.records import NewRun, PendingStep, RunRecord, Screen, Session, Settled
 from evolve.archive.sessions import begin_session, latest_session
-from evolve.archive.tables import runs
+from evolve.archive.tables import holdouts, programs, runs
 from evolve.archive.texts import TextReader
 from evolve.archive.writer import RunWriter
 from evolve.errors import ArchiveError, RunNotFound
@@ -216,6 +216,16 @@ class Archive:
                 raise RunNotFound(f"run {run} has no program {program_id!r}; `evolve export {run}` lists them")
             program = load_programs(connection, self.texts, run, [step])[step]
             return program, load_evaluations(connection, self.texts, run, [step]).get(step)
+
+    def held_out(self, run: int) -> set[str]:
+        """Returns the identifiers of the programs of a run that were scored on held-out data."""
+        query = (
+            select(programs.c.program_id)
+            .join(holdouts, (holdouts.c.run == programs.c.run) & (holdouts.c.step == programs.c.step))
+            .where(programs.c.run == run)
+        )
+        with self.read() as connection:
+            return set(connection.execute(query).scalars())
 
     def history(self, run: int) -> tuple[list[Settled], list[PendingStep]]:
         """Reads what a run's state is folded from.

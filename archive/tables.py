@@ -175,6 +175,22 @@ evaluations = _keyed(
     Column("timing_dependent", Boolean, nullable=False),
     Column("reused_from", Text),
     Column("evaluated_at", Double, nullable=False),
+    # What most evaluations do not have: stage, instances, repeated values, verification (JSON).
+    Column("details", Text),
+    _of_step("programs"),
+)
+
+holdouts = _keyed(
+    "holdouts",
+    _run(),
+    _step(),
+    Column("outcome", Text, nullable=False),
+    Column("objective", Double),
+    Column("metrics", Text),  # JSON
+    _text("feedback", nullable=True),
+    Column("isolation", Text),
+    Column("evaluator_sha256", Text),  # null: the run's own
+    Column("evaluated_at", Double, nullable=False),
     _of_step("programs"),
 )
 
@@ -192,4 +208,4 @@ additions = _keyed(
 )
 
 #: In an order in which every row comes after the rows that it refers to.
-RECORD_TABLES = (texts, plans, replies, edit_failures, screens, programs, sources, embeddings, evaluations, additions)
+RECORD_TABLES = (texts, plans, replies, edit_failures, screens, programs, sources, embeddings, evaluations, holdouts, additions)

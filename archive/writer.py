@@ -124,6 +124,12 @@ class RunWriter:
         if program is not None:
             self._remember(program, evaluation)
 
+    def holdout(self, step: int, evaluation: Evaluation) -> None:
+        """Takes down what the program of a step scored on held-out data."""
+        feedback = self._text(pack(evaluation.feedback)) if evaluation.feedback else None
+        values = rows.holdout_values(step, evaluation, feedback, self._evaluator)
+        self._add("holdouts", values, evaluated_at=self._clock())
+
     def addition(self, addition: Addition) -> None:
         """Takes down the end of a step."""
         self._add("additions", rows.addition_values(addition), added_at=self._clock())

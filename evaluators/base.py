@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from evolve.evaluators.statistics import mean, standard_error
 from evolve.program import Direction, Evaluation, Files, Metric, Outcome
 
 __all__ = ["Direction", "Invalid", "IsolatedProgram", "Metric", "ProgramFailed", "Score", "scored"]
@@ -71,17 +72,21 @@ class Score:
     """What an ``evaluate.py`` returns for a program that counts.
 
     Attributes:
-        objective: The number that selection optimises, finite.
+        objective: The number that selection optimises, finite; None for the mean of ``values``.
         metrics: Other numbers: plain, or `Metric` with a direction.
         feedback: What the next prompt should tell about this result.
         figure: Draws the result: called with a path to write a PNG to, in the trusted process, only when a figure is
             asked for.
+        instances: What the objective is made of, by the name of the instance (a test case, a trace, a size).
+        values: The objective as the evaluator measured it repeatedly, for scores with noise; its standard error is told.
     """
 
-    objective: float
+    objective: float | None = None
     metrics: Mapping[str, float | Metric] = field(default_factory=dict)
     feedback: str = ""
     figure: Callable[[str], None] | None = None
+    instances: Mapping[str, float] = field(default_factory=dict)
+    values: Sequence[float] = ()
 
 
 def _number(name: str, value: object) -> float:
@@ -105,11 +110,21 @@ def _number(name: str, value: object) -> float:
 def scored(score: Score) -> Evaluation:
     """Turns a score into an evaluation with outcome ``OK``; numbers that are not finite make it ``INVALID``."""
     try:
-        objective = _number("the objective", score.objective)
+        values = tuple(_number(f"value {k + 1} of {len(score.values)}", value) for k, value in enumerate(score.values))
+        objective = mean(values) if score.objective is None and values else _number("the objective", score.objective)
         metrics = {}
         for name, value in score.metrics.items():
             direction = value.direction if isinstance(value, Metric) else None
             metrics[name] = Metric(_number(f"metric {name!r}", value.value if isinstance(value, Metric) else value), direction)
+        instances = {name: _number(f"instance {name!r}", value) for name, value in score.instances.items()}
     except Invalid as invalid:
         return Evaluation(Outcome.INVALID, feedback=str(invalid))
-    return Evaluation(Outcome.OK, objective, metrics, score.feedback)
+    return Evaluation(
+        Outcome.OK,
+        objective,
+        metrics,
+        score.feedback,
+        instances=instances,
+        values=values if len(values) > 1 else (),
+        standard_error=standard_error(values),
+    )

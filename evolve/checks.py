@@ -11,7 +11,8 @@ from evolve.errors import TaskError
 from evolve.evaluators.compat import SharedEvaluator
 from evolve.evaluators.compat.forging import FORGERIES
 from evolve.executors.base import Executor
-from evolve.program import Evaluation, Files, Outcome, Task
+from evolve.program import Evaluation, Files, Objective, Outcome, Task
+from evolve.verifying import agree
 
 #: What the initial program is scored with, twice with the first to see whether it repeats.
 _SEEDS = (0, 0, 1)
@@ -70,7 +71,10 @@ async def _run_checks(task: Task, executor: Executor) -> AsyncIterator[Check]:
     yield Check("initial program scores", first.ok, _described(first))
     if not first.ok or first.objective is None:
         return
-    yield _repeats(evaluations)
+    yield _repeats(evaluations, task.objective)
+    held_out = await executor.holdout(task.files, seed=0)
+    if held_out is not None:
+        yield Check("initial program scores on held-out data", held_out.ok, _described(held_out))
     share = first.cpu_s / task.limits.timeout_s
     detail = f"{first.cpu_s:.2f} of {task.limits.timeout_s:g} CPU s, {first.wall_s:.2f} s in all"
     yield Check("time to spare", share <= 0.5, detail)
@@ -118,13 +122,18 @@ async def _forging(task: Task, executor: Executor, honest: float) -> AsyncIterat
     )
 
 
-def _repeats(evaluations: list[Evaluation]) -> Check:
-    same_seed = evaluations[0].objective == evaluations[1].objective
+def _repeats(evaluations: list[Evaluation], objective: Objective) -> Check:
+    first, second = evaluations[0].objective, evaluations[1].objective
+    if first is not None and second is not None and objective.repeats > 1:
+        detail = f"mean of {objective.repeats}: {first!r}, then {second!r} with the same seed"
+        return Check("score is measured repeatedly", True, f"{detail}, standard error {evaluations[0].standard_error!r}")
+    same_seed = first is not None and second is not None and agree(first, second, objective.tolerance)
     detail = "same objective with the same seed" + (
         ", and with another" if same_seed and evaluations[1].objective == evaluations[2].objective else ""
     )
     if not same_seed:
-        detail = f"{evaluations[0].objective!r}, then {evaluations[1].objective!r} with the same seed: the score is noisy"
+        detail = f"{evaluations[0].objective!r}, then {evaluations[1].objective!r} with the same seed: "
+        detail += "the score is noisy; set objective.repeats or objective.tolerance"
     return Check("score repeats", same_seed, detail)
 
 

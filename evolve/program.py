@@ -74,12 +74,23 @@ class Objective:
         direction: Whether more or less is better.
         best_known: The best value anybody is known to have reached, in the metric's own unit.
         best_known_source: Where that value comes from.
+        repeats: How often one evaluation measures it, each time in a fresh process with another program seed; it counts with
+            their mean. For scores with noise.
+        tolerance: Relative difference up to which two evaluations of one program agree; 0 for scores without noise.
     """
 
     metric: str = "score"
     direction: Direction = Direction.MAXIMIZE
     best_known: float | None = None
     best_known_source: str = ""
+    repeats: int = 1
+    tolerance: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.repeats < 1:
+            raise TaskError(f"objective.repeats must be >= 1, got {self.repeats!r}")
+        if not 0 <= self.tolerance < math.inf:
+            raise TaskError(f"objective.tolerance must be >= 0, got {self.tolerance!r}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +136,23 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Smoke:
+    """What a program must pass before it is evaluated, where ``evaluate.py`` defines ``smoke(program)``.
+
+    Attributes:
+        timeout_s: CPU seconds that it may use meanwhile; None for as many as the whole evaluation.
+        threshold: The objective that a smoke test's score must reach; None if any will do.
+    """
+
+    timeout_s: float | None = None
+    threshold: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.timeout_s is not None and not self.timeout_s > 0:
+            raise TaskError(f"smoke.timeout_s must be > 0, got {self.timeout_s!r}")
+
+
+@dataclass(frozen=True, slots=True)
 class Attack:
     """A program that tries to cheat a task; `evolve task check` runs it.
 
@@ -158,8 +186,9 @@ class Task:
         evaluator_sha256: Hash of everything that decides a score.
         attacks: Programs that must not gain.
         run: The ``[run]`` table of its ``task.toml``: defaults for a run's configuration.
-        shared_process: Whether its evaluator runs in the program's own process, inside the sandbox, so that a program can forge
-            its score.
+        smoke: What programs must pass first.
+        shared_process: Whether its programs run in one process with what scores them, all of it in the sandbox, so that a
+            program could forge its score.
     """
 
     name: str
@@ -175,6 +204,7 @@ class Task:
     evaluator_sha256: str = ""
     attacks: tuple[Attack, ...] = ()
     run: Mapping[str, Any] = field(default_factory=dict)  # Any: TOML values; config.py checks every one
+    smoke: Smoke = Smoke()
     shared_process: bool = False
 
 
@@ -236,6 +266,14 @@ class Metric:
             raise ValueError(f"a metric must be finite, got {self.value!r}")
 
 
+class Stage(StrEnum):
+    """The part of a task's evaluator that decided an outcome."""
+
+    SMOKE = "smoke"
+    EVALUATE = "evaluate"
+    HOLDOUT = "holdout"
+
+
 @dataclass(frozen=True, slots=True)
 class Evaluation:
     """What scoring one program found.
@@ -251,7 +289,12 @@ class Evaluation:
         evaluator_sha256: Hash of the evaluator that scored it.
         timing_dependent: Whether the outcome hung on the wall clock, and so on the machine's load.
         reused_from: Identifier of the program whose evaluation this is a copy of.
-        shared_process: Whether it was scored in its own process, where it could have forged this.
+        stage: Where it ended.
+        instances: What the objective is made of, by the name of the instance.
+        values: The objective as it was measured repeatedly; empty when it was measured once.
+        standard_error: Of the objective as the mean of ``values``; None when it was measured once.
+        verified: Whether a second evaluation in another sandbox agreed; None when there was none.
+        shared_process: Whether the program ran in one process with what scored it (see `Task`).
     """
 
     outcome: Outcome
@@ -264,6 +307,11 @@ class Evaluation:
     evaluator_sha256: str = ""
     timing_dependent: bool = False
     reused_from: str | None = None
+    stage: Stage = Stage.EVALUATE
+    instances: Mapping[str, float] = field(default_factory=dict)
+    values: tuple[float, ...] = ()
+    standard_error: float | None = None
+    verified: bool | None = None
     shared_process: bool = False
 
     def __post_init__(self) -> None:

@@ -77,6 +77,12 @@ class Search:
         self._fitness: dict[str, float] = {}
         self.version = -1
         self.best: Best | None = None
+        self._bests: list[float | None] = []
+
+    def beats_best_at(self, version: int, objective: float) -> bool:
+        """Whether an objective is better than the best one of the archive's version."""
+        best = self._bests[version]
+        return best is None or self._direction.oriented(objective) > self._direction.oriented(best)
 
     def plan(self, step: int) -> Plan:
         """Plans a step from the additions so far."""
@@ -108,6 +114,7 @@ class Search:
             self._screen.add(self.version, finished.program, finished.fingerprint, embedding)
         self._population.settle(plan.parent if plan else None, self._member(finished, fitness) if news else None)
         improved = news and self._improve(finished, fitness)
+        self._bests.append(self.best.objective if self.best is not None else None)
         return Addition(self.version, finished.step, finished.outcome, finished.program, reward, improved)
 
     def _member(self, finished: Finished, fitness: float | None) -> Member | None:

@@ -27,7 +27,7 @@ from evolve.executors.base import Executor
 from evolve.loop import Loop, Watcher
 from evolve.mutators.base import Mutator
 from evolve.ordering import Order
-from evolve.program import Reply, Task
+from evolve.program import Program, Reply, Task
 from evolve.proposer import Proposer
 from evolve.provenance import commit_of, repeat_command, versions
 from evolve.settings import build, plain
@@ -178,6 +178,7 @@ async def _run_loop(
             writer=writer,
             order=order,
             embed=embed,
+            objective=task.objective,
         )
         loop = Loop(task=task, search=search, stages=stages, writer=writer, order=order, budget=budget, watcher=watcher)
         settled, pending = archive.history(number)
@@ -188,7 +189,20 @@ async def _run_loop(
         loop.restore(settled, pending, embeddings)
         with _stopped_by_signals(loop):
             await loop.run()
+        if not loop.stop_reason and search.best is not None:
+            results = {archive.run_record(number).initial_program or "", search.best.program} - archive.held_out(number)
+            await _hold_out([writer.program_of(result)[0] for result in sorted(results)], executor, writer, config.seed)
     return loop
+
+
+async def _hold_out(results: list[Program], executor: Executor, writer: RunWriter, seed: int) -> None:
+    """Scores finished results on held-out data, where the task has some."""
+    for program in results:
+        evaluation = await executor.holdout(program.files, seed=seed)
+        if evaluation is None:
+            return
+        writer.holdout(program.step, evaluation)
+        writer.commit()
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -22,9 +23,14 @@ from evolve.errors import TaskError
 from evolve.executors.base import Executor
 from evolve.mutators.base import MutationFailed
 from evolve.ordering import Order
-from evolve.program import Evaluation, Files, Outcome, Program, Task
+from evolve.program import Evaluation, Files, Objective, Outcome, Program, Task
 from evolve.proposer import Proposer
 from evolve.search import Finished, Search
+from evolve.verifying import verified
+
+logger = logging.getLogger(__name__)
+
+_NOISY = "For scores with noise set objective.repeats or objective.tolerance in task.toml."
 
 
 class Abandoned(Exception):
@@ -38,10 +44,12 @@ class StageConfig:
     Attributes:
         proposals: Replies awaited at once.
         max_attempts: Replies asked for in one step before it is given up.
+        verify: Whether a program that would be the best is evaluated a second time, in a fresh sandbox, before it counts.
     """
 
     proposals: int = 4
     max_attempts: int = 3
+    verify: bool = True
 
     def __post_init__(self) -> None:
         if self.proposals < 1:
@@ -80,6 +88,7 @@ class Stages:
         writer: RunWriter,
         order: Order,
         embed: Callable[[Files], np.ndarray] | None = None,
+        objective: Objective = Objective(),
     ) -> None:
         """Puts the parts together.
 
@@ -92,7 +101,9 @@ class Stages:
             writer: The run's archive.
             order: Which results a screen may see.
             embed: Makes the embedding that screening compares; None when it compares identity alone.
+            objective: What a second evaluation is compared by.
         """
+        self._objective = objective
         self._seed = seed
         self._config = config
         self._search = search
@@ -138,6 +149,10 @@ class Stages:
         """
         program = Program.make(0, task.files)
         evaluation = (await self._executor.evaluate(task.files, seed=self._seed)).evaluation
+        if evaluation.ok:
+            evaluation = await self._verified(task.files, evaluation)
+        if evaluation.ok and evaluation.verified is False:
+            logger.warning("task %s: the initial program's score does not repeat: %s %s", task.name, evaluation.feedback, _NOISY)
         if not evaluation.ok:
             reason = f"{evaluation.outcome}\n{evaluation.feedback}".rstrip()
             raise TaskError(
@@ -222,8 +237,18 @@ class Stages:
             return Result(_finished(pending.plan, child.program, child.fingerprint, pending.evaluation), child.embedding)
         async with self._evaluating:
             self._proceed()
-            evaluated = await self._executor.evaluate(child.program.files, seed=self._seed)
-        return self._record(pending.plan, child, evaluated.evaluation)
+            evaluation = (await self._executor.evaluate(child.program.files, seed=self._seed)).evaluation
+            # Against what the plan saw, so that it does not depend on how many workers there are.
+            if evaluation.objective is not None and self._search.beats_best_at(pending.plan.version, evaluation.objective):
+                evaluation = await self._verified(child.program.files, evaluation)
+        return self._record(pending.plan, child, evaluation)
+
+    async def _verified(self, files: Files, evaluation: Evaluation) -> Evaluation:
+        """Evaluates a program a second time, in a sandbox of its own, and returns what counts."""
+        if not self._config.verify:
+            return evaluation
+        second = (await self._executor.evaluate(files, seed=self._seed, fresh=True)).evaluation
+        return verified(evaluation, second, self._objective)
 
     def _record(self, plan: Plan, child: Child, evaluation: Evaluation) -> Result:
         self._writer.evaluation(plan.step, child.program.program_id, evaluation)

@@ -15,7 +15,7 @@ from typing import Any
 from evolve.edits import mutable_regions
 from evolve.errors import ConfigError, TaskError
 from evolve.evaluators.compat import Framework, SharedEvaluator
-from evolve.program import Attack, Files, Limits, Objective, Task
+from evolve.program import Attack, Files, Limits, Objective, Smoke, Task
 from evolve.settings import build, plain, read_toml
 
 #: Folders whose Python files never decide a score.
@@ -42,6 +42,7 @@ class _Manifest:
     prompt: _PromptTable = _PromptTable()
     data: tuple[str, ...] = ()
     attacks: tuple[Attack, ...] = ()
+    smoke: Smoke = Smoke()
     shared_process: bool = False
 
 
@@ -83,9 +84,10 @@ def load(folder: Path, origin: str) -> Task:
         origin=origin,
         folder=folder,
         evaluate=shared,
-        evaluator_sha256=_scoring_sha256(evaluator, manifest.objective, manifest.limits),
+        evaluator_sha256=_scoring_sha256(evaluator, manifest.objective, manifest.limits, manifest.smoke),
         attacks=manifest.attacks,
         run=run,
+        smoke=manifest.smoke,
         shared_process=manifest.shared_process,
     )
 
@@ -204,9 +206,10 @@ def _is_evaluator(relative: Path) -> bool:
     return not _NOT_EVALUATOR & set(relative.parts) and not any(part.startswith(".") for part in relative.parts)
 
 
-def _scoring_sha256(evaluator: str, objective: Objective, limits: Limits) -> str:
-    """Adds to an evaluator's hash what else decides a score: metric, direction and limits."""
-    text = f"{evaluator} {objective.metric} {objective.direction} {json.dumps(plain(limits), sort_keys=True)}"
+def _scoring_sha256(evaluator: str, objective: Objective, limits: Limits, smoke: Smoke = Smoke()) -> str:
+    """Adds to an evaluator's hash what else decides a score: metric, direction, repeats, limits and the smoke test's."""
+    named = f"{objective.metric} {objective.direction} {objective.repeats} {objective.tolerance!r}"
+    text = f"{evaluator} {named} {json.dumps([plain(limits), plain(smoke)], sort_keys=True)}"
     return hashlib.sha256(text.encode()).hexdigest()
 
 

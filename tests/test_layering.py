@@ -17,7 +17,7 @@ LAYERS = [
     ["evolve.config"],
     ["evolve.loop"],
     ["evolve.stages"],
-    ["evolve.search", "evolve.ordering", "evolve.proposer", "evolve.executors"],
+    ["evolve.search", "evolve.ordering", "evolve.proposer", "evolve.executors", "evolve.verifying"],
     ["evolve.mutators", "evolve.tasks"],
     ["evolve.archive", "evolve.bandits", "evolve.budget", "evolve.edits", "evolve.evaluators", "evolve.plugins"],
     ["evolve.settings", "evolve.diffing"],

@@ -24,10 +24,8 @@ INSIDE = "/run/evolve"
 RUNNER_FILES = tuple(Path(__file__).with_name(name) for name in ("runner.py", "confine.py", "serve.py", "wire.py"))
 #: What the server needs for mounts and namespaces, for giving each program a user of its own, and for ending it.
 _CAPABILITIES = ("CAP_SYS_ADMIN", "CAP_SETUID", "CAP_SETGID", "CAP_CHOWN", "CAP_FOWNER", "CAP_DAC_OVERRIDE", "CAP_KILL")
-#: Where programs find a folder for temporary files even if ``/tmp`` holds the interpreter's packages.
-TEMPORARY = f"{confine.SCRATCH_ROOT}/run/tmp"
 _LINKS = {
-    "/tmp": TEMPORARY,
+    "/tmp": confine.TEMPORARY,
     "/dev/shm": f"{confine.SCRATCH_ROOT}/run/shm",
     "/dev/fd": "/proc/self/fd",
     "/dev/stdin": "/proc/self/fd/0",

@@ -22,6 +22,8 @@ SCRATCH_ROOT = "/scratch"
 FIRST_USER = 0x70000000
 _MOUNTED = f"{SCRATCH_ROOT}/run"
 SCRATCH = f"{_MOUNTED}/work"
+#: Where programs find a folder for temporary files even if ``/tmp`` holds the interpreter's packages.
+TEMPORARY = f"{_MOUNTED}/tmp"
 _TEMPORARY_FOLDERS = ("tmp", "shm")
 #: Files and folders: an empty one costs the kernel about 1 kB.
 _INODES_PER_MB = 64
@@ -105,8 +107,8 @@ def unmount_scratch() -> None:
     _check(_libc.umount2(_MOUNTED.encode(), _MNT_DETACH), "unmounting the scratch folder")
 
 
-def next_child_in_new_pid_namespace() -> None:
-    """Has the next forked child be the first process of a process-id namespace of its own."""
+def next_children_in_new_pid_namespace() -> None:
+    """Has the children that this process makes from here on be in a process-id namespace of their own, the next its first."""
     # Back to our own first: a process may choose a namespace for its children once only.
     own = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
     try:
@@ -226,7 +228,7 @@ def _try_out(descriptor: int, fields: dict[str, Any]) -> None:
     confinement = Confinement(**{**fields, "seccomp": bytes.fromhex(fields["seccomp"])})
     try:
         mount_scratch(confinement)
-        next_child_in_new_pid_namespace()
+        next_children_in_new_pid_namespace()
         child = os.fork()
         if child:
             os._exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))

@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import signal
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any, NoReturn, Self
 
 from evolve.evaluators.base import ProgramFailed
-from evolve.evaluators.sandbox import tree, wire
+from evolve.evaluators.sandbox import scratch, tree, wire
 from evolve.evaluators.sandbox.channel import Channel, FrameTooLong
-from evolve.evaluators.sandbox.server import ForkServer, ServerLost, Streams, laid_out
+from evolve.evaluators.sandbox.server import ForkServer, ServerLost, Streams
 from evolve.program import Files, Outcome
 
 #: How often a tree is measured while it works. A deadline is noticed this much late at most.
@@ -41,6 +42,7 @@ class SandboxedProgram:
         self._files = files
         self._seed = seed
         self._limits = server.settings.limits
+        self._cpu_limit_s = self._limits.timeout_s
         self._channel: Channel | None = None
         self._pid = 0
         self._failure: ProgramFailed | None = None
@@ -73,6 +75,16 @@ class SandboxedProgram:
         """How it failed, once it has."""
         return self._failure
 
+    @contextmanager
+    def limited_to(self, cpu_s: float | None) -> Iterator[None]:
+        """Holds the program to fewer CPU seconds, from its start, inside the context; None for as many as its limits say."""
+        before = self._cpu_limit_s
+        self._cpu_limit_s = min(before, cpu_s if cpu_s is not None else before)
+        try:
+            yield
+        finally:
+            self._cpu_limit_s = before
+
     def call(self, function: str, *args: Any, **kwargs: Any) -> Any:  # Any: see IsolatedProgram
         if self._failure is not None:
             self._raise(self._failure)
@@ -99,7 +111,7 @@ class SandboxedProgram:
         return reply[1]
 
     def _start(self) -> None:
-        contents = laid_out(self._files)
+        contents = scratch.laid_out(self._files)
         null = os.open(os.devnull, os.O_RDONLY)
         output, printed = os.pipe()
         try:
@@ -130,7 +142,7 @@ class SandboxedProgram:
                 self._fail(Outcome.TIMED_OUT, self._wall_text(), timing_dependent=True)
             if self._channel.pump(min(deadline, self._measure_at) - now):
                 # Quick calls in great number are never caught measuring.
-                if tree.own_cpu_s(self._pid) > self._limits.timeout_s:
+                if tree.own_cpu_s(self._pid) > self._cpu_limit_s:
                     self._fail(Outcome.TIMED_OUT, self._cpu_text())
                 return self._channel.take()
 
@@ -141,14 +153,14 @@ class SandboxedProgram:
         )
 
     def _cpu_text(self) -> str:
-        return f"used more than {self._limits.timeout_s:g} s of CPU time"
+        return f"used more than {self._cpu_limit_s:g} s of CPU time"
 
     def _measure(self) -> None:
         """Looks at the whole tree and fails the program if it is over a limit."""
         usage = tree.usage_below(self._server.pid)
         # Processes that are waited for late, or never, must not lower the count.
         self._measured_cpu_s = max(self._measured_cpu_s, usage.cpu_s)
-        left_s = self._limits.timeout_s - self._measured_cpu_s
+        left_s = self._cpu_limit_s - self._measured_cpu_s
         if left_s <= 0:
             self._fail(Outcome.TIMED_OUT, self._cpu_text())
         limit = self._limits.max_processes
@@ -188,7 +200,7 @@ class SandboxedProgram:
         """Fails a program whose process ended before it answered; says how."""
         assert self._channel is not None
         ended = self._channel.wait_for_end(_END_AFTER_HANGUP_S)
-        status = self._end(exited=ended)
+        status = self._end()
         if not ended:
             self._fail(Outcome.CRASHED, "the program closed its connection before it answered")
         if status is None:
@@ -216,7 +228,7 @@ class SandboxedProgram:
         # A new one each time: a raised exception collects tracebacks.
         raise ProgramFailed(failure.outcome, failure.feedback, timing_dependent=failure.timing_dependent) from None
 
-    def _end(self, *, exited: bool = False) -> int | None:
+    def _end(self) -> int | None:
         """Has the whole tree killed; returns the process's wait status, None if even the server was gone."""
         if self._channel is None or self._final_cpu_s is not None:
             return None
@@ -225,7 +237,7 @@ class SandboxedProgram:
         self._measured_cpu_s = max(self._measured_cpu_s, tree.usage_below(self._server.pid).cpu_s)
         self._final_cpu_s = self._measured_cpu_s
         with suppress(ServerLost):
-            ended = self._server.end(exited=exited)
+            ended = self._server.end()
             status, self._final_cpu_s = ended.status, max(ended.cpu_s, self._measured_cpu_s)
             self._server.clear()
         self._channel.close()

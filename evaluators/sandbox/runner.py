@@ -10,17 +10,17 @@ are payloads of ``wire.py``:
 =======================  =============================================================================================
 the worker sends         the server does and answers
 =======================  =============================================================================================
-settings (a dict, once)  imports; ``["ready"]``, or ``["failed", why]``
+settings (a dict, once)  imports; ``["ready", scratch folder]``, or ``["failed", why]``
 ``["fork", python]``     forks a child, with the four descriptors that came along (channel, standard input, output,
                          error); ``["forked", …]`` with a descriptor of the process, or ``["refused", why]``
-``["end", exited]``      kills and reaps everything below itself; ``["ended", wait status, CPU seconds]``
+``["end"]``              kills and reaps everything below itself; ``["ended", wait status, CPU seconds]``
 ``["clear"]``            gives the private scratch folder back, where there is one; ``["cleared"]``
 end of stream            ends everything, deletes the scratch folder, exits
 =======================  =============================================================================================
 
-The server is the reaper of orphans, so a program that daemonises itself stays below it. At level ``strong`` a child is the
-first process of a process-id namespace: it forks the program, waits for it, reports its wait status by a pipe and takes
-everything in the namespace with it when it ends.
+The server is the reaper of orphans, so a program that daemonises itself stays below it. At level ``strong`` each program has
+a process-id namespace, whose first process is one that sleeps: it takes everything in the namespace with it when it is
+killed. It is a small program, not another fork of this interpreter, which would cost as much as the first.
 """
 
 from __future__ import annotations
@@ -32,22 +32,19 @@ import importlib
 import importlib.util
 import os
 import resource
-import select
 import shutil
 import signal
 import socket
-import struct
 import sys
+import tempfile
 import time
 from pathlib import Path
 from types import FrameType, ModuleType
 from typing import Any, NoReturn
 
 _MESSAGE_BYTES = 2**16
+_STANDARD_ERROR = 2
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
-_STATUS = struct.Struct("=i")
-#: Between a program's end and the report of the process above it lie some instructions, and the scheduler.
-_REPORT_TIMEOUT_S = 1.0
 #: Exit status of a process of ours that failed before the program began.
 _FAILED = 70
 
@@ -66,24 +63,30 @@ def _neighbour(name: str) -> ModuleType:
 class _Server:
     """Forks children on request."""
 
-    def __init__(self, control: socket.socket, settings: dict[str, Any]) -> None:
+    def __init__(self, control: socket.socket, settings: dict[str, Any], confine: ModuleType) -> None:
         self._control = control
         self._wire = _neighbour("wire")
         self._serve = _neighbour("serve")
-        self._confine = _neighbour("confine")
-        self._confinement = self._confine.Confinement(**settings["confinement"])
-        if settings["grants"]:
-            self._confine.grant(self._confinement.ruleset, settings["grants"])
+        self._confine = confine
+        self._confinement = confine.Confinement(**settings["confinement"])
+        if self._confinement.ruleset >= 0:
+            writable = confine.SCRATCH_ROOT if self._confinement.strong else self._confinement.scratch
+            confine.grant(self._confinement.ruleset, [*settings["grants"], [writable, settings["writing"]]])
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         self._mounted = False
         self._child = 0
-        self._status = -1
+        self._sleeper = shutil.which("sleep") or ""
+        if self._confinement.strong and not self._sleeper:
+            raise OSError("level strong needs the program `sleep` (Debian: coreutils) in /usr/bin")
 
     def answer(self) -> None:
         """Answers the worker until it hangs up."""
-        self._send(["ready"])
+        self._send(["ready", self._confinement.scratch])
         while True:
             message, descriptors, _, _ = socket.recv_fds(self._control, _MESSAGE_BYTES, 4)
+            for descriptor in descriptors:
+                # The sleeper must not hold these streams open when the program closes them. (`recv_fds` ignores its flags.)
+                os.set_inheritable(descriptor, False)
             if not message:
                 return
             request = self._wire.decode(message)
@@ -95,7 +98,7 @@ class _Server:
                 for descriptor in descriptors:
                     os.close(descriptor)
             elif request[0] == "end":
-                self._send(["ended", *self._end(exited=request[1])])
+                self._send(["ended", *_sweep(self._child)])
             else:
                 self._clear()
                 self._send(["cleared"])
@@ -104,56 +107,32 @@ class _Server:
         socket.send_fds(self._control, [self._wire.encode(message)], descriptors)
 
     def _fork(self, descriptors: list[int], *, interpreter: bool) -> None:
-        strong = self._confinement.strong
-        status_in = -1
-        if strong:
-            if not self._mounted:
-                self._confine.mount_scratch(self._confinement)
-                self._mounted = True
-            self._confine.next_child_in_new_pid_namespace()
-            self._status, status_in = os.pipe()
+        if self._confinement.strong:
+            self._make_namespace()
         mapped_bytes = int(Path("/proc/self/statm").read_bytes().split()[0]) * resource.getpagesize()
-        server = os.getpid()
+        # A process does not see a parent outside its namespace.
+        parent = 0 if self._confinement.strong else os.getpid()
         self._child = os.fork()
         if self._child == 0:
             try:
-                if strong:
-                    self._confine.die_with(0)
-                    self._be_first(descriptors, status_in, mapped_bytes, interpreter=interpreter)
-                else:
-                    self._confine.die_with(server)
-                    self._be_program(descriptors, mapped_bytes, interpreter=interpreter)
+                self._confine.die_with(parent)
+                self._be_program(descriptors, mapped_bytes, interpreter=interpreter)
             finally:
                 os._exit(_FAILED)
-        if strong:
-            os.close(status_in)  # the first process announces the program
-        else:
-            self._announce(self._child)
+        self._announce(self._child)
+
+    def _make_namespace(self) -> None:
+        """Gives the next children a process-id namespace, and its first process."""
+        if not self._mounted:
+            self._confine.mount_scratch(self._confinement)
+            self._mounted = True
+        self._confine.next_children_in_new_pid_namespace()
+        os.posix_spawn(self._sleeper, ["sleep", "2147483647"], {})
 
     def _announce(self, pid: int) -> None:
         descriptor = os.pidfd_open(pid)
         self._send(["forked"], (descriptor,))
         os.close(descriptor)
-
-    def _be_first(self, descriptors: list[int], status: int, mapped_bytes: int, *, interpreter: bool) -> NoReturn:
-        """Is the first process of a namespace: starts the program, waits for its end, and reaps whatever it leaves meanwhile."""
-        program = os.fork()
-        if program == 0:
-            try:
-                self._confine.die_with(1)
-                self._be_program(descriptors, mapped_bytes, interpreter=interpreter)
-            finally:
-                os._exit(_FAILED)
-        self._announce(program)
-        # Pid 1 does not hear signals from inside that it has no handler for.
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        os.dup2(status, 0)
-        os.closerange(1, self._confine.MAX_INHERITED_FD)
-        while True:
-            pid, ended = os.waitpid(-1, 0)
-            if pid == program:
-                os.write(0, _STATUS.pack(ended))
-                os._exit(0)
 
     def _be_program(self, descriptors: list[int], mapped_bytes: int, *, interpreter: bool) -> NoReturn:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -172,19 +151,6 @@ class _Server:
         channel.sendall(self._wire.frame(self._wire.encode(["confined"])))
         self._serve.serve(self._wire, channel, self._confinement.scratch)
         os._exit(0)
-
-    def _end(self, *, exited: bool) -> tuple[int, float]:
-        """Ends the child with everything below it; returns its wait status and the CPU seconds of all."""
-        if exited and self._status >= 0:
-            select.select([self._status], [], [], _REPORT_TIMEOUT_S)
-        status, cpu_s = _sweep(self._child)
-        if self._status >= 0:
-            reported = os.read(self._status, _STATUS.size)
-            status = _STATUS.unpack(reported)[0] if reported else signal.SIGKILL
-            os.close(self._status)
-            self._status = -1
-        self._child = 0
-        return int(status), cpu_s
 
     def _clear(self) -> None:
         if self._mounted:
@@ -253,26 +219,43 @@ def main(control_fd: int, parent: int) -> None:
         control_fd: The socket.
         parent: Process id of what this process must end with; 0 where that is in another namespace.
     """
-    # The scratch folder, which the server deletes in the end, since the worker may have been killed; or "/".
-    scratch = os.getcwd()
     os.environ.pop("PWD", None)  # bubblewrap's
+    for descriptor in map(int, os.listdir("/proc/self/fd")):
+        with contextlib.suppress(OSError):  # the listing's own
+            os.set_inheritable(descriptor, descriptor <= _STANDARD_ERROR)
+    made: list[str] = []
     try:
         try:
             signal.signal(signal.SIGTERM, _exit_on_signal)
             # The end of the stream says the same, unless a process that the evaluator forked keeps the worker's end open.
             ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
             if os.getppid() == parent:
-                _warm_up_and_answer(socket.socket(fileno=control_fd))
+                _warm_up_and_answer(socket.socket(fileno=control_fd), made)
         finally:
             # The end of the stream and the signal come together, and the signal must not end the sweep.
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
     finally:
         _sweep()
-        if scratch != "/":
-            shutil.rmtree(scratch, ignore_errors=True)
+        for folder in made:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
-def _warm_up_and_answer(control: socket.socket) -> None:
+def _scratch(confine: ModuleType, settings: dict[str, Any], made: list[str]) -> str:
+    """Names the scratch folder, and makes it where it is not mounted anew for each program.
+
+    It is made, and deleted, by this process, which outlives a worker that is killed.
+    """
+    if settings["confinement"]["strong"]:
+        scratch, temporary = confine.SCRATCH, confine.TEMPORARY
+    else:
+        # Resolved: Landlock and the descriptions of errors compare real paths.
+        scratch = temporary = os.path.realpath(tempfile.mkdtemp(prefix="evolve-", dir=settings["temporary"]))
+        made.append(scratch)
+    os.environ.update({"HOME": scratch, **dict.fromkeys(("TMPDIR", "MPLCONFIGDIR", "XDG_CACHE_HOME"), temporary)})
+    return str(scratch)
+
+
+def _warm_up_and_answer(control: socket.socket, made: list[str]) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = 1024 if hard == resource.RLIM_INFINITY else min(hard, 1024)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, most), most))
@@ -282,11 +265,13 @@ def _warm_up_and_answer(control: socket.socket) -> None:
     sys.path.extend(os.fsdecode(site_packages).split("\0"))
     wire = _neighbour("wire")
     settings = wire.decode(message)
+    confine = _neighbour("confine")
+    settings["confinement"]["scratch"] = _scratch(confine, settings, made)
     problem = _preload(settings)
     if not problem:
         importlib.import_module("numpy.random")  # seeded in every child, and 20 ms to import there
         try:
-            server = _Server(control, settings)
+            server = _Server(control, settings, confine)
         except OSError as error:
             problem = str(error)
     if problem:

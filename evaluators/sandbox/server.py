@@ -6,19 +6,17 @@ import os
 import shutil
 import signal
 import socket
-import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from evolve.errors import TaskError
-from evolve.evaluators.sandbox import bubblewrap, confine, landlock, seccomp, tree, visible, wire
+from evolve.evaluators.sandbox import bubblewrap, confine, landlock, scratch, seccomp, tree, visible, wire
 from evolve.evaluators.sandbox.cgroup import MemoryGroup
 from evolve.evaluators.sandbox.levels import require_level
 from evolve.program import Isolation, Limits
@@ -149,6 +147,7 @@ class ForkServer:
             self.close()
             raise TaskError(str(answer[1]))
         assert self._process is not None
+        self._scratch = Path() if self.strong else Path(answer[1])
         # Bubblewrap stays above it, to notice this process's death.
         self._pid = tree.children_of(self._process.pid)[0] if self.strong else self._process.pid
         if self.strong:
@@ -185,16 +184,13 @@ class ForkServer:
         channel.setblocking(False)
         return Child(_pid_of(descriptors[0]), descriptors[0], channel)
 
-    def end(self, *, exited: bool = False) -> Ended:
+    def end(self) -> Ended:
         """Kills and reaps whatever the last child has left; its files stay.
-
-        Args:
-            exited: Whether its process is known to have ended, so that there is a status to wait for.
 
         Raises:
             ServerLost: If the server cannot do so any more; the next `fork` starts another one.
         """
-        self._send(["end", exited])
+        self._send(["end"])
         answer = self._receive(_ANSWER_TIMEOUT_S)[0]
         return Ended(int(answer[1]), float(answer[2]))
 
@@ -210,7 +206,7 @@ class ForkServer:
             self._send(["clear"])
             self._receive(_ANSWER_TIMEOUT_S)
         else:
-            _empty(self._scratch)
+            scratch.empty(self._scratch)
 
     def close(self) -> None:
         """Ends the server with everything below it, and deletes the scratch folder."""
@@ -229,36 +225,36 @@ class ForkServer:
             self._group.remove()
             self._group = None
         if self._scratch.name:
-            # The server deletes it as well, for a worker that is killed.
+            # For a server that was killed by its program; otherwise it has done so itself.
             shutil.rmtree(self._scratch, ignore_errors=True)
             self._scratch = Path()
 
     def _launch(self) -> None:
         settings = self.settings
         machine = visible.of_machine(settings.hidden, settings.limits.gpus)
-        rules = visible.rules(machine, settings.limits.gpus)
         kernel = visible.kernel_rules(settings.limits.gpus)
-        if self.strong:
-            scratch = confine.SCRATCH
-            grants = [(str(path), landlock.grantable(rights, folder=path.is_dir())) for path, rights in kernel]
-            grants.append((confine.SCRATCH_ROOT, landlock.grantable(landlock.WRITE, folder=True)))
-        else:
-            # Resolved: Landlock and the runner compare real paths.
-            self._scratch = Path(tempfile.mkdtemp(prefix="evolve-")).resolve()
-            rules, grants, scratch = [*rules, *kernel, (self._scratch, landlock.WRITE)], [], str(self._scratch)
-        ruleset = landlock.make_ruleset(rules) if settings.isolation is not Isolation.PROCESS else -1
+        rules = [*visible.rules(machine, settings.limits.gpus), *([] if self.strong else kernel)]
+        # Inside a process-id namespace the kernel's files are others.
+        grants = [(str(path), landlock.grantable(rights, folder=path.is_dir())) for path, rights in kernel if self.strong]
+        restricted = settings.isolation is not Isolation.PROCESS
+        ruleset = landlock.make_ruleset(rules) if restricted else -1
         try:
-            self._popen(machine, ruleset, scratch)
+            self._popen(machine, ruleset)
             assert self._control is not None
             self._control.send("\0".join(map(str, visible.site_packages())).encode())
-            self._send(
-                {"preload": list(settings.limits.preload), "grants": grants, "confinement": self._confinement(ruleset, scratch)}
-            )
+            orders = {
+                "preload": list(settings.limits.preload),
+                "temporary": tempfile.gettempdir(),
+                "grants": grants,
+                "writing": landlock.grantable(landlock.WRITE, folder=True) if restricted else 0,
+                "confinement": self._confinement(ruleset),
+            }
+            self._send(orders)
         finally:
             if ruleset >= 0:
                 os.close(ruleset)
 
-    def _popen(self, machine: visible.Visible, ruleset: int, scratch: str) -> None:
+    def _popen(self, machine: visible.Visible, ruleset: int) -> None:
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             # Not -I: it would ignore PYTHONHASHSEED, the one Python variable in the scrubbed environment.
@@ -270,13 +266,13 @@ class ForkServer:
             self._process = subprocess.Popen(
                 bubblewrap.command(machine, argv, gpus=gpus) if self.strong else argv,
                 stdin=subprocess.DEVNULL,
-                env=_environment(scratch, bubblewrap.TEMPORARY if self.strong else scratch),
-                cwd="/" if self.strong else self._scratch,
+                env=_environment(),
+                cwd="/",
                 pass_fds=(theirs.fileno(), *self.settings.keep_open, *([ruleset] if ruleset >= 0 else [])),
                 start_new_session=True,
             )
 
-    def _confinement(self, ruleset: int, scratch: str) -> dict[str, Any]:  # Any: plain data
+    def _confinement(self, ruleset: int) -> dict[str, Any]:  # Any: plain data
         limits = self.settings.limits
         large = limits.gpus > 0 or not _LARGE_ADDRESS_SPACE.isdisjoint(limits.preload)
         root = os.geteuid() == 0
@@ -286,10 +282,10 @@ class ForkServer:
             processes = limits.max_processes if root else limits.max_processes + 2
         else:
             # The kernel applies no such limit to root.
-            processes = 0 if root else _user_processes() + limits.max_processes + _SPARE_USER_PROCESSES
+            processes = 0 if root else tree.processes_of_user() + limits.max_processes + _SPARE_USER_PROCESSES
         fields = confine.Confinement(
             strong=self.strong,
-            scratch=scratch,
+            scratch="",  # the runner's to fill in
             ruleset=ruleset,
             seccomp=seccomp.program() if self.strong else b"",
             uid=confine.FIRST_USER + os.getpid() if self.strong and root else -1,
@@ -326,7 +322,7 @@ class ForkServer:
         assert self._control is not None
         self._control.settimeout(timeout_s)
         try:
-            message, descriptors, _, _ = socket.recv_fds(self._control, _MESSAGE_BYTES, 1, socket.MSG_CMSG_CLOEXEC)
+            message, descriptors, _, _ = socket.recv_fds(self._control, _MESSAGE_BYTES, 1)
         except TimeoutError:
             raise self._lost(f"it does not answer within {timeout_s:.0f} s") from None
         except OSError as error:
@@ -334,6 +330,8 @@ class ForkServer:
         if not message:
             raise self._lost("it died")
         answer: list[Any] = wire.decode(message)  # Any: see above
+        for descriptor in descriptors:
+            os.set_inheritable(descriptor, False)
         return answer, descriptors
 
     def _lost(self, why: str) -> ServerLost:
@@ -344,39 +342,12 @@ class ForkServer:
         return ServerLost(why)
 
 
-def _environment(scratch: str, temporary: str) -> dict[str, str]:
-    """The whole environment of a program: nothing of the user's is in it."""
+def _environment() -> dict[str, str]:
+    """The whole environment of a program, but for its folders: nothing of the user's is in it."""
     one_thread = {f"{name}_NUM_THREADS": "1" for name in _ONE_THREAD}
-    folders = {"HOME": scratch, **dict.fromkeys(("TMPDIR", "MPLCONFIGDIR", "XDG_CACHE_HOME"), temporary)}
     fixed = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", "PYTHONHASHSEED": "0", "MPLBACKEND": "Agg"}
     # Every arena of the C library's allocator maps 64 MB of address space, which is limited.
-    return fixed | {"USER": "program", "MALLOC_ARENA_MAX": "2"} | one_thread | folders
-
-
-def _user_processes() -> int:
-    """Processes and threads of this user now."""
-    count = 0
-    for name in os.listdir("/proc"):
-        with suppress(OSError):
-            if name.isdigit() and Path(f"/proc/{name}").stat().st_uid == os.getuid():
-                count += len(os.listdir(f"/proc/{name}/task"))
-    return count
-
-
-def laid_out(files: Mapping[str, str | bytes]) -> dict[str, bytes]:
-    """Checks the paths of files that are to lie in a program's folder, and encodes their texts.
-
-    Raises:
-        ValueError: If a path leads out of the folder.
-    """
-    contents = {}
-    for name, content in files.items():
-        relative = PurePosixPath(name)
-        if relative.is_absolute() or ".." in relative.parts or "\0" in name:
-            raise ValueError(f"a program's file must lie inside its folder, got {name!r}")
-        # Lone surrogates would be an error of ours; the program's own loader complains about them.
-        contents[name] = content if isinstance(content, bytes) else content.encode(errors="surrogatepass")
-    return contents
+    return fixed | {"USER": "program", "MALLOC_ARENA_MAX": "2"} | one_thread
 
 
 def _pid_of(process: int) -> int:
@@ -385,24 +356,6 @@ def _pid_of(process: int) -> int:
         if line.startswith("Pid:"):
             return max(int(line.split()[1]), 0)
     return 0
-
-
-def _empty(folder: Path) -> None:
-    """Deletes what lies in a folder, which itself stays: Landlock's rule is bound to it. Follows no link."""
-    for entry in os.scandir(folder):
-        if not entry.is_dir(follow_symlinks=False):
-            os.unlink(entry.path)
-            continue
-        if os.getuid():  # root can enter a folder that the program has closed
-            _unlock(entry.path)
-        shutil.rmtree(entry.path)
-
-
-def _unlock(folder: str) -> None:
-    os.chmod(folder, stat.S_IRWXU, follow_symlinks=False)
-    for entry in os.scandir(folder):
-        if entry.is_dir(follow_symlinks=False):
-            _unlock(entry.path)
 
 
 def sweep_strangers() -> None:

@@ -105,6 +105,16 @@ def _children_by_parent(pid: int) -> list[int]:
     return found
 
 
+def processes_of_user() -> int:
+    """Processes and threads of this user now."""
+    count = 0
+    for name in os.listdir("/proc"):
+        with suppress(OSError):
+            if name.isdigit() and Path(f"/proc/{name}").stat().st_uid == os.getuid():
+                count += len(os.listdir(f"/proc/{name}/task"))
+    return count
+
+
 def session_of(pid: int) -> int:
     """The session that a process belongs to; 0 for one that is gone."""
     try:

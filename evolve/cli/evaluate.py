@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import statistics
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +12,7 @@ from evolve.cli.options import IsolationOption, JsonOption
 from evolve.cli.output import number, print_json, stdout
 from evolve.config import RunConfig, make_executor, resolve
 from evolve.errors import ConfigError
+from evolve.evaluators.statistics import mean, standard_error
 from evolve.program import Evaluation, Files, Task
 from evolve.tasks.catalog import find
 
@@ -21,6 +21,7 @@ def evaluate(
     task: Annotated[str, typer.Argument(metavar="TASK", help="A name or a folder.")],
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Programs: a file each, or a folder for several files.")],
     repeats: Annotated[int, typer.Option(min=1, metavar="N", help="Score each so often, with seeds 0 to N-1.")] = 1,
+    holdout: Annotated[bool, typer.Option("--holdout", help="Score on the task's held-out data instead.")] = False,
     isolation: IsolationOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -28,21 +29,20 @@ def evaluate(
     found = find(task)
     sources = [(path, read_program(found, path)) for path in files]
     config = resolve(found, options={"isolation": isolation})
-    rows = asyncio.run(_score_all(found, config, sources, repeats))
+    rows = asyncio.run(_score_all(found, config, sources, repeats, holdout=holdout))
     if json:
         print_json(rows)
         return
     for row in rows:
-        spread = (
-            f" ± {number(row['standard_error'])} (standard error, {repeats} repeats)"
-            if repeats > 1 and row["mean"] is not None
-            else ""
-        )
-        shown = row["mean"] if repeats > 1 else row["objective"]
+        several = row.get("standard_error") is not None
+        spread = f" ± {number(row['standard_error'])} (standard error, {len(row['values'])} values)" if several else ""
+        shown = row.get("mean", row["objective"])
         shared = "  (shared-process score)" if row["shared_process"] else ""
         stdout.print(f"{row['file']}: {row['outcome']} {number(shown)}{spread}{shared}", style="bold", markup=False)
         for name, value in row["metrics"].items():
             stdout.print(f"  {name:<24}{number(value)}", markup=False)
+        for name, value in row["instances"].items():
+            stdout.print(f"  {name:<24}{number(value)}   (instance)", markup=False)
         if row["feedback"]:
             stdout.print(row["feedback"], style="dim", markup=False)
 
@@ -68,13 +68,20 @@ def read_program(task: Task, path: Path) -> Files:
         raise ConfigError(f"{path} cannot be read: {error}") from error
 
 
-async def _score_all(task: Task, config: RunConfig, sources: list[tuple[Path, Files]], repeats: int) -> list[dict[str, Any]]:
+async def _score_all(
+    task: Task, config: RunConfig, sources: list[tuple[Path, Files]], repeats: int, *, holdout: bool
+) -> list[dict[str, Any]]:  # Any: JSON values
     async with make_executor(task, config) as executor:
         slots = asyncio.Semaphore(executor.slots)
 
         async def score(files: Files, seed: int) -> Evaluation:
             async with slots:
-                return (await executor.evaluate(files, seed=seed)).evaluation
+                if not holdout:
+                    return (await executor.evaluate(files, seed=seed)).evaluation
+                evaluation = await executor.holdout(files, seed=seed)
+            if evaluation is None:
+                raise ConfigError(f"task {task.name} has no held-out data: its evaluate.py defines no holdout(program)")
+            return evaluation
 
         found = await asyncio.gather(*(asyncio.gather(*(score(files, seed) for seed in range(repeats))) for _, files in sources))
     return [_row(path, list(evaluations)) for (path, _), evaluations in zip(sources, found, strict=True)]
@@ -92,13 +99,18 @@ def _row(path: Path, evaluations: list[Evaluation]) -> dict[str, Any]:  # Any: J
         "seconds": sum(item.wall_s for item in evaluations),
         "cpu_seconds": sum(item.cpu_s for item in evaluations),
         "isolation": shown.isolation,
+        "stage": shown.stage,
+        "instances": dict(shown.instances),
         "shared_process": shown.shared_process,
     }
+    if len(evaluations) == 1 and shown.values:
+        # Repeated by the evaluator or by the task's objective.repeats.
+        row |= {"values": list(shown.values), "mean": shown.objective, "standard_error": shown.standard_error}
     if len(evaluations) > 1:
         values = [item.objective for item in evaluations if item.objective is not None]
         row["values"] = [item.objective for item in evaluations]
-        row["mean"] = statistics.fmean(values) if values else None
-        row["standard_error"] = statistics.stdev(values) / len(values) ** 0.5 if len(values) > 1 else None
+        row["mean"] = mean(values) if values else None
+        row["standard_error"] = standard_error(values)
     return row
 
 

@@ -49,12 +49,22 @@ class Executor(Protocol):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
 
-    async def evaluate(self, files: Files, *, seed: int, figure: bool = False) -> Evaluated:
+    async def evaluate(self, files: Files, *, seed: int, figure: bool = False, fresh: bool = False) -> Evaluated:
         """Scores one program.
 
         Args:
             files: Its source.
             seed: What the program's global generators are seeded with.
             figure: Whether to draw the evaluator's figure as well.
+            fresh: Whether to use a sandbox apart from the one that the search's programs run in, for re-verification.
+        """
+        ...
+
+    async def holdout(self, files: Files, *, seed: int) -> Evaluation | None:
+        """Scores a finished result on data that the search never sees; None if the task's evaluator has none.
+
+        Args:
+            files: The result's source.
+            seed: What the program's global generators are seeded with.
         """
         ...

@@ -49,7 +49,7 @@ class LocalExecutor:
         self._task = task
         self._workers = workers
         self._isolation = isolation
-        self._deadline_s = task.limits.wall_s + evaluator_grace_s
+        self._deadline_s = task.objective.repeats * task.limits.wall_s + evaluator_grace_s
         self._grace_s = evaluator_grace_s
         self._idle: list[WorkerProcess] = []
         self._free = asyncio.Semaphore(workers)
@@ -81,10 +81,21 @@ class LocalExecutor:
         idle, self._idle = self._idle, []
         await asyncio.gather(*(worker.stop() for worker in idle), *map(self._end, [*self._busy]))
 
-    async def evaluate(self, files: Files, *, seed: int, figure: bool = False) -> Evaluated:
+    async def evaluate(self, files: Files, *, seed: int, figure: bool = False, fresh: bool = False) -> Evaluated:
+        request = {"files": dict(files), "seed": seed, "figure": figure, "fresh": fresh, "holdout": False}
+        answer = await self._answer(request)
+        assert answer is not None
+        return answer
+
+    async def holdout(self, files: Files, *, seed: int) -> Evaluation | None:
+        request = {"files": dict(files), "seed": seed, "figure": False, "fresh": True, "holdout": True}
+        answer = await self._answer(request)
+        return None if answer is None else answer.evaluation
+
+    async def _answer(self, request: Mapping[str, Any]) -> Evaluated | None:  # Any: plain data
+        """Has a worker answer, another one if it dies meanwhile; None for a part of the evaluator that there is not."""
         if not self._entered:
             raise ExecutorError("the executor is not running; use it inside its context (async with)")
-        request = {"files": dict(files), "seed": seed, "figure": figure}
         died = ""
         async with self._free:
             for _ in range(_ATTEMPTS):
@@ -97,7 +108,7 @@ class LocalExecutor:
                     logger.warning("a worker ended during an evaluation: %s", died)
         return self._failed(Outcome.CRASHED, f"the process that evaluates the program died twice: {died}")
 
-    async def _ask(self, request: Mapping[str, Any]) -> Evaluated:  # Any: plain data
+    async def _ask(self, request: Mapping[str, Any]) -> Evaluated | None:  # Any: plain data
         """Has one worker evaluate a program; keeps the worker if that went well.
 
         Raises:
@@ -119,7 +130,7 @@ class LocalExecutor:
             raise
         self._busy.discard(worker)
         self._idle.append(worker)
-        return messages.from_plain(answer)
+        return messages.from_plain(answer) if answer else None
 
     async def _end(self, worker: WorkerProcess) -> None:
         """Kills a worker and waits, even if the caller is cancelled meanwhile, until nothing of it is left."""

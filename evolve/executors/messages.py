@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from evolve.executors.base import Evaluated
-from evolve.program import Direction, Evaluation, Isolation, Metric, Outcome
+from evolve.program import Direction, Evaluation, Isolation, Metric, Outcome, Stage
 
 #: Between trusted processes: only there to notice a stream that has gone astray.
 MESSAGE_LIMIT_BYTES = 2**30
@@ -28,6 +28,10 @@ def to_plain(evaluated: Evaluated) -> dict[str, Any]:  # Any: plain data
         "isolation": evaluation.isolation.value if evaluation.isolation else None,
         "evaluator_sha256": evaluation.evaluator_sha256,
         "timing_dependent": evaluation.timing_dependent,
+        "stage": evaluation.stage.value,
+        "instances": dict(evaluation.instances),
+        "values": list(evaluation.values),
+        "standard_error": evaluation.standard_error,
         "shared_process": evaluation.shared_process,
         "figure_png": evaluated.figure_png,
     }
@@ -48,6 +52,10 @@ def from_plain(plain: Mapping[str, Any]) -> Evaluated:  # Any: plain data
         isolation=Isolation(plain["isolation"]) if plain["isolation"] else None,
         evaluator_sha256=plain["evaluator_sha256"],
         timing_dependent=plain["timing_dependent"],
+        stage=Stage(plain["stage"]),
+        instances=plain["instances"],
+        values=tuple(plain["values"]),
+        standard_error=plain["standard_error"],
         shared_process=plain["shared_process"],
     )
     return Evaluated(evaluation, plain["figure_png"])

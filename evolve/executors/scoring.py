@@ -11,30 +11,39 @@ import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 from evolve.errors import TaskError
 from evolve.evaluators.base import Invalid, ProgramFailed, Score, scored
+from evolve.evaluators.cascade import Cascade, Scorer, check_smoke
 from evolve.evaluators.compat import SharedEvaluator
 from evolve.evaluators.sandbox.program import SandboxedProgram
 from evolve.evaluators.sandbox.server import ForkServer, ServerLost
+from evolve.evaluators.statistics import mean, standard_error
 from evolve.executors.base import Evaluated
-from evolve.program import Evaluation, Files, Outcome, Task
+from evolve.program import Evaluation, Files, Metric, Outcome, Stage, Task
+from evolve.rng import generator
 
 logger = logging.getLogger(__name__)
 
 _TEXT_SHOWN = 4000
-Evaluator = Callable[[SandboxedProgram], Any]  # Any: an author's function may return anything; it is checked
 
 
-def load_evaluator(task: Task) -> Evaluator:
-    """Finds the function that scores a task's programs.
+class _Judged(NamedTuple):
+    """An evaluation without its costs, and what draws its figure."""
+
+    evaluation: Evaluation
+    draw: Callable[[str], None] | None = None
+
+
+def load_evaluator(task: Task) -> Cascade:
+    """Finds the functions that score a task's programs.
 
     Raises:
         TaskError: If there is none, or its file does not load; with the reason.
     """
     if task.evaluate is not None:
-        return task.evaluate
+        return Cascade(task.evaluate)
     if task.folder is None:
         raise TaskError(f"task {task.name} has neither a folder with evaluate.py nor an evaluate function")
     path = task.folder / "evaluate.py"
@@ -51,56 +60,128 @@ def load_evaluator(task: Task) -> Evaluator:
         spec.loader.exec_module(module)
     except BaseException as error:  # sys.exit at import as well
         raise TaskError(f"task {task.name}: {path} cannot be imported:\n{_own_traceback(error)}") from error
-    evaluate = getattr(module, "evaluate", None)
-    if not callable(evaluate):
+    names = ("evaluate", "smoke", "holdout")
+    found = {name: getattr(module, name) for name in names if callable(getattr(module, name, None))}
+    if "evaluate" not in found:
         raise TaskError(f"task {task.name}: {path} has no function evaluate; it must define evaluate(program) -> Score")
-    found: Evaluator = evaluate
-    return found
+    return Cascade(**found)
 
 
-def score(evaluate: Evaluator, task: Task, server: ForkServer, files: Files, seed: int, *, figure: bool) -> Evaluated:
-    """Scores one program.
+def score(cascade: Cascade, task: Task, server: ForkServer, files: Files, seed: int, *, figure: bool) -> Evaluated:
+    """Scores one program, as often as the task's objective says.
 
     Args:
-        evaluate: The task's evaluator.
+        cascade: The task's evaluator.
         task: Which task it is.
         server: Runs the program.
         files: The program's source.
-        seed: For the program's global generators.
+        seed: For the program's global generators; repeated measurements derive theirs from it.
         figure: Whether to draw the evaluator's figure as well.
     """
     started = time.monotonic()
-    source = evaluate.surroundings(files) if isinstance(evaluate, SharedEvaluator) else files
-    with SandboxedProgram(server, source, seed) as program:
-        evaluation, draw = _judge(evaluate, program)
-    evaluation = dataclasses.replace(
+    source = _laid_out(cascade, files)
+    cpu_s, judged = 0.0, []
+    for repeat in range(task.objective.repeats):
+        with SandboxedProgram(server, source, seed if repeat == 0 else _repeat_seed(seed, repeat)) as program:
+            judged.append(_through_stages(cascade, task, program, smoke=repeat == 0))
+        cpu_s += program.cpu_s
+        if not judged[-1].evaluation.ok:
+            break
+    evaluation = judged[-1].evaluation if not judged[-1].evaluation.ok else _together([each.evaluation for each in judged])
+    evaluation = _finished(evaluation, task, server, cpu_s, started)
+    draw = judged[0].draw if figure else None
+    return Evaluated(evaluation, _drawn(draw) if draw is not None else None)
+
+
+def score_holdout(cascade: Cascade, task: Task, server: ForkServer, files: Files, seed: int) -> Evaluation | None:
+    """Scores a finished result on held-out data; None if the task has none."""
+    if cascade.holdout is None:
+        return None
+    started = time.monotonic()
+    with SandboxedProgram(server, _laid_out(cascade, files), seed) as program:
+        judged = _judge(cascade.holdout, program)
+    evaluation = dataclasses.replace(judged.evaluation, stage=Stage.HOLDOUT)
+    return _finished(evaluation, task, server, program.cpu_s, started)
+
+
+def _laid_out(cascade: Cascade, files: Files) -> Files:
+    """What lies in the sandbox: the program, and what stands around it where its evaluator shares its process."""
+    return cascade.evaluate.surroundings(files) if isinstance(cascade.evaluate, SharedEvaluator) else files
+
+
+def _finished(evaluation: Evaluation, task: Task, server: ForkServer, cpu_s: float, started: float) -> Evaluation:
+    """Adds what is known outside of the evaluator."""
+    return dataclasses.replace(
         evaluation,
         feedback=_crossable(evaluation.feedback),
-        cpu_s=program.cpu_s,
+        cpu_s=cpu_s,
         wall_s=time.monotonic() - started,
         isolation=server.settings.isolation,
         evaluator_sha256=task.evaluator_sha256,
         shared_process=task.shared_process,
     )
-    return Evaluated(evaluation, _drawn(draw) if figure and draw is not None else None)
 
 
-def _judge(evaluate: Evaluator, program: SandboxedProgram) -> tuple[Evaluation, Callable[[str], None] | None]:
+def _repeat_seed(seed: int, repeat: int) -> int:
+    return int(generator(seed, repeat, "repeat").integers(2**32))
+
+
+def _together(evaluations: list[Evaluation]) -> Evaluation:
+    """Combines repeated measurements, all with outcome ``OK``: means, and the standard error of the objective's."""
+    first = evaluations[0]
+    if len(evaluations) == 1:
+        return first
+    objectives = tuple(float(each.objective) for each in evaluations if each.objective is not None)
+    common = set.intersection(*(set(each.metrics) for each in evaluations))
+    metrics = {
+        name: Metric(mean([each.metrics[name].value for each in evaluations]), metric.direction)
+        for name, metric in first.metrics.items()
+        if name in common
+    }
+    shared = set.intersection(*(set(each.instances) for each in evaluations))
+    instances = {name: mean([each.instances[name] for each in evaluations]) for name in first.instances if name in shared}
+    return dataclasses.replace(
+        first,
+        objective=mean(objectives),
+        metrics=metrics,
+        instances=instances,
+        values=objectives,
+        standard_error=standard_error(objectives),
+    )
+
+
+def _through_stages(cascade: Cascade, task: Task, program: SandboxedProgram, *, smoke: bool) -> _Judged:
+    """Runs the smoke test, where there is one and it is asked for, and evaluates what passes it."""
+    if smoke and cascade.smoke is not None:
+        test = cascade.smoke
+
+        def passing(program: SandboxedProgram) -> Score:
+            with program.limited_to(task.smoke.timeout_s):
+                check_smoke(test(program), task.smoke, task.objective.direction)
+            return Score(0.0)
+
+        judged = _judge(passing, program)
+        if not judged.evaluation.ok:
+            return _Judged(dataclasses.replace(judged.evaluation, stage=Stage.SMOKE))
+    return _judge(cascade.evaluate, program)
+
+
+def _judge(evaluate: Scorer, program: SandboxedProgram) -> _Judged:
     try:
         answer = evaluate(program)
         if isinstance(answer, Score):
-            return scored(answer), answer.figure
+            return _Judged(scored(answer), answer.figure)
     except Invalid as invalid:
-        return Evaluation(Outcome.INVALID, feedback=str(invalid)), None
+        return _Judged(Evaluation(Outcome.INVALID, feedback=str(invalid)))
     except ProgramFailed as failed:
-        return Evaluation(failed.outcome, feedback=failed.feedback, timing_dependent=failed.timing_dependent), None
+        return _Judged(Evaluation(failed.outcome, feedback=failed.feedback, timing_dependent=failed.timing_dependent))
     except ServerLost:
         raise  # neither the program's nor the evaluator's doing: the executor repeats it elsewhere
     except BaseException as error:  # noqa: BLE001 - reported back; SystemExit too
         text = f"the task's evaluator raised an exception:\n{_own_traceback(error)}"
-        return Evaluation(Outcome.EVALUATOR_FAILED, feedback=text), None
+        return _Judged(Evaluation(Outcome.EVALUATOR_FAILED, feedback=text))
     text = f"the task's evaluator must return a Score, or raise Invalid; it returned an object of type {type(answer).__name__}"
-    return Evaluation(Outcome.EVALUATOR_FAILED, feedback=text), None
+    return _Judged(Evaluation(Outcome.EVALUATOR_FAILED, feedback=text))
 
 
 def _drawn(draw: Callable[[str], None]) -> bytes | None:

@@ -20,10 +20,12 @@ from typing import Any
 import cloudpickle
 
 from evolve.errors import EvolveError
+from evolve.evaluators.cascade import Cascade
 from evolve.evaluators.compat.shared import ENTRY, SharedEvaluator
 from evolve.evaluators.sandbox import wire
 from evolve.evaluators.sandbox.server import ForkServer, SandboxSettings, sweep_strangers
 from evolve.executors import messages, scoring
+from evolve.executors.base import Evaluated
 from evolve.program import Isolation, Task
 
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
@@ -46,7 +48,7 @@ def main(stream_fd: int, alive_fd: int, parent: int) -> None:
         sys.path[:] = greeting["import_path"]
         try:
             task: Task = cloudpickle.loads(greeting["task"])
-            evaluate = scoring.load_evaluator(task)
+            cascade = scoring.load_evaluator(task)
             server = _server(task, Isolation(greeting["isolation"]), alive_fd)
             server.start()
         except Exception as error:  # noqa: BLE001 - reported to the executor
@@ -55,22 +57,45 @@ def main(stream_fd: int, alive_fd: int, parent: int) -> None:
             _send(stream, {"failed": text, "kind": kind})
             return
         _send(stream, {"ready": True})
-        with contextlib.closing(server):
-            _serve(stream, evaluate, task, server)
+        verifier = _server(task, Isolation(greeting["isolation"]), alive_fd)
+        with contextlib.closing(server), contextlib.closing(verifier):
+            _serve(stream, cascade, task, server, verifier)
 
 
-def _serve(stream: socket.socket, evaluate: scoring.Evaluator, task: Task, server: ForkServer) -> None:
+def _serve(stream: socket.socket, cascade: Cascade, task: Task, server: ForkServer, verifier: ForkServer) -> None:
+    """Answers requests.
+
+    Args:
+        stream: From and to the executor.
+        cascade: The task's evaluator.
+        task: Which task it is.
+        server: Runs the search's programs.
+        verifier: Runs those that are evaluated again, and finished results; started when it is first needed.
+    """
     while True:
         request = _receive(stream)
         if request is None:
             return
         with contextlib.suppress(OSError):
             os.ftruncate(sys.stderr.fileno(), 0)  # the log holds one evaluation's prints
-        evaluated = scoring.score(evaluate, task, server, request["files"], request["seed"], figure=request["figure"])
+        files, seed, place = request["files"], request["seed"], verifier if request["fresh"] else server
+        evaluated: Evaluated | None
+        if request["holdout"]:
+            held_out = scoring.score_holdout(cascade, task, place, files, seed)
+            evaluated = None if held_out is None else Evaluated(held_out)
+        else:
+            evaluated = scoring.score(cascade, task, place, files, seed, figure=request["figure"])
+        if place is verifier and _may_have_been_changed(place):
+            place.close()
         if not server.pid:
             sweep_strangers()
         sys.stdout.flush()
-        _send(stream, messages.to_plain(evaluated))
+        _send(stream, {} if evaluated is None else messages.to_plain(evaluated))
+
+
+def _may_have_been_changed(server: ForkServer) -> bool:
+    """Whether a program could have changed the fork server that it came from: nothing keeps it away at level ``process``."""
+    return server.settings.isolation is Isolation.PROCESS
 
 
 def _server(task: Task, isolation: Isolation, alive_fd: int) -> ForkServer:

@@ -51,9 +51,9 @@ def test_an_archive_that_is_up_to_date_is_left_alone(engine):
 def test_a_migration_that_breaks_leaves_the_archive_as_it_was(tmp_path):
     with Archive.open(tmp_path / "a.db", create=True) as archive:
         with pytest.raises(RuntimeError, match="half way"), archive._database.write() as connection:
-            bring_up_to_date(connection, "a.db", 2.0, [m001_initial, m003_breaks])
+            bring_up_to_date(connection, "a.db", 2.0, [*MIGRATIONS, m003_breaks])
         with archive.read() as connection:
-            assert schema_version(connection, "a.db") == 1
+            assert schema_version(connection, "a.db") == len(MIGRATIONS)
             assert "notes" not in inspect(connection).get_table_names()
 
 
@@ -62,20 +62,36 @@ def test_records_outlive_a_migration(tmp_path):
         run, writer = started(archive)
         writer.close()
         with archive._database.write() as connection:
-            bring_up_to_date(connection, "a.db", 2.0, [m001_initial, m002_notes])
+            bring_up_to_date(connection, "a.db", 2.0, [*MIGRATIONS, m002_notes])
         assert archive.program(run, INITIAL.program_id)[0] == INITIAL
 
 
+def test_an_archive_of_the_first_version_is_taken_up(tmp_path):
+    with Archive.open(tmp_path / "a.db", create=True) as archive:
+        run, writer = started(archive)
+        writer.close()
+        with archive._database.write() as connection:
+            connection.execute(text("ALTER TABLE evaluations DROP COLUMN details"))
+            connection.execute(text("DROP TABLE holdouts"))
+            connection.execute(text("DELETE FROM evolve_migrations WHERE number > 1"))
+    with Archive.open(tmp_path / "a.db") as archive:
+        program, evaluation = archive.program(run, INITIAL.program_id)
+        assert program == INITIAL
+        assert evaluation is None or evaluation.verified is None
+        assert archive.held_out(run) == set()
+
+
 def test_a_newer_archive_is_refused_with_both_versions():
-    with pytest.raises(ArchiveError, match=r"a\.db has schema version 9, and .* knows versions up to 1; update evolve"):
+    with pytest.raises(ArchiveError, match=rf"a\.db has schema version 9, and .* knows versions up to {len(MIGRATIONS)}; update evolve"):
         refuse_newer(9, "a.db")
 
 
 def test_opening_a_newer_archive_says_so(tmp_path):
+    future = len(MIGRATIONS) + 1
     with Archive.open(tmp_path / "a.db", create=True) as archive, archive._database.write() as connection:
-        connection.execute(text("INSERT INTO evolve_migrations VALUES (2, 'm002_future', 5.0)"))
+        connection.execute(text(f"INSERT INTO evolve_migrations VALUES ({future}, 'm_future', 5.0)"))
     for create in (False, True):
-        with pytest.raises(ArchiveError, match=r"schema version 2, .* up to 1"):
+        with pytest.raises(ArchiveError, match=rf"schema version {future}, .* up to {len(MIGRATIONS)}"):
             Archive.open(tmp_path / "a.db", create=create)
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from evolve.errors import IsolationError, TaskError
-from evolve.evaluators.sandbox import available_levels
+from evolve.evaluators.sandbox import available_levels, scratch
 from evolve.evaluators.sandbox.program import SandboxedProgram
-from evolve.evaluators.sandbox.server import ForkServer, SandboxSettings, laid_out
+from evolve.evaluators.sandbox.server import ForkServer, SandboxSettings
 from evolve.program import Isolation, Limits
 
 SETTINGS = SandboxSettings("initial.py", Limits(), Isolation.PROCESS)
@@ -43,7 +43,7 @@ def test_a_level_that_is_not_available_is_refused(no_bubblewrap):
 @pytest.mark.parametrize("name", ["/tmp/evil.py", "../evil.py"])
 def test_a_file_outside_the_scratch_folder_is_refused(name):
     with pytest.raises(ValueError, match="inside its folder"):
-        laid_out({name: ""})
+        scratch.laid_out({name: ""})
 
 
 def test_a_preloaded_module_is_there_already():
