@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any, NoReturn, Self
 
 from evolve.evaluators.base import ProgramFailed
-from evolve.evaluators.sandbox import scratch, tree, wire
+from evolve.evaluators.calls import Callback
+from evolve.evaluators.sandbox import callbacks as callbacks_outside
+from evolve.evaluators.sandbox import gpus, scratch, tree, wire
 from evolve.evaluators.sandbox.channel import Channel, FrameTooLong
+from evolve.evaluators.sandbox.hooks import Line, SandboxedHooks
 from evolve.evaluators.sandbox.server import ForkServer, ServerLost, Streams
 from evolve.program import Files, Outcome
 
@@ -51,6 +54,9 @@ class SandboxedProgram:
         self._wall_s = 0.0
         self._measure_at = 0.0
         self._memory_kills = 0
+        self._n_calls = 0
+        self._in_callback = False
+        self._hooked = False
 
     def __enter__(self) -> Self:
         return self
@@ -85,26 +91,82 @@ class SandboxedProgram:
         finally:
             self._cpu_limit_s = before
 
-    def call(self, function: str, *args: Any, **kwargs: Any) -> Any:  # Any: see IsolatedProgram
-        if self._failure is not None:
-            self._raise(self._failure)
-        request = wire.encode(["call", function, args, kwargs])
+    def call(
+        self,
+        function: str,
+        *args: Any,  # Any: see IsolatedProgram
+        callbacks: Mapping[str, Callback | Callable[..., Any]] | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        self._require_alive()
+        self._n_calls += 1
+        lent = callbacks_outside.Lent(callbacks or {}, self._n_calls, kwargs)
+        request = wire.encode(["call", function, args, kwargs, self._n_calls, lent.names])
         if self._channel is None:
             self._start()
-        started = time.monotonic()
+        payload = self._ask(function, request)
+        while callbacks_outside.is_request(message := self._decode(function, payload)):
+            payload = self._ask(function, self._run_callback(lent, message, len(payload)), quick=True)
+        return self._value(function, message)
+
+    def hooks(self, *, shared_mb: int = 64) -> SandboxedHooks:
+        self._require_alive()
+        if self._hooked:
+            raise RuntimeError("hooks of this program are open already: bind all functions to one memory, or leave its context")
+        line = Line(
+            ask=self._ask_for_hooks,
+            wake=self._wake,
+            value=lambda function, payload: self._value(function, self._decode(function, payload)),
+            fail=lambda text: self._fail(Outcome.INVALID, text),
+            closed=self._unhook,
+        )
+        hooks = SandboxedHooks(line, shared_mb)
+        self._hooked = True
+        return hooks
+
+    def _ask_for_hooks(self, function: str, request: bytes, descriptor: int) -> bytes:
+        self._require_alive()
+        if self._channel is None:
+            self._start()
+        return self._ask(function, request, descriptor)
+
+    def _wake(self, function: str, request: bytes) -> bytes:
+        self._require_alive()
+        return self._ask(function, request, quick=True)
+
+    def _unhook(self) -> None:
+        self._hooked = False
+
+    def _require_alive(self) -> None:
+        if self._failure is not None:
+            self._raise(self._failure)
+        if self._in_callback:
+            raise RuntimeError("a callback cannot call the program, which waits for it")
+        if self._final_cpu_s is not None:
+            raise RuntimeError("the program was ended: its evaluation is over, or a callback raised an exception")
+
+    def _run_callback(self, lent: callbacks_outside.Lent, message: object, size_bytes: int) -> bytes:
+        """Does what the program asked for; returns what it is to be told. Its time is not the program's."""
         try:
-            payload = self._exchange(request, started)
-        except FrameTooLong as error:
-            size, limit = error.size_bytes / 2**20, self._limits.max_reply_mb
-            self._fail(Outcome.INVALID, f"the answer of {function} has {size:.1f} MB, more than limits.max_reply_mb = {limit}")
+            request = lent.admit(message, size_bytes)
+        except callbacks_outside.Overstepped as overstepped:
+            self._fail(Outcome.INVALID, str(overstepped))
+        self._in_callback = True
+        try:
+            return request.run()
+        except BaseException:
+            self._end()
+            raise
         finally:
-            self._wall_s += time.monotonic() - started
-        if payload is None:
-            self._fail_ended()
+            self._in_callback = False
+
+    def _decode(self, function: str, payload: bytes) -> Any:  # Any: as the program sent it
         try:
-            reply = wire.decode(payload)
+            return wire.decode(payload)
         except wire.Malformed as error:
             self._fail(Outcome.INVALID, f"the answer of {function} cannot be read: {error}")
+
+    def _value(self, function: str, reply: Any) -> Any:  # Any: as the program sent it
         # The types come first: comparing an array gives an array.
         if not (type(reply) is list and len(reply) == 2 and type(reply[0]) is str and reply[0] == "ok"):
             self._fail_reply(function, reply)
@@ -126,14 +188,32 @@ class SandboxedProgram:
         self._pid = child.pid
         self._memory_kills = self._server.memory_kills
         self._channel = Channel(child.channel, output, child.process, self._limits.max_reply_mb * 2**20)
-        self._channel.send(wire.encode({"files": contents, "seed": self._seed, "entry": self._server.settings.entry}))
+        orders = {"files": contents, "seed": self._seed, "entry": self._server.settings.entry}
+        self._channel.send(wire.encode(orders | {"gpu_fraction": gpus.memory_fraction(self._limits)}))
         self._measure_at = time.monotonic() + _MEASURE_EVERY_S
 
-    def _exchange(self, request: bytes, started: float) -> bytes | None:
-        """Sends a call and waits for the answer, measuring meanwhile; None when the process ended instead."""
+    def _ask(self, function: str, request: bytes, descriptor: int = -1, *, quick: bool = False) -> bytes:
+        """Sends a message and waits for the next one of the program, whose time this is; eagerly for a ``quick`` answer."""
+        started = time.monotonic()
+        try:
+            payload = self._exchange(request, descriptor, started, quick=quick)
+        except FrameTooLong as error:
+            size, limit = error.size_bytes / 2**20, self._limits.max_reply_mb
+            what = f"the answer of {function}, or what it sends to a callback,"
+            self._fail(Outcome.INVALID, f"{what} has {size:.1f} MB, more than limits.max_reply_mb = {limit}")
+        finally:
+            self._wall_s += time.monotonic() - started
+        if payload is None:
+            self._fail_ended()
+        return payload
+
+    def _exchange(self, request: bytes, descriptor: int, started: float, *, quick: bool) -> bytes | None:
+        """Sends a message and waits for one, measuring meanwhile; None when the process ended instead."""
         assert self._channel is not None
-        self._channel.send(request)
+        self._channel.send(request, descriptor)
         deadline = started + max(self._limits.wall_s - self._wall_s, 0.0)
+        if quick:
+            self._channel.spin()
         while True:
             now = time.monotonic()
             if now >= self._measure_at:
@@ -144,7 +224,11 @@ class SandboxedProgram:
                 # Quick calls in great number are never caught measuring.
                 if tree.own_cpu_s(self._pid) > self._cpu_limit_s:
                     self._fail(Outcome.TIMED_OUT, self._cpu_text())
-                return self._channel.take()
+                payload = self._channel.take()
+                if payload is not None and self._channel.unsent:
+                    # Or what it never reads would pile up here.
+                    self._fail(Outcome.INVALID, "the program answered before it had read what it was sent")
+                return payload
 
     def _wall_text(self) -> str:
         return (
@@ -190,6 +274,10 @@ class SandboxedProgram:
                 self._fail(Outcome.CRASHED, f"an exception {where}:\n{limit}{text[-_TEXT_SHOWN:]}")
             case [str(step), str(why)] if step == "unsendable":
                 self._fail(Outcome.INVALID, f"the answer of {function} cannot be sent: {why[:_TEXT_SHOWN]}")
+            case [str(step), str(why)] if step == "unfit":
+                self._fail(Outcome.INVALID, f"{function} returned {why[:_TEXT_SHOWN]}")
+            case [str(step), *_] if step == "callback":
+                self._fail(Outcome.INVALID, f"{function} called a callback; hooks have none")
             case [str(step), list(names)] if step == "missing":
                 known = ", ".join(name[:100] for name in names[:20] if isinstance(name, str)) or "none"
                 entry = self._server.settings.entry
