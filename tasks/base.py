@@ -94,6 +94,13 @@ def load(folder: Path, origin: str) -> Task:
 
 def _shared_evaluator(folder: Path, manifest: _Manifest) -> SharedEvaluator:
     """Makes what scores a task whose ``evaluate.py`` is to run in the program's own process."""
+    text = _read(folder, "evaluate.py", manifest.name)
+    for name in ("smoke", "holdout"):
+        if f"def {name}(" in text:
+            raise TaskError(
+                f"task {manifest.name}: evaluate.py defines {name}, which does not run where shared_process = true (the program "
+                f"could read what it holds back); take {name} out, or shared_process"
+            )
     entry = manifest.program[0]
     return SharedEvaluator(Framework.EVOLVE, folder, evaluator="evaluate.py", program=entry, objective="objective")
 

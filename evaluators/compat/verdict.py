@@ -45,7 +45,15 @@ def read(reply: object, objective: str, *, mean_instead: bool) -> Score:
     kept = {name: _metric(number, directions.get(name)) for name, number in numbers.items() if math.isfinite(number)}
     kept.pop(objective, None)
     note = [] if chosen == objective else [f"objective: {chosen}"]
-    return Score(value, dict(list(kept.items())[:_MAX_METRICS]), "\n".join([*note, *notes]))
+    values = reply.get("values")
+    return Score(
+        value,
+        dict(list(kept.items())[:_MAX_METRICS]),
+        "\n".join([*note, *notes]),
+        # What is in them is checked where every score is.
+        instances=_table(reply.get("instances")),
+        values=values if isinstance(values, list) else (),
+    )
 
 
 def _table(value: object) -> Mapping[str, Any]:  # Any: checked where it is used

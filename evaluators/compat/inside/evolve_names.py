@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -28,14 +28,20 @@ class Metric:
 class Score:
     """What ``evaluate`` returns for a program that counts; a figure is not drawn here."""
 
-    objective: float
+    objective: float | None = None
     metrics: Mapping[str, float | Metric] = field(default_factory=dict)
     feedback: str = ""
     figure: Callable[[str], None] | None = None
+    instances: Mapping[str, float] = field(default_factory=dict)
+    values: Sequence[float] = ()
 
 
 class Invalid(Exception):
     """``evaluate`` raises it when the program's answer does not count; the message is the feedback."""
+
+
+class Refused(Exception):
+    """A lent function raises it; here it goes through the program like any exception."""
 
 
 class ProgramFailed(Exception):
@@ -69,9 +75,15 @@ class SharedProgram:
         """CPU seconds of this process since the evaluation began; the program can change what this says."""
         return time.process_time() - self._started
 
-    def call(self, function: str, *args: Any, **kwargs: Any) -> Any:  # Any: whatever the two agree on
-        """Calls a function of the program's first file."""
+    def call(
+        self,
+        function: str,
+        *args: Any,  # Any: here and below, whatever the two agree on
+        callbacks: Mapping[str, Callable[..., Any]] | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Calls a function of the program's first file; lent functions are handed over as they are, without limits."""
         found = getattr(self.module, function, None)
         if not callable(found):
             raise Invalid(f"the program has no function {function!r}")
-        return found(*args, **kwargs)
+        return found(*args, **kwargs, **(callbacks or {}))

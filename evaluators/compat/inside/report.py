@@ -54,7 +54,7 @@ def missing_package(error: BaseException) -> str:
         if isinstance(part, ModuleNotFoundError) and part.name:
             package = part.name.partition(".")[0]
             if package == "evolve":
-                return f"{part.name} cannot be had inside the sandbox: only Score, Metric, Direction and Invalid are there\n"
+                return f"{part.name} cannot be had inside the sandbox: of this package only Score, Metric and the like are\n"
             return (
                 f"package {package!r} is not installed in this environment; install what the task needs (pip install {package})\n"
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
+import statistics
 import sys
 from typing import Any
 
@@ -26,8 +27,16 @@ def run(evaluator: str, program: str, orders: dict[str, Any]) -> dict[str, Any]:
     metrics = {name: value.value if isinstance(value, names.Metric) else value for name, value in score.metrics.items()}
     directions = {name: str(value.direction) for name, value in score.metrics.items() if getattr(value, "direction", None)}
     artifacts = {"feedback": score.feedback} if score.feedback else {}
-    found = {**metrics, "objective": score.objective}
-    return {"metrics": found, "artifacts": artifacts, "failure": None, "directions": directions}
+    values = [float(value) for value in score.values]
+    objective = statistics.fmean(values) if score.objective is None and values else score.objective
+    return {
+        "metrics": {**metrics, "objective": objective},
+        "artifacts": artifacts,
+        "failure": None,
+        "directions": directions,
+        "instances": {str(name): float(value) for name, value in score.instances.items()},
+        "values": values,
+    }
 
 
 def _load(name: str, path: str) -> Any:  # Any: a module

@@ -6,6 +6,7 @@ import os
 import pytest
 from foreign_folders import PROGRAM, SHINKA, openevolve, shinka
 
+from evolve.errors import TaskError
 from evolve.evaluators.compat.shared import ENTRY
 from evolve.evaluators.sandbox import available_levels
 from evolve.evaluators.sandbox.server import ForkServer, SandboxSettings
@@ -287,6 +288,31 @@ def test_our_own_tasks_can_share_the_process_and_bear_the_mark(server, tmp_path)
     assert evaluation.metrics["cost"].direction == "minimize"
     invalid = score(server, tmp_path / "own", "def where():\n    return 'here'\n")
     assert (invalid.outcome, invalid.feedback) == (Outcome.INVALID, "where() returned 'here'")
+
+
+def test_instances_and_repeated_values_of_our_own_come_through(server, tmp_path):
+    evaluator = """
+from evolve.evaluators import Score
+def evaluate(program):
+    return Score(instances={"a": 1.0, "b": 3}, values=[program.call("where"), 2.0])
+"""
+    evaluation = score(server, own(tmp_path / "own", evaluator))
+    assert (evaluation.objective, evaluation.values, evaluation.instances) == (1.5, (1.0, 2.0), {"a": 1.0, "b": 3.0})
+
+
+def test_a_lent_function_is_handed_over_in_the_shared_process(server, tmp_path):
+    evaluator = """
+from evolve.evaluators import Score
+def evaluate(program):
+    return Score(program.call("ask", callbacks={"query": lambda x: 2.0 * x}))
+"""
+    assert score(server, own(tmp_path / "own", evaluator), "def ask(query):\n    return query(4.0)\n").objective == 8.0
+
+
+@pytest.mark.parametrize("name", ["smoke", "holdout"])
+def test_a_stage_that_a_shared_process_cannot_keep_apart_is_refused(tmp_path, name):
+    with pytest.raises(TaskError, match=f"evaluate.py defines {name}, which does not run where shared_process = true"):
+        find(str(own(tmp_path / "own", OWN + f"\ndef {name}(program):\n    return None\n")))
 
 
 def test_an_engine_of_this_package_is_not_inside_and_the_message_says_so(server, tmp_path):
