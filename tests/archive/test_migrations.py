@@ -82,7 +82,9 @@ def test_an_archive_of_the_first_version_is_taken_up(tmp_path):
 
 
 def test_a_newer_archive_is_refused_with_both_versions():
-    with pytest.raises(ArchiveError, match=rf"a\.db has schema version 9, and .* knows versions up to {len(MIGRATIONS)}; update evolve"):
+    with pytest.raises(
+        ArchiveError, match=rf"a\.db has schema version 9, and .* knows versions up to {len(MIGRATIONS)}; update evolve"
+    ):
         refuse_newer(9, "a.db")
 
 
