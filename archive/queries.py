@@ -42,8 +42,8 @@ def summary(archive: Archive, run: int) -> Json:
 
     ``steps.done``, ``outcomes`` and ``evaluated`` leave out the initial program; ``evaluated`` leaves out evaluations that
     were copied from a known program; ``tokens`` are those asked and answered together; ``isolation`` is the weakest level
-    that anything ran at. ``initial`` and ``best`` are None until something scored; ``holdout`` in them is None until the run
-    is finished, and for a task without held-out data.
+    that anything ran at; ``shared_process`` tells whether programs could forge their scores. ``initial`` and ``best`` are None
+    until something scored; ``holdout`` in them is None until the run is finished, and for a task without held-out data.
 
     Raises:
         RunNotFound: If there is no such run.
@@ -77,12 +77,19 @@ def summary(archive: Archive, run: int) -> Json:
             "seconds": session.seconds if session else 0.0,
             "arms": _arms(connection, run),
             "isolation": _isolation(connection, run),
+            "shared_process": _shared_process(connection, run),
             "verification": _verification(connection, run),
         }
         for place in ("initial", "best"):
             if shown[place] is not None:
                 shown[place]["holdout"] = _holdout(connection, run, shown[place]["step"])
         return shown
+
+
+def _shared_process(connection: Connection, run: int) -> bool:
+    """Whether the run's first evaluation, and so every one of its task's, ran in one process with what scored it."""
+    query = select(evaluations.c.details).where(evaluations.c.run == run).order_by(evaluations.c.step).limit(1)
+    return bool(details_of(connection.execute(query).scalar_one_or_none()).get("shared_process"))
 
 
 def _verification(connection: Connection, run: int) -> Json:

@@ -16,18 +16,23 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import numpy as np
 import synthetic
 
 import evolve
 from evolve.config import RunConfig
 from evolve.evaluators.sandbox import available_levels
+from evolve.evaluators.sandbox.program import SandboxedProgram
+from evolve.evaluators.sandbox.server import ForkServer, SandboxSettings
 from evolve.executors.local import LocalExecutor
-from evolve.program import Isolation
+from evolve.program import Isolation, Limits
 from evolve.session import Parts, drive
 
 RESULTS = Path(__file__).parent / "RESULTS.md"
@@ -144,6 +149,47 @@ def _evaluations(level: Isolation, count: int) -> Cost:
     return Cost(cpu_s, time.process_time() - own, walls)
 
 
+TALKING = """
+def empty(x):
+    return x
+
+def asks(n, query):
+    for i in range(n):
+        query(i)
+"""
+
+
+def calls() -> Iterator[Row]:
+    """Wall-clock microseconds for crossing into a program and back, with nothing done there."""
+    small, large = np.zeros(1, np.float32), np.zeros((64, 2**12), np.float32)
+    for level in (report.level for report in available_levels() if report.available):
+        settings = SandboxSettings("initial.py", Limits(timeout_s=60), level)
+        with ForkServer(settings) as server, SandboxedProgram(server, {"initial.py": TALKING}, 0) as program:
+            with program.hooks() as hooks:
+                one, many = ({"x": (array.shape, "float32")} for array in (small, large))
+                empty, copying = hooks.bind("empty", one, one), hooks.bind("empty", many, many)
+                text = _quantiles_us([_wall_us(partial(empty, x=small)) for _ in range(5000)])
+                yield Row(f"a hook that does nothing at level {level}, wall-clock us, p50 / p95", text, "<= 100 (p50)")
+                text = _quantiles_us([_wall_us(partial(copying, x=large)) for _ in range(500)])
+                yield Row("  with 1 MB in and 1 MB out", text, "–")
+            asked_at: list[float] = []
+            lent = {"query": lambda _: asked_at.append(time.perf_counter())}  # noqa: B023 - called before the next level
+            program.call("asks", 5000, callbacks=lent)
+            text = _quantiles_us([(late - early) * 1e6 for early, late in pairwise(asked_at)])
+            yield Row(f"a callback that does nothing at level {level}, wall-clock us, p50 / p95", text, "–")
+
+
+def _wall_us(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return (time.perf_counter() - start) * 1e6
+
+
+def _quantiles_us(walls_us: list[float]) -> str:
+    ordered = sorted(walls_us)
+    return f"{ordered[len(ordered) // 2]:.0f} / {ordered[int(len(ordered) * 0.95)]:.0f}"
+
+
 def resume() -> Iterator[Row]:
     """CPU seconds and memory of taking up a run of 10 000 programs, in a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
@@ -194,7 +240,7 @@ def packing() -> Iterator[Row]:
 
 
 MEASUREMENTS: dict[str, Callable[[], Iterator[Row]]] = {
-    function.__name__: function for function in (start_up, controller, sandbox, resume, disk, packing)
+    function.__name__: function for function in (start_up, controller, sandbox, calls, resume, disk, packing)
 }
 
 

@@ -5,13 +5,29 @@ from __future__ import annotations
 import math
 import numbers
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from evolve.evaluators.calls import Callback, Hook, Hooks, Loss, LossValue, Refused
 from evolve.evaluators.statistics import mean, standard_error
 from evolve.program import Direction, Evaluation, Files, Metric, Outcome
 
-__all__ = ["Direction", "Invalid", "IsolatedProgram", "Metric", "ProgramFailed", "Score", "scored"]
+__all__ = [
+    "Callback",
+    "Direction",
+    "Hook",
+    "Hooks",
+    "Invalid",
+    "IsolatedProgram",
+    "Loss",
+    "LossValue",
+    "Metric",
+    "ProgramFailed",
+    "Refused",
+    "Score",
+    "scored",
+]
 
 
 class Invalid(Exception):
@@ -54,15 +70,46 @@ class IsolatedProgram(Protocol):
         """CPU seconds of the program's process tree so far, measured outside it."""
         ...
 
-    def call(self, function: str, *args: Any, **kwargs: Any) -> Any:  # Any: whatever plain data the two agree on
+    def call(
+        self,
+        function: str,
+        *args: Any,  # Any: here and below, whatever plain data the two agree on
+        callbacks: Mapping[str, Callback | Callable[..., Any]] | None = None,
+        **kwargs: Any,
+    ) -> Any:
         """Calls a function of the program's first file and returns its answer.
 
         Arguments and answer are None, bool, int, float, str, bytes, list, tuple, dict with plain keys, and numpy arrays of
         numbers or bool. Tuples come back as tuples, numpy scalars as Python numbers.
 
+        Args:
+            function: Its name.
+            args: Positional arguments.
+            callbacks: Functions lent to the program until it has answered, by the name of the keyword argument that they
+                arrive as. They run here, in the trusted process, one at a time, while the program waits; its wall clock
+                stands still meanwhile. See `Callback` for limits and for what a function may raise.
+            kwargs: Keyword arguments.
+
         Raises:
-            ProgramFailed: If it does not answer within the limits, or not with such data.
-            TypeError: If an argument cannot cross.
+            ProgramFailed: If it does not answer within the limits, or not with such data, or oversteps a callback's limit.
+            TypeError: If an argument, or what a callback returns, cannot cross, or if a callback has the name of an argument.
+            ValueError: If a callback's name cannot be that of an argument.
+            RuntimeError: If a callback calls the program, or the program was ended because a callback raised something.
+            Exception: Whatever a callback raises, but for `Refused`; the program was ended then.
+        """
+        ...
+
+    def hooks(self, *, shared_mb: int = 64) -> AbstractContextManager[Hooks]:
+        """Shares memory with the program, for a loop here that calls it thousands of times with arrays.
+
+        Args:
+            shared_mb: Size of the memory, which all inputs and outputs of all bound functions have to fit in. What the
+                program touches of it counts as its memory.
+
+        Raises:
+            ProgramFailed: If the program cannot be loaded.
+            ValueError: If ``shared_mb`` is not positive.
+            RuntimeError: If hooks of this program are open already.
         """
         ...
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from evolve.config import RunConfig, make_executor
 from evolve.errors import TaskError
+from evolve.evaluators.compat import SharedEvaluator
+from evolve.evaluators.compat.forging import FORGERIES
 from evolve.executors.base import Executor
 from evolve.program import Evaluation, Files, Objective, Outcome, Task
 from evolve.verifying import agree
@@ -52,6 +54,8 @@ async def check_task(task: Task, config: RunConfig) -> list[Check]:
         The checks in order; they end early when the initial program does not score.
     """
     checks = [Check("manifest", True, f"{len(task.files)} file(s), {task.objective.direction} {task.objective.metric}")]
+    if isinstance(task.evaluate, SharedEvaluator) and task.evaluate.ignored:
+        checks.append(Check("settings", True, f"without a meaning here: {', '.join(task.evaluate.ignored)}"))
     try:
         async with make_executor(task, config) as executor:
             checks.append(Check("evaluator loads", True, f"isolation {executor.isolation}"))
@@ -79,6 +83,9 @@ async def _run_checks(task: Task, executor: Executor) -> AsyncIterator[Check]:
     yield _no_gain(task, "a program that does nothing does not win", nothing, first.objective)
     forged = (await executor.evaluate({**task.files, next(iter(task.files)): _FORGED}, seed=0)).evaluation
     yield _no_score("a program that prints and writes a score and exits", forged)
+    if task.shared_process:
+        async for check in _forging(task, executor, first.objective):
+            yield check
     for attack in task.attacks:
         if task.folder is None:
             continue
@@ -90,6 +97,30 @@ async def _run_checks(task: Task, executor: Executor) -> AsyncIterator[Check]:
         found = (await executor.evaluate({**task.files, next(iter(task.files)): text}, seed=0)).evaluation
         title = f"attack: {attack.about}"
         yield _no_score(title, found) if attack.ceiling is None else _no_gain(task, title, found, attack.ceiling)
+
+
+async def _forging(task: Task, executor: Executor, honest: float) -> AsyncIterator[Check]:
+    """Says what of a shared-process score can be faked. That some of it can is known, and no failure of the task."""
+    entry, text = next(iter(task.files.items()))
+    if not entry.endswith(".py"):
+        yield Check(
+            "what can be faked", True, f"not tried: {entry} is not Python; take every score of this task as one that can be"
+        )
+        return
+    oriented = task.objective.direction.oriented
+    succeeded = 0
+    programs = [(forgery.about, f"{text}\n{forgery.addition}") for forgery in FORGERIES]
+    for about, source in [*programs, ("returns NaN everywhere", _emptied(text, float("nan")))]:
+        found = (await executor.evaluate({**task.files, entry: source}, seed=0)).evaluation
+        gained = found.objective is not None and oriented(found.objective) > oriented(honest)
+        succeeded += gained
+        yield Check(f"a program that {about}", True, f"{'CAN FAKE ITS SCORE' if gained else 'gains nothing'}: {_described(found)}")
+    yield Check(
+        "shared process",
+        True,
+        f"evaluator and program share a process, and {succeeded} of {len(programs) + 1} forgeries succeed: a score of this task is "
+        "only as honest as its program (docs/other-frameworks.md)",
+    )
 
 
 def _repeats(evaluations: list[Evaluation], objective: Objective) -> Check:
@@ -130,9 +161,12 @@ def do_nothing(files: Files) -> Files:
     return {path: _emptied(text) if path.endswith(".py") else "" for path, text in files.items()}
 
 
-def _emptied(text: str) -> str:
+def _emptied(text: str, answer: object = None) -> str:
+    value: ast.expr = ast.Constant(None)
+    if isinstance(answer, float):
+        value = ast.parse(f"float('{answer}')", mode="eval").body
     tree = ast.parse(text)
     for node in tree.body:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            node.body = [ast.Return(ast.Constant(None))]
+            node.body = [ast.Return(value)]
     return ast.unparse(ast.fix_missing_locations(tree)) + "\n"

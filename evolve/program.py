@@ -61,6 +61,10 @@ class Isolation(StrEnum):
         return list(Isolation).index(self)
 
 
+#: Origins of tasks (`Task.origin`) whose evaluators always share their program's process.
+SHARED_ORIGINS = frozenset(("openevolve", "skydiscover", "shinkaevolve"))
+
+
 @dataclass(frozen=True, slots=True)
 class Objective:
     """The one number that selection optimises.
@@ -177,7 +181,8 @@ class Task:
         summary: One line for `evolve task list`.
         subject: The field it belongs to, such as ``"geometry"``.
         background: What a mutator should know about the problem (Markdown).
-        origin: Where it was found: ``"bundled"``, ``"folder"``, ``"inline"`` or the installed package's name.
+        origin: Where it was found: ``"bundled"``, ``"folder"``, ``"inline"``, the installed package's name, or one of
+            `SHARED_ORIGINS` for another framework's folder.
         folder: Where its files lie; None for a task given inline.
         evaluate: The scoring function of an inline task; a folder's lives in its ``evaluate.py``.
         smoke_test: What an inline task's programs must pass before they are evaluated.

@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from evolve.config import RunConfig, resolve
-from evolve.program import Task
+from evolve.program import SHARED_ORIGINS, Task
 from evolve.settings import plain
 
 _PACKAGES = ("evolve-platform", "numpy", "scikit-learn", "sqlalchemy")
@@ -55,7 +55,8 @@ def repeat_command(task: Task, config: RunConfig) -> str:
     """Writes the command line that repeats a run; empty for an inline task, which has no name to give."""
     if task.origin == "inline":
         return ""
-    words = ["evolve", "run", str(task.folder) if task.origin == "folder" else task.name]
+    in_folder = task.origin == "folder" or task.origin in SHARED_ORIGINS
+    words = ["evolve", "run", str(task.folder) if in_folder else task.name]
     given, defaults = plain(config), plain(resolve(task))
     words += ["--steps", str(config.steps), "--seed", str(config.seed)]
     for key, value in given.items():

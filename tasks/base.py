@@ -14,6 +14,7 @@ from typing import Any
 
 from evolve.edits import mutable_regions
 from evolve.errors import ConfigError, TaskError
+from evolve.evaluators.compat import Framework, SharedEvaluator
 from evolve.program import Attack, Files, Limits, Objective, Smoke, Task
 from evolve.settings import build, plain, read_toml
 
@@ -42,6 +43,7 @@ class _Manifest:
     data: tuple[str, ...] = ()
     attacks: tuple[Attack, ...] = ()
     smoke: Smoke = Smoke()
+    shared_process: bool = False
 
 
 def load(folder: Path, origin: str) -> Task:
@@ -67,10 +69,13 @@ def load(folder: Path, origin: str) -> Task:
         raise TaskError(f"task {manifest.name}: evaluate.py is missing; it must define evaluate(program) -> Score")
     files = {name: _read(folder, name, manifest.name) for name in manifest.program}
     background = _read(folder, manifest.prompt.background, manifest.name) if manifest.prompt.background else ""
-    evaluator = folder_sha256(folder, manifest.program, manifest.data)
+    check_source(files, manifest.name)
+    shared = _shared_evaluator(folder, manifest) if manifest.shared_process else None
+    program, data = manifest.program, manifest.data
+    evaluator = shared.sha256(program) if shared is not None else folder_sha256(folder, program, data)
     return Task(
         name=manifest.name,
-        files=check_source(files, manifest.name),
+        files=files,
         objective=manifest.objective,
         limits=manifest.limits,
         summary=manifest.summary,
@@ -78,11 +83,19 @@ def load(folder: Path, origin: str) -> Task:
         background=background,
         origin=origin,
         folder=folder,
+        evaluate=shared,
         evaluator_sha256=_scoring_sha256(evaluator, manifest.objective, manifest.limits, manifest.smoke),
         attacks=manifest.attacks,
         run=run,
         smoke=manifest.smoke,
+        shared_process=manifest.shared_process,
     )
+
+
+def _shared_evaluator(folder: Path, manifest: _Manifest) -> SharedEvaluator:
+    """Makes what scores a task whose ``evaluate.py`` is to run in the program's own process."""
+    entry = manifest.program[0]
+    return SharedEvaluator(Framework.EVOLVE, folder, evaluator="evaluate.py", program=entry, objective="objective")
 
 
 def inline(  # what a notebook says in one call

@@ -11,6 +11,7 @@ from pathlib import Path
 from evolve.errors import ConfigError, TaskError, nearest_hint
 from evolve.plugins import installed
 from evolve.program import Task
+from evolve.tasks import foreign
 from evolve.tasks.base import load
 
 #: Entry-point group; the value names a module or package whose folder holds ``task.toml``.
@@ -21,7 +22,8 @@ def find(name: str) -> Task:
     """Finds a task.
 
     Args:
-        name: A folder that holds ``task.toml`` (or that file itself), or the name of a bundled or installed task.
+        name: A folder that holds ``task.toml`` (or that file itself), a task folder of another framework (see `foreign`), or
+            the name of a bundled or installed task.
 
     Raises:
         ConfigError: If there is no such task.
@@ -30,10 +32,11 @@ def find(name: str) -> Task:
     path = Path(name).expanduser()
     if path.name == "task.toml" and path.is_file():
         path = path.parent
-    if path.is_dir() and ("/" in name or (path / "task.toml").is_file()):
-        if not (path / "task.toml").is_file():
-            raise ConfigError(f"folder {name} holds no task.toml; `evolve task new NAME` writes a task to start from")
-        return load(path, "folder")
+    in_folder = _load_folder(path)
+    if in_folder is not None:
+        return in_folder
+    if path.is_dir() and "/" in name:
+        raise ConfigError(f"folder {name} is no task: {foreign.what_is_missing(path)}")
     bundled = bundled_folders()
     if name in bundled:
         return load(bundled[name], "bundled")
@@ -66,12 +69,23 @@ def list_tasks() -> tuple[list[Task], list[str]]:
     return tasks, broken
 
 
+def _load_folder(path: Path) -> Task | None:
+    """Loads the task that a folder holds, ours or another framework's; None if it holds none."""
+    if not path.is_dir():
+        return None
+    if (path / "task.toml").is_file():
+        return load(path, "folder")
+    found = foreign.recognise(path)
+    return None if found is None else foreign.load(path, found)
+
+
 def locate(folder: str, name: str) -> Task:
     """Finds a run's task again: where it was, or else by name, for an archive that has moved to another machine."""
     if folder and (Path(folder) / "task.toml").is_file():
         known: Mapping[Path, str] = {path.resolve(): "bundled" for path in bundled_folders().values()}
         return load(Path(folder), known.get(Path(folder).resolve(), "folder"))
-    return find(name)
+    in_folder = _load_folder(Path(folder)) if folder else None
+    return in_folder if in_folder is not None else find(name)
 
 
 def _load_installed(entry_point: EntryPoint) -> Task:

@@ -31,9 +31,11 @@ def test_the_first_tour_runs_as_written(tmp_path):
     assert (tmp_path / "result" / "figure.png").read_bytes().startswith(b"\x89PNG")
 
 
-@pytest.mark.parametrize("name", ["docs/first-tour.md", "README.md"])
+@pytest.mark.parametrize("name", ["docs/first-tour.md", "docs/tasks.md", "README.md"])
 def test_python_examples_run_as_written(tmp_path, name):
     for block in blocks(name, "python"):
+        if "import torch" in block and importlib.util.find_spec("torch") is None:
+            continue
         answer = subprocess.run([sys.executable, "-c", block], cwd=tmp_path, capture_output=True, text=True, check=False)
         assert answer.returncode == 0, answer.stderr
 

@@ -59,10 +59,11 @@ At both:
 * As root the kernel applies no limit on processes; only the poll every 50 ms stops a fork bomb, after some hundred forks.
 * A file has at most ``memory_mb``, but a program may write many: a disk can fill up until the evaluation ends. Memory that
   is in no process's mapping (files on a RAM disk, memory files) is not counted.
-* CPU of processes that live less than a poll and are reaped unseen (``SIGCHLD`` ignored) is missing from the count; the
-  wall-clock limit still holds.
 
 At all three:
+
+* Without a control group: CPU of processes that live less than a poll and are reaped unseen (``SIGCHLD`` ignored) is
+  missing from the count; the wall-clock limit still holds, and ``limits.max_processes = 1`` forbids them at level ``strong``.
 
 * A bug of the kernel that can be reached with ordinary system calls, or of the processor. A virtual machine is the next step.
 * Caches, memory bandwidth, locks on shared files and the clock are shared: a program can slow another one down, and two that
@@ -70,7 +71,9 @@ At all three:
 * Between two calls its threads go on; that costs CPU seconds of the evaluation, but no wall seconds.
 * A program knows that it is in this sandbox, and what the machine's processor, libraries and packages are.
 * Memory of the kernel for a program's pipes and sockets is bounded by their number only, unless there is a control group;
-  without one, memory is measured every 50 ms, and a tree can be over its limit for so long.
+  without one, memory is measured every 50 ms, and a tree can be over its limit for so long, and longer if it makes
+  measuring slow.
+* How many processes the programs before it have made in this sandbox can be told from the numbers of new ones.
 * An accelerator (``limits.gpus``) has a driver and memory of its own: its limits are the framework's, not the kernel's.
 """
 

@@ -21,7 +21,10 @@ from evolve.evaluators.sandbox.visible import DEVICES, Visible, gpu_devices
 #: Where the runner's files lie inside.
 INSIDE = "/run/evolve"
 #: Stand alone, so that the rest of this package need not be there.
-RUNNER_FILES = tuple(Path(__file__).with_name(name) for name in ("runner.py", "confine.py", "serve.py", "wire.py"))
+RUNNER_FILES = tuple(
+    Path(__file__).with_name(f"{name}.py")
+    for name in ("runner", "confine", "serve", "wire", "callbacks_inside", "hooks_inside", "torch_inside")
+)
 #: What the server needs for mounts and namespaces, for giving each program a user of its own, and for ending it.
 _CAPABILITIES = ("CAP_SYS_ADMIN", "CAP_SETUID", "CAP_SETGID", "CAP_CHOWN", "CAP_FOWNER", "CAP_DAC_OVERRIDE", "CAP_KILL")
 _LINKS = {
@@ -84,10 +87,12 @@ def _file_system(visible: Visible, gpus: float) -> Iterator[str]:
     for path in sorted(visible.secret):
         inside = any(path.is_relative_to(root) for root in visible.roots)
         if inside and path.exists() and not any(parent in visible.secret for parent in path.parents):
-            yield from ("--tmpfs", str(path)) if path.is_dir() else ("--ro-bind", "/dev/null", str(path))
+            cover = ("--tmpfs", str(path), "--remount-ro", str(path)) if path.is_dir() else ("--ro-bind", "/dev/null", str(path))
+            yield from cover
     yield from ("--proc", "/proc", "--dir", "/dev", "--dir", "/sys", "--dir", f"{confine.SCRATCH_ROOT}/run")
-    for device in [*DEVICES, *map(str, gpu_devices() if gpus else [])]:
-        yield from ("--dev-bind-try", device, device)
+    for device in [*filter(os.path.exists, DEVICES), *map(str, gpu_devices() if gpus else [])]:
+        # Read-only: it can be written to, but not have its times changed, which everybody would see.
+        yield from ("--dev-bind", device, device, "--remount-ro", device)
     yield from ("--ro-bind-try", "/etc/localtime", "/etc/localtime")
     for link, target in _LINKS.items():
         if any(root.is_relative_to(link) for root in visible.roots):

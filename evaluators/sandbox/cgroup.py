@@ -1,8 +1,8 @@
-"""A control group around a fork server, where this process may make one: the kernel's own limit on a whole tree's memory.
+"""A control group around a fork server, where this process may make one: the kernel's own account of a whole tree.
 
-It counts what polling cannot see, such as files in memory and pages between two polls, and it ends a process instead of
-the machine. Where no group can be made (an ordinary user without a delegated one, a container that shows them read-only),
-the tree is measured and ended by whoever waits for it.
+It counts what polling cannot see, such as files in memory, pages between two polls and processes that were reaped by
+nobody, and it ends a process instead of the machine. Where no group can be made (an ordinary user without a delegated
+one, a container that shows them read-only), the tree is measured and ended by whoever waits for it.
 
 Sources: Linux, ``Documentation/admin-guide/cgroup-v2.rst`` and ``cgroup-v1/memory.rst``.
 """
@@ -10,6 +10,7 @@ Sources: Linux, ``Documentation/admin-guide/cgroup-v2.rst`` and ``cgroup-v1/memo
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import NamedTuple, Self
 _PREFIX = "evolve-"
 #: What the server itself, page tables and buffers may take on top of the programs.
 _SLACK_MB = 64
+_REMOVALS = 20
 
 
 class _Files(NamedTuple):
@@ -33,12 +35,19 @@ _V2 = _Files("memory.max", "memory.swap.max", "memory.events")
 
 
 class MemoryGroup:
-    """A control group of our own, with a limit on memory."""
+    """A control group of our own, with a limit on memory; it counts CPU time as well, where that can be had."""
 
-    def __init__(self, path: Path, files: _Files) -> None:
-        """Takes over what `make` made; use that."""
+    def __init__(self, path: Path, files: _Files, clock: Path | None = None) -> None:
+        """Takes over what `make` made; use that.
+
+        Args:
+            path: The group that limits memory.
+            files: What its files are called.
+            clock: The group that counts CPU time; None for none.
+        """
         self._path = path
         self._files = files
+        self._clock = clock
 
     @classmethod
     def make(cls, memory_mb: int) -> Self | None:
@@ -54,7 +63,7 @@ class MemoryGroup:
                 path.mkdir()
             except OSError:
                 continue
-            group = cls(path, files)
+            group = cls(path, files, path if files is _V2 else _clock_group(path.name))
             try:
                 (path / files.limit).write_text(str((memory_mb + _SLACK_MB) * 2**20))
             except OSError:
@@ -68,10 +77,23 @@ class MemoryGroup:
     def take(self, pid: int) -> bool:
         """Moves a process in; its future children follow. Returns whether that was allowed."""
         try:
-            (self._path / "cgroup.procs").write_text(str(pid))
+            for path in self._paths():
+                (path / "cgroup.procs").write_text(str(pid))
         except OSError:
             return False
         return True
+
+    def cpu_s(self) -> float | None:
+        """CPU seconds of everything that was ever in the group; None where that is not counted."""
+        if self._clock is None:
+            return None
+        try:
+            if self._files is _V1:
+                return int((self._clock / "cpuacct.usage").read_text()) / 1e9
+            words = (self._clock / "cpu.stat").read_text().split()
+            return int(words[words.index("usage_usec") + 1]) / 1e6
+        except (OSError, ValueError):
+            return None
 
     def kills(self) -> int:
         """How many processes the kernel has ended for the limit."""
@@ -82,9 +104,34 @@ class MemoryGroup:
         return 0
 
     def remove(self) -> None:
-        """Removes the group, which must be empty by then."""
-        with suppress(OSError):
-            self._path.rmdir()
+        """Removes the group, which must be empty by then, or in a moment."""
+        for path in self._paths():
+            for _ in range(_REMOVALS):
+                try:
+                    path.rmdir()
+                except FileNotFoundError:
+                    break
+                except OSError:
+                    time.sleep(0.005)  # the last process is on its way
+                    continue
+                break
+
+    def _paths(self) -> list[Path]:
+        return list(dict.fromkeys([self._path, *([self._clock] if self._clock is not None else [])]))
+
+
+def _clock_group(name: str) -> Path | None:
+    """Makes a group that counts CPU time, for version 1, where that is another hierarchy; None if it cannot be made."""
+    mounts = _mounts()
+    with suppress(OSError):
+        for line in Path("/proc/self/cgroup").read_text().splitlines():
+            _, controllers, own = line.split(":", 2)
+            if "cpuacct" in controllers.split(",") and "cpuacct" in mounts:
+                parent = mounts["cpuacct"] / own.lstrip("/")
+                _remove_stale(parent)
+                (parent / name).mkdir()
+                return parent / name
+    return None
 
 
 def _parents() -> Iterator[tuple[Path, _Files]]:
@@ -109,15 +156,15 @@ def _divides_memory(path: Path) -> bool:
 
 
 def _mounts() -> dict[str, Path]:
-    """Where the hierarchies are mounted: version 1's for memory under its name, version 2 under the empty one."""
+    """Where the hierarchies are mounted: version 1's under the names of what they count, version 2 under the empty one."""
     found = {}
     with suppress(OSError):
         for line in Path("/proc/self/mounts").read_text().splitlines():
             _, where, kind, options, *_ = line.split()
             if kind == "cgroup2":
                 found[""] = Path(where)
-            elif kind == "cgroup" and "memory" in options.split(","):
-                found["memory"] = Path(where)
+            elif kind == "cgroup":
+                found.update({name: Path(where) for name in ("memory", "cpuacct") if name in options.split(",")})
     return found
 
 
@@ -125,8 +172,10 @@ def _remove_stale(parent: Path) -> None:
     """Removes empty groups of processes that were killed before they could."""
     with suppress(OSError):
         for path in parent.glob(f"{_PREFIX}*"):
-            if not Path("/proc", path.name.removeprefix(_PREFIX).partition("-")[0]).exists():
-                MemoryGroup(path, _V2).remove()
+            owner = path.name.removeprefix(_PREFIX).partition("-")[0]
+            if owner == str(os.getpid()) or not Path("/proc", owner).exists():
+                with suppress(OSError):  # one that is in use
+                    path.rmdir()
 
 
 def _unused(parent: Path) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import socket
+import time
 from contextlib import suppress
 
 from evolve.evaluators.sandbox import wire
@@ -13,6 +14,8 @@ _CHUNK_BYTES = 2**16
 _KEPT_OUTPUT_BYTES = 2**13
 #: A pipe holds at most this much (``/proc/sys/fs/pipe-max-size``), so what is left of the output is read in so many steps.
 _LAST_READS = 2**20 // _CHUNK_BYTES + 1
+#: Waking a process on an idle processor takes some 30 us, more than a quick answer does.
+_SPIN_S = 1e-4
 
 
 class FrameTooLong(Exception):
@@ -48,6 +51,7 @@ class Channel:
         self._process = process
         self._limit_bytes = limit_bytes
         self._outgoing = memoryview(b"")
+        self._descriptor = -1
         self._header = bytearray()
         self._payload: bytearray | None = None
         self._filled = 0
@@ -57,10 +61,27 @@ class Channel:
         for descriptor in (channel.fileno(), output, self._process):
             self._poll.register(descriptor, select.POLLIN)
 
-    def send(self, payload: bytes) -> None:
-        """Queues a frame; `pump` sends it."""
+    def send(self, payload: bytes, descriptor: int = -1) -> None:
+        """Queues a frame; `pump` sends it.
+
+        Args:
+            payload: What it holds.
+            descriptor: Sent after it with a byte of its own, unless -1; must stay open until there is an answer.
+        """
         self._outgoing = memoryview(bytes(self._outgoing) + wire.frame(payload))
+        self._descriptor = descriptor
         self._write()
+
+    def spin(self) -> None:
+        """Waits for something to move for a moment without sleeping, so that the process need not wake anybody.
+
+        The process gets the processor first, should it want this one.
+        """
+        until = time.monotonic() + _SPIN_S
+        while time.monotonic() < until:
+            os.sched_yield()
+            if self._poll.poll(0):
+                return
 
     def pump(self, timeout_s: float) -> bool:
         """Moves what can be moved, waiting for it up to ``timeout_s``.
@@ -71,7 +92,7 @@ class Channel:
         Raises:
             FrameTooLong: If the process announces more than the limit, before anything of it is stored.
         """
-        writing = select.POLLOUT if self._outgoing else 0
+        writing = select.POLLOUT if self._outgoing or self._descriptor >= 0 else 0
         self._poll.modify(self._socket.fileno(), select.POLLIN | writing)
         # Rounded up: a wait of 0 ms would turn into a busy loop.
         ready = dict(self._poll.poll(max(int(timeout_s * 1000) + 1, 0)))
@@ -117,20 +138,27 @@ class Channel:
         self._process = -1
 
     @property
+    def unsent(self) -> bool:
+        """Whether something waits to be sent: whoever answers first has not read what it answers."""
+        return bool(self._outgoing)
+
+    @property
     def _complete(self) -> bool:
         return self._payload is not None and self._filled == len(self._payload)
 
     def _write(self) -> None:
-        while self._outgoing:
-            try:
+        try:
+            while self._outgoing:
                 sent = self._socket.send(self._outgoing, socket.MSG_NOSIGNAL)
-            except BlockingIOError:
-                return
-            except OSError:
-                # Reading finds out what became of it.
-                self._outgoing = memoryview(b"")
-                return
-            self._outgoing = self._outgoing[sent:]
+                self._outgoing = self._outgoing[sent:]
+            if self._descriptor >= 0:
+                socket.send_fds(self._socket, [b"\0"], [self._descriptor], socket.MSG_NOSIGNAL)
+                self._descriptor = -1
+        except BlockingIOError:
+            return
+        except OSError:
+            # Reading finds out what became of it.
+            self._outgoing, self._descriptor = memoryview(b""), -1
 
     def _read(self) -> None:
         """Reads as much of one frame as there is."""

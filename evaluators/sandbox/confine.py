@@ -38,8 +38,6 @@ _MS_NOSUID, _MS_NODEV, _MNT_DETACH = 2, 4, 2
 _CLONE_NEWPID = 0x20000000
 #: What a thread maps for its stack where nobody has changed it.
 _STACK_BYTES = 8 * 2**20
-#: Descriptors that a child may find open beyond its own; what preloaded modules opened lies below.
-MAX_INHERITED_FD = 1024
 #: Carries frames to and from the worker.
 CHANNEL = 3
 
@@ -141,7 +139,9 @@ def arrange_descriptors(descriptors: list[int], keep: tuple[int, ...]) -> None:
     for target, source in enumerate(high[1:]):
         os.dup2(source, target)
     kept = sorted(fd for fd in keep if fd > CHANNEL)
-    for low, above in zip([CHANNEL, *kept], [*kept, MAX_INHERITED_FD], strict=True):
+    # Numbers may be above every limit: the worker may have had a higher one when it opened them.
+    end = max(map(int, os.listdir("/proc/self/fd"))) + 1
+    for low, above in zip([CHANNEL, *kept], [*kept, max(end, *kept, CHANNEL)], strict=True):
         if low + 1 < above:
             os.closerange(low + 1, above)
 

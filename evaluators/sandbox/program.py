@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any, NoReturn, Self
 
 from evolve.evaluators.base import ProgramFailed
-from evolve.evaluators.sandbox import scratch, tree, wire
+from evolve.evaluators.calls import Callback
+from evolve.evaluators.sandbox import callbacks as callbacks_outside
+from evolve.evaluators.sandbox import gpus, scratch, tree, wire
 from evolve.evaluators.sandbox.channel import Channel, FrameTooLong
+from evolve.evaluators.sandbox.hooks import Line, SandboxedHooks
 from evolve.evaluators.sandbox.server import ForkServer, ServerLost, Streams
 from evolve.program import Files, Outcome
 
@@ -20,6 +23,8 @@ from evolve.program import Files, Outcome
 _MEASURE_EVERY_S = 0.05
 #: An ending process closes its files a moment before it counts as ended.
 _END_AFTER_HANGUP_S = 0.2
+#: What making the namespace takes, and the grain of the kernel's clocks, are not the program's.
+_NOTICED_S = 0.05
 _OUTPUT_SHOWN = 2000
 _TEXT_SHOWN = 4000
 
@@ -51,6 +56,10 @@ class SandboxedProgram:
         self._wall_s = 0.0
         self._measure_at = 0.0
         self._memory_kills = 0
+        self._counted_before_s: float | None = None
+        self._n_calls = 0
+        self._in_callback = False
+        self._hooked = False
 
     def __enter__(self) -> Self:
         return self
@@ -68,7 +77,7 @@ class SandboxedProgram:
             return self._final_cpu_s
         if self._channel is None:
             return 0.0
-        return max(self._measured_cpu_s, tree.own_cpu_s(self._pid))
+        return max(self._measured_cpu_s, self._used_s(tree.usage_below(self._server.pid)))
 
     @property
     def failure(self) -> ProgramFailed | None:
@@ -85,26 +94,82 @@ class SandboxedProgram:
         finally:
             self._cpu_limit_s = before
 
-    def call(self, function: str, *args: Any, **kwargs: Any) -> Any:  # Any: see IsolatedProgram
-        if self._failure is not None:
-            self._raise(self._failure)
-        request = wire.encode(["call", function, args, kwargs])
+    def call(
+        self,
+        function: str,
+        *args: Any,  # Any: see IsolatedProgram
+        callbacks: Mapping[str, Callback | Callable[..., Any]] | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        self._require_alive()
+        self._n_calls += 1
+        lent = callbacks_outside.Lent(callbacks or {}, self._n_calls, kwargs)
+        request = wire.encode(["call", function, args, kwargs, self._n_calls, lent.names])
         if self._channel is None:
             self._start()
-        started = time.monotonic()
+        payload = self._ask(function, request)
+        while callbacks_outside.is_request(message := self._decode(function, payload)):
+            payload = self._ask(function, self._run_callback(lent, message, len(payload)), quick=True)
+        return self._value(function, message)
+
+    def hooks(self, *, shared_mb: int = 64) -> SandboxedHooks:
+        self._require_alive()
+        if self._hooked:
+            raise RuntimeError("hooks of this program are open already: bind all functions to one memory, or leave its context")
+        line = Line(
+            ask=self._ask_for_hooks,
+            wake=self._wake,
+            value=lambda function, payload: self._value(function, self._decode(function, payload)),
+            fail=lambda text: self._fail(Outcome.INVALID, text),
+            closed=self._unhook,
+        )
+        hooks = SandboxedHooks(line, shared_mb)
+        self._hooked = True
+        return hooks
+
+    def _ask_for_hooks(self, function: str, request: bytes, descriptor: int) -> bytes:
+        self._require_alive()
+        if self._channel is None:
+            self._start()
+        return self._ask(function, request, descriptor)
+
+    def _wake(self, function: str, request: bytes) -> bytes:
+        self._require_alive()
+        return self._ask(function, request, quick=True)
+
+    def _unhook(self) -> None:
+        self._hooked = False
+
+    def _require_alive(self) -> None:
+        if self._failure is not None:
+            self._raise(self._failure)
+        if self._in_callback:
+            raise RuntimeError("a callback cannot call the program, which waits for it")
+        if self._final_cpu_s is not None:
+            raise RuntimeError("the program was ended: its evaluation is over, or a callback raised an exception")
+
+    def _run_callback(self, lent: callbacks_outside.Lent, message: object, size_bytes: int) -> bytes:
+        """Does what the program asked for; returns what it is to be told. Its time is not the program's."""
         try:
-            payload = self._exchange(request, started)
-        except FrameTooLong as error:
-            size, limit = error.size_bytes / 2**20, self._limits.max_reply_mb
-            self._fail(Outcome.INVALID, f"the answer of {function} has {size:.1f} MB, more than limits.max_reply_mb = {limit}")
+            request = lent.admit(message, size_bytes)
+        except callbacks_outside.Overstepped as overstepped:
+            self._fail(Outcome.INVALID, str(overstepped))
+        self._in_callback = True
+        try:
+            return request.run()
+        except BaseException:
+            self._end()
+            raise
         finally:
-            self._wall_s += time.monotonic() - started
-        if payload is None:
-            self._fail_ended()
+            self._in_callback = False
+
+    def _decode(self, function: str, payload: bytes) -> Any:  # Any: as the program sent it
         try:
-            reply = wire.decode(payload)
+            return wire.decode(payload)
         except wire.Malformed as error:
             self._fail(Outcome.INVALID, f"the answer of {function} cannot be read: {error}")
+
+    def _value(self, function: str, reply: Any) -> Any:  # Any: as the program sent it
         # The types come first: comparing an array gives an array.
         if not (type(reply) is list and len(reply) == 2 and type(reply[0]) is str and reply[0] == "ok"):
             self._fail_reply(function, reply)
@@ -125,15 +190,34 @@ class SandboxedProgram:
         os.set_blocking(output, False)
         self._pid = child.pid
         self._memory_kills = self._server.memory_kills
+        self._counted_before_s = self._server.counted_cpu_s
         self._channel = Channel(child.channel, output, child.process, self._limits.max_reply_mb * 2**20)
-        self._channel.send(wire.encode({"files": contents, "seed": self._seed, "entry": self._server.settings.entry}))
+        orders = {"files": contents, "seed": self._seed, "entry": self._server.settings.entry}
+        self._channel.send(wire.encode(orders | {"gpu_fraction": gpus.memory_fraction(self._limits)}))
         self._measure_at = time.monotonic() + _MEASURE_EVERY_S
 
-    def _exchange(self, request: bytes, started: float) -> bytes | None:
-        """Sends a call and waits for the answer, measuring meanwhile; None when the process ended instead."""
+    def _ask(self, function: str, request: bytes, descriptor: int = -1, *, quick: bool = False) -> bytes:
+        """Sends a message and waits for the next one of the program, whose time this is; eagerly for a ``quick`` answer."""
+        started = time.monotonic()
+        try:
+            payload = self._exchange(request, descriptor, started, quick=quick)
+        except FrameTooLong as error:
+            size, limit = error.size_bytes / 2**20, self._limits.max_reply_mb
+            what = f"the answer of {function}, or what it sends to a callback,"
+            self._fail(Outcome.INVALID, f"{what} has {size:.1f} MB, more than limits.max_reply_mb = {limit}")
+        finally:
+            self._wall_s += time.monotonic() - started
+        if payload is None:
+            self._fail_ended()
+        return payload
+
+    def _exchange(self, request: bytes, descriptor: int, started: float, *, quick: bool) -> bytes | None:
+        """Sends a message and waits for one, measuring meanwhile; None when the process ended instead."""
         assert self._channel is not None
-        self._channel.send(request)
+        self._channel.send(request, descriptor)
         deadline = started + max(self._limits.wall_s - self._wall_s, 0.0)
+        if quick:
+            self._channel.spin()
         while True:
             now = time.monotonic()
             if now >= self._measure_at:
@@ -144,7 +228,11 @@ class SandboxedProgram:
                 # Quick calls in great number are never caught measuring.
                 if tree.own_cpu_s(self._pid) > self._cpu_limit_s:
                     self._fail(Outcome.TIMED_OUT, self._cpu_text())
-                return self._channel.take()
+                payload = self._channel.take()
+                if payload is not None and self._channel.unsent:
+                    # Or what it never reads would pile up here.
+                    self._fail(Outcome.INVALID, "the program answered before it had read what it was sent")
+                return payload
 
     def _wall_text(self) -> str:
         return (
@@ -159,7 +247,7 @@ class SandboxedProgram:
         """Looks at the whole tree and fails the program if it is over a limit."""
         usage = tree.usage_below(self._server.pid)
         # Processes that are waited for late, or never, must not lower the count.
-        self._measured_cpu_s = max(self._measured_cpu_s, usage.cpu_s)
+        self._measured_cpu_s = max(self._measured_cpu_s, self._used_s(usage))
         left_s = self._cpu_limit_s - self._measured_cpu_s
         if left_s <= 0:
             self._fail(Outcome.TIMED_OUT, self._cpu_text())
@@ -169,11 +257,28 @@ class SandboxedProgram:
             self._fail(Outcome.CRASHED, f"{threads} processes and threads at once; limits.max_processes = {limit}")
         if self._server.memory_group and self._server.memory_kills > self._memory_kills:
             self._fail(Outcome.OUT_OF_MEMORY, self._memory_text())
-        memory_bytes = self._limits.memory_mb * 2**20
-        if usage.rss_bytes > memory_bytes and tree.proportional_bytes(usage.pids) > memory_bytes:
-            self._fail(Outcome.OUT_OF_MEMORY, self._memory_text())
+        look_s = self._look_at_memory(usage)
         # With n threads the CPU limit cannot be reached sooner than in 1/n of what is left.
-        self._measure_at = time.monotonic() + min(_MEASURE_EVERY_S, max(left_s / max(usage.threads, 1), 0.002))
+        self._measure_at = time.monotonic() + max(min(_MEASURE_EVERY_S, left_s / max(usage.threads, 1)), 0.002, look_s)
+
+    def _used_s(self, usage: tree.Usage) -> float:
+        """CPU seconds of the tree, with those of processes that nobody waited for, where the kernel has counted them."""
+        counted = self._server.counted_cpu_s
+        if counted is None or self._counted_before_s is None:
+            return usage.cpu_s
+        missing = counted - self._counted_before_s - usage.cpu_s
+        return usage.cpu_s + missing if missing > _NOTICED_S else usage.cpu_s
+
+    def _look_at_memory(self, usage: tree.Usage) -> float:
+        """Fails the program if its tree is over its memory; returns how many seconds looking took."""
+        memory_bytes = self._limits.memory_mb * 2**20
+        if usage.rss_bytes <= memory_bytes:
+            return 0.0
+        started = time.monotonic()
+        # A program can make this slow; it must not gain time by it.
+        if tree.proportional_bytes(usage.pids, until=started + _MEASURE_EVERY_S) > memory_bytes:
+            self._fail(Outcome.OUT_OF_MEMORY, self._memory_text())
+        return time.monotonic() - started
 
     def _memory_text(self) -> str:
         return f"used more memory than limits.memory_mb = {self._limits.memory_mb} allows"
@@ -190,6 +295,10 @@ class SandboxedProgram:
                 self._fail(Outcome.CRASHED, f"an exception {where}:\n{limit}{text[-_TEXT_SHOWN:]}")
             case [str(step), str(why)] if step == "unsendable":
                 self._fail(Outcome.INVALID, f"the answer of {function} cannot be sent: {why[:_TEXT_SHOWN]}")
+            case [str(step), str(why)] if step == "unfit":
+                self._fail(Outcome.INVALID, f"{function} returned {why[:_TEXT_SHOWN]}")
+            case [str(step), *_] if step == "callback":
+                self._fail(Outcome.INVALID, f"{function} called a callback; hooks have none")
             case [str(step), list(names)] if step == "missing":
                 known = ", ".join(name[:100] for name in names[:20] if isinstance(name, str)) or "none"
                 entry = self._server.settings.entry
@@ -234,7 +343,7 @@ class SandboxedProgram:
             return None
         status = None
         # What is killed with its process-id namespace is not in any wait status.
-        self._measured_cpu_s = max(self._measured_cpu_s, tree.usage_below(self._server.pid).cpu_s)
+        self._measured_cpu_s = max(self._measured_cpu_s, self._used_s(tree.usage_below(self._server.pid)))
         self._final_cpu_s = self._measured_cpu_s
         with suppress(ServerLost):
             ended = self._server.end()

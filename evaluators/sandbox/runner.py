@@ -1,7 +1,7 @@
 """The sandbox's inner side: a warm interpreter that forks one child per evaluation and leaves nothing of it behind.
 
-Stands alone: it imports the standard library, MessagePack, numpy and its neighbours ``confine.py``, ``serve.py`` and
-``wire.py``, nothing else of this package, so that the package itself can be hidden from the program.
+Stands alone: it imports the standard library, MessagePack, numpy and its neighbours (`bubblewrap.RUNNER_FILES`), nothing
+else of this package, so that the package itself can be hidden from the program.
 
 It is started with a scrubbed environment and without ``site``, so that no ``.pth`` file runs. It imports what programs are
 going to need once, then serves one request at a time on a SOCK_SEQPACKET socket whose other end the worker holds. Messages
@@ -67,6 +67,8 @@ class _Server:
         self._control = control
         self._wire = _neighbour("wire")
         self._serve = _neighbour("serve")
+        inside = [_neighbour(f"{name}_inside") for name in ("callbacks", "hooks", "torch")]
+        self._parts = self._serve.Parts(self._wire, *inside)
         self._confine = confine
         self._confinement = confine.Confinement(**settings["confinement"])
         if self._confinement.ruleset >= 0:
@@ -149,7 +151,7 @@ class _Server:
             channel.sendall(self._wire.frame(self._wire.encode(["refused", str(error)])))
             os._exit(_FAILED)
         channel.sendall(self._wire.frame(self._wire.encode(["confined"])))
-        self._serve.serve(self._wire, channel, self._confinement.scratch)
+        self._serve.serve(self._parts, channel, self._confinement.scratch)
         os._exit(0)
 
     def _clear(self) -> None:
@@ -228,7 +230,8 @@ def main(control_fd: int, parent: int) -> None:
         try:
             signal.signal(signal.SIGTERM, _exit_on_signal)
             # The end of the stream says the same, unless a process that the evaluator forked keeps the worker's end open.
-            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+            # Inside a process-id namespace nothing needs to be swept: it ends with this process, even with a stopped one.
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM if parent else signal.SIGKILL, 0, 0, 0)
             if os.getppid() == parent:
                 _warm_up_and_answer(socket.socket(fileno=control_fd), made)
         finally:

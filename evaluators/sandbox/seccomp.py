@@ -17,17 +17,19 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-# Instructions: load a word, compare it, return.
-_LOAD, _JUMP_EQUAL, _JUMP_AT_LEAST, _JUMP_ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
+# Instructions: load a word, mask it, compare it, return.
+_LOAD, _AND, _JUMP_EQUAL, _JUMP_AT_LEAST, _JUMP_ANY_BIT, _RETURN = 0x20, 0x54, 0x15, 0x35, 0x45, 0x06
 _ALLOW, _ERRNO, _KILL_PROCESS = 0x7FFF0000, 0x00050000, 0x80000000
 #: Where the filter finds the call's number, the architecture, and the low half of argument i (at 16 + 8 i).
-_NUMBER_AT, _ARCHITECTURE_AT, _FIRST_ARGUMENT_AT, _SECOND_ARGUMENT_AT = 0, 4, 16, 24
+_NUMBER_AT, _ARCHITECTURE_AT, _FIRST_ARGUMENT_AT, _SECOND_ARGUMENT_AT, _FOURTH_ARGUMENT_AT = 0, 4, 16, 24, 40
 #: Calls of the x32 ABI, which have numbers of their own for the same functions.
 _X32 = 0x40000000
 _AF_UNIX = 1
 #: CLONE_NEWTIME, _NEWNS, _NEWCGROUP, _NEWUTS, _NEWIPC, _NEWUSER, _NEWPID, _NEWNET. (NEWTIME is a signal number in `clone`.)
 _NEW_NAMESPACES = 0x7E020000
 _TIOCSTI, _TIOCLINUX = 0x5412, 0x541C
+#: MAP_SHARED and MAP_ANONYMOUS together: memory that stays when nobody maps all of it, so that nobody counts it.
+_SHARED_ANONYMOUS = 0x21
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,17 @@ _COMMON = {
     **{"memfd_secret": 447, "process_mrelease": 448, "set_mempolicy_home_node": 450, "open_tree_attr": 467},
 }
 _X86_64 = {
-    **{"socket": 41, "clone": 56, "unshare": 272, "setns": 308, "ioctl": 16, "memfd_create": 319},
+    **{
+        "socket": 41,
+        "socketpair": 53,
+        "mmap": 9,
+        "io_setup": 206,
+        "clone": 56,
+        "unshare": 272,
+        "setns": 308,
+        "ioctl": 16,
+        "memfd_create": 319,
+    },
     **{"ptrace": 101, "process_vm_readv": 310, "process_vm_writev": 311, "kcmp": 312},
     **{"keyctl": 250, "add_key": 248, "request_key": 249},
     **{"mount": 165, "umount2": 166, "pivot_root": 155, "chroot": 161, "swapon": 167, "swapoff": 168},
@@ -65,7 +77,17 @@ _X86_64 = {
     **{"iopl": 172, "ioperm": 173, "modify_ldt": 154, "vhangup": 153, "nfsservctl": 180, "uselib": 134, "lookup_dcookie": 212},
 }
 _AARCH64 = {
-    **{"socket": 198, "clone": 220, "unshare": 97, "setns": 268, "ioctl": 29, "memfd_create": 279},
+    **{
+        "socket": 198,
+        "socketpair": 199,
+        "mmap": 222,
+        "io_setup": 0,
+        "clone": 220,
+        "unshare": 97,
+        "setns": 268,
+        "ioctl": 29,
+        "memfd_create": 279,
+    },
     **{"ptrace": 117, "process_vm_readv": 270, "process_vm_writev": 271, "kcmp": 272},
     **{"keyctl": 219, "add_key": 217, "request_key": 218},
     **{"mount": 40, "umount2": 39, "pivot_root": 41, "chroot": 51, "swapon": 224, "swapoff": 225},
@@ -83,7 +105,7 @@ _ARCHITECTURES = {
     "aarch64": _Architecture(0xC00000B7, _COMMON | _AARCH64),
 }
 #: Not refused as a whole, but for some arguments.
-_BY_ARGUMENT = ("clone", "socket", "ioctl")
+_BY_ARGUMENT = ("clone", "socket", "socketpair", "ioctl", "mmap")
 #: The C library falls back to older calls, which it does not after EPERM.
 _UNKNOWN_CALL = frozenset(("clone3", "memfd_create", "memfd_secret", "io_uring_setup"))
 
@@ -121,7 +143,10 @@ def program(machine: str = "") -> bytes:
     for name, number in sorted(refused(machine).items()):
         parts += _returning(_JUMP_EQUAL, number, errno.ENOSYS if name in _UNKNOWN_CALL else errno.EPERM)
     parts += _about_argument(numbers["clone"], _FIRST_ARGUMENT_AT, _returning(_JUMP_ANY_BIT, _NEW_NAMESPACES, errno.EPERM))
-    parts += _about_argument(numbers["socket"], _FIRST_ARGUMENT_AT, _returning_unless(_AF_UNIX, errno.EACCES))
+    for name in ("socket", "socketpair"):
+        parts += _about_argument(numbers[name], _FIRST_ARGUMENT_AT, _returning_unless(_AF_UNIX, errno.EACCES))
+    shared = [_instruction(_AND, _SHARED_ANONYMOUS), *_returning(_JUMP_EQUAL, _SHARED_ANONYMOUS, errno.EPERM)]
+    parts += _about_argument(numbers["mmap"], _FOURTH_ARGUMENT_AT, shared)
     input_forged = [instruction for code in (_TIOCSTI, _TIOCLINUX) for instruction in _returning(_JUMP_EQUAL, code, errno.EPERM)]
     parts += _about_argument(numbers["ioctl"], _SECOND_ARGUMENT_AT, input_forged)
     parts.append(_instruction(_RETURN, _ALLOW))

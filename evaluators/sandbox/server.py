@@ -126,6 +126,12 @@ class ForkServer:
         return self._group.kills() if self._group is not None else tree.out_of_memory_kills()
 
     @property
+    def counted_cpu_s(self) -> float | None:
+        """CPU seconds that the kernel has counted for all programs so far; None where it does not count them."""
+        counted = self._group.cpu_s() if self._group is not None else None
+        return None if counted is None else counted - tree.own_cpu_s(self._pid)
+
+    @property
     def memory_group(self) -> bool:
         """Whether the kernel limits the memory of the whole tree, not only whoever measures it."""
         return self._group is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from contextlib import suppress
@@ -42,12 +43,34 @@ def usage_below(root: int) -> Usage:
         # The command's name may hold blanks and parentheses; what follows the last one does not.
         fields = stat.rpartition(b")")[2].split()
         pids.append(pid)
+        if fields[0] in b"ZX" and int(fields[17]) > 1:
+            # A process whose first thread has ended tells of nothing but that; the others tell what they use.
+            fields = _of_living_thread(pid) or fields
         cpu_s += own_cpu_s(pid, (int(fields[11]) + int(fields[12])) / _TICKS_PER_S)
         cpu_s += (int(fields[13]) + int(fields[14])) / _TICKS_PER_S
         rss_bytes += int(fields[21]) * _PAGE_BYTES
         threads += int(fields[17]) if fields[0] not in b"ZX" else 0
         waiting.extend(children_of(pid))
     return Usage(tuple(pids), cpu_s, rss_bytes, threads)
+
+
+def _of_living_thread(pid: int) -> list[bytes] | None:
+    """Reads the state of a process from one of its threads that has not ended."""
+    thread = _living_thread(pid)
+    try:
+        return Path(f"/proc/{thread}/stat").read_bytes().rpartition(b")")[2].split() if thread else None
+    except OSError:
+        return None
+
+
+def _living_thread(pid: int) -> int:
+    """Names the thread whose files tell of a whole process; 0 if all have ended."""
+    with suppress(OSError):
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with suppress(OSError):
+                if Path(f"/proc/{pid}/task/{thread}/stat").read_bytes().rpartition(b")")[2].split()[0] not in b"ZX":
+                    return int(thread)
+    return 0
 
 
 def own_cpu_s(pid: int, otherwise: float = 0.0) -> float:
@@ -63,15 +86,22 @@ def own_cpu_s(pid: int, otherwise: float = 0.0) -> float:
         return otherwise
 
 
-def proportional_bytes(pids: tuple[int, ...]) -> int:
+def proportional_bytes(pids: tuple[int, ...], until: float = math.inf) -> int:
     """Resident memory of some processes with shared pages divided among all that share them (PSS), in bytes.
 
-    Slow (the kernel walks all pages), but it does not count the warm interpreter's memory once per process.
+    Slow (the kernel walks all pages, and waits for a process that changes its mappings), but it does not count the warm
+    interpreter's memory once per process.
+
+    Args:
+        pids: The processes.
+        until: When to stop and return what was found so far, by the monotonic clock.
     """
     total = 0
     for pid in pids:
+        if time.monotonic() > until:
+            break
         with suppress(OSError, ValueError, IndexError):
-            for line in Path(f"/proc/{pid}/smaps_rollup").read_bytes().splitlines():
+            for line in Path(f"/proc/{_living_thread(pid) or pid}/smaps_rollup").read_bytes().splitlines():
                 if line.startswith(b"Pss:"):
                     total += int(line.split()[1]) * 1024
     return total

@@ -29,7 +29,8 @@ _SYSTEM_FILES = ("/etc/ld.so.cache", "/etc/localtime")
 #: Of the file system in which the kernel tells about itself: the machine's, or the sandbox's own.
 _KERNEL_FILES = ("/proc/cpuinfo", "/proc/meminfo")
 _GPU_KERNEL_FILES = ("/proc/driver/nvidia", "/proc/self", "/proc/devices", "/proc/modules")
-DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
+#: Not ``/dev/zero``, of which a shared mapping is memory that nobody counts.
+DEVICES = ("/dev/null", "/dev/full", "/dev/random", "/dev/urandom")
 
 
 def site_packages() -> list[Path]:

@@ -37,14 +37,17 @@ MAX_DEPTH = 64
 #: more would cost gigabytes; larger collections belong in an array.
 MAX_ITEMS = 2**20
 #: Lists, maps, arrays and big integers in one payload: each costs some 60 bytes here for one byte there.
-MAX_OBJECTS = 2**20
+MAX_OBJECTS = 2**16
+#: Numbers that are keys, in one payload: their hashes are no secret, and chosen so that they collide they make a dict
+#: quadratic. Those of text are salted.
+MAX_NUMERIC_KEYS = 2**14
 MAX_INT_BYTES = 512
 HEADER = struct.Struct(">Q")
 
 _TUPLE, _ARRAY, _INT, _COMPLEX = 1, 2, 3, 4
 _TUPLE_MARK = msgpack.ExtType(_TUPLE, b"")
-_DTYPES = frozenset(["|b1", "|i1", "|u1", "<i2", "<u2", "<i4", "<u4", "<i8", "<u8", "<f2", "<f4", "<f8", "<c8", "<c16"])
-_MAX_DIMENSIONS = 32
+DTYPES = frozenset(["|b1", "|i1", "|u1", "<i2", "<u2", "<i4", "<u4", "<i8", "<u8", "<f2", "<f4", "<f8", "<c8", "<c16"])
+MAX_DIMENSIONS = 32
 _KEYS = frozenset((type(None), bool, int, float, str, bytes))
 _PLAIN = _KEYS | {complex, np.ndarray}
 _CONTAINERS = frozenset((list, tuple, dict))
@@ -194,10 +197,10 @@ def _encode_array(array: np.ndarray) -> bytes:
         raise Unsendable(f"an array of dtype {array.dtype} cannot be sent; numbers and bool can")
     little = np.asarray(array).astype(array.dtype.newbyteorder("<"), order="C", copy=False)
     name = little.dtype.str
-    if name not in _DTYPES:
+    if name not in DTYPES:
         raise Unsendable(f"an array of dtype {array.dtype} cannot be sent; convert it, for example with astype(float)")
-    if little.ndim > _MAX_DIMENSIONS:
-        raise Unsendable(f"an array of {little.ndim} dimensions cannot be sent; at most {_MAX_DIMENSIONS}")
+    if little.ndim > MAX_DIMENSIONS:
+        raise Unsendable(f"an array of {little.ndim} dimensions cannot be sent; at most {MAX_DIMENSIONS}")
     head = bytes((len(name), little.ndim)) + name.encode() + struct.pack(f"<{little.ndim}Q", *little.shape)
     return head + little.tobytes()
 
@@ -208,7 +211,7 @@ def _decode_array(data: bytes) -> np.ndarray:
     name_size, n_dimensions = data[0], data[1]
     start = 2 + name_size + 8 * n_dimensions
     name = data[2 : 2 + name_size].decode("ascii", "replace")
-    if name not in _DTYPES or n_dimensions > _MAX_DIMENSIONS or len(data) < start:
+    if name not in DTYPES or n_dimensions > MAX_DIMENSIONS or len(data) < start:
         raise Malformed(f"an array of dtype {name[:20]!r} with {n_dimensions} dimensions is not in the schema")
     shape = struct.unpack(f"<{n_dimensions}Q", data[2 + name_size : start])
     dtype = np.dtype(name)
@@ -227,6 +230,7 @@ class _Hooks:
 
     def __init__(self) -> None:
         self._objects = 0
+        self._numeric_keys = 0
 
     def sequence(self, items: list[Any]) -> Any:  # Any: a list or a tuple of whatever was sent
         self._count()
@@ -238,6 +242,9 @@ class _Hooks:
         # Checked before the dict is built: keys of other types can be chosen so that their hashes collide.
         if not {type(key) for key, _ in pairs} <= _KEYS:
             raise Malformed("a dict's keys must be None, bool, int, float, str or bytes")
+        self._numeric_keys += sum(type(key) in (int, float) for key, _ in pairs)
+        if self._numeric_keys > MAX_NUMERIC_KEYS:
+            raise Malformed(f"more than {MAX_NUMERIC_KEYS} numbers as keys; send arrays of keys and values")
         return dict(pairs)
 
     def extension(self, code: int, data: bytes) -> Any:  # Any: what the extension stands for

@@ -42,7 +42,8 @@ def evaluate(
         several = row.get("standard_error") is not None
         spread = f" ± {number(row['standard_error'])} (standard error, {len(row['values'])} values)" if several else ""
         shown = row.get("mean", row["objective"])
-        stdout.print(f"{row['file']}: {row['outcome']} {number(shown)}{spread}", style="bold", markup=False)
+        shared = "  (shared-process score)" if row["shared_process"] else ""
+        stdout.print(f"{row['file']}: {row['outcome']} {number(shown)}{spread}{shared}", style="bold", markup=False)
         for name, value in row["metrics"].items():
             stdout.print(f"  {name:<24}{number(value)}", markup=False)
         for name, value in row["instances"].items():

@@ -79,3 +79,8 @@ def arms_table(arms: Mapping[str, Mapping[str, Any]]) -> Table:  # Any: JSON val
     return table(
         ["arm", "pulls", "improvements", "mean reward", "usd"], rows, right=["pulls", "improvements", "mean reward", "usd"]
     )
+
+
+def isolation_text(shown: Mapping[str, Any]) -> str:  # Any: JSON values
+    """Names a run's isolation level, and says so where its programs could forge their scores."""
+    return f"{shown['isolation']}{', shared-process scores' if shown['shared_process'] else ''}"

@@ -20,7 +20,17 @@ from rich.tree import Tree
 from evolve.archive.queries import attempts, curve, lineage, steps, summaries, summary
 from evolve.archive.store import Archive
 from evolve.cli.options import DEFAULT, ArchiveOption, JsonOption, RunArgument, RunOption
-from evolve.cli.output import arms_table, held_out_text, number, outcomes_text, print_json, seconds, stdout, table
+from evolve.cli.output import (
+    arms_table,
+    held_out_text,
+    isolation_text,
+    number,
+    outcomes_text,
+    print_json,
+    seconds,
+    stdout,
+    table,
+)
 from evolve.cli.progress import sparkline
 from evolve.diffing import unified
 from evolve.errors import ConfigError, RunNotFound
@@ -49,7 +59,7 @@ def runs(archive: ArchiveOption = DEFAULT, json: JsonOption = False) -> None:
             item["status"],
             f"{item['steps']['done']}/{item['steps']['asked']}",
             number(item["initial"]["objective"] if item["initial"] else None),
-            number(item["best"]["objective"] if item["best"] else None),
+            number(item["best"]["objective"] if item["best"] else None) + (" shared" if item["shared_process"] else ""),
             seconds(item["seconds"]),
         ]
         for item in found
@@ -72,7 +82,7 @@ def show(run: RunArgument = None, archive: ArchiveOption = DEFAULT, json: JsonOp
         ["task", f"{shown['task']} ({record.direction} {record.metric})"],
         ["steps", f"{steps_['done']} of {steps_['asked']}, {shown['evaluated']} evaluated, {seconds(shown['seconds'])}"],
         ["seed", str(shown["seed"])],
-        ["isolation", str(shown["isolation"])],
+        ["isolation", isolation_text(shown)],
         ["initial", number(shown["initial"]["objective"] if shown["initial"] else None)],
         ["best", "–" if best is None else f"{number(best['objective'])}  (program {best['program']}, step {best['step']})"],
         *_held_out_rows(shown),

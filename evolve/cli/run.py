@@ -23,7 +23,7 @@ from evolve.cli.options import (
     VerboseOption,
     WorkersOption,
 )
-from evolve.cli.output import arms_table, number, outcomes_text, print_json, seconds, stderr, stdout
+from evolve.cli.output import arms_table, isolation_text, number, outcomes_text, print_json, seconds, stderr, stdout
 from evolve.cli.progress import progress
 from evolve.config import resolve
 from evolve.evaluators.sandbox import what_strong_lacks
@@ -156,7 +156,7 @@ def _print_summary(shown: dict[str, Any], done: api.Run) -> None:  # Any: JSON v
     best, initial, steps = shown["best"], shown["initial"], shown["steps"]
     stdout.print(
         f"run {shown['name']}: {shown['status']}, {steps['done']} of {steps['asked']} steps in {seconds(shown['seconds'])}, "
-        f"isolation {shown['isolation']}",
+        f"isolation {isolation_text(shown)}",
         markup=False,
     )
     if shown["isolation"] not in (None, Isolation.STRONG) and (lacks := what_strong_lacks()):

@@ -189,5 +189,6 @@ class LocalExecutor:
                 isolation=self._isolation,
                 evaluator_sha256=self._task.evaluator_sha256,
                 timing_dependent=timing_dependent,
+                shared_process=self._task.shared_process,
             )
         )

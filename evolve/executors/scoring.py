@@ -16,6 +16,7 @@ from typing import NamedTuple
 from evolve.errors import TaskError
 from evolve.evaluators.base import Invalid, ProgramFailed, Score, scored
 from evolve.evaluators.cascade import Cascade, Scorer, check_smoke
+from evolve.evaluators.compat import SharedEvaluator
 from evolve.evaluators.sandbox.program import SandboxedProgram
 from evolve.evaluators.sandbox.server import ForkServer, ServerLost
 from evolve.evaluators.statistics import mean, standard_error
@@ -78,9 +79,10 @@ def score(cascade: Cascade, task: Task, server: ForkServer, files: Files, seed: 
         figure: Whether to draw the evaluator's figure as well.
     """
     started = time.monotonic()
+    source = _laid_out(cascade, files)
     cpu_s, judged = 0.0, []
     for repeat in range(task.objective.repeats):
-        with SandboxedProgram(server, files, seed if repeat == 0 else derived_seed(seed, repeat, "repeat")) as program:
+        with SandboxedProgram(server, source, seed if repeat == 0 else derived_seed(seed, repeat, "repeat")) as program:
             judged.append(_through_stages(cascade, task, program, smoke=repeat == 0))
         cpu_s += program.cpu_s
         if not judged[-1].evaluation.ok:
@@ -96,10 +98,15 @@ def score_holdout(cascade: Cascade, task: Task, server: ForkServer, files: Files
     if cascade.holdout is None:
         return None
     started = time.monotonic()
-    with SandboxedProgram(server, files, seed) as program:
+    with SandboxedProgram(server, _laid_out(cascade, files), seed) as program:
         judged = _judge(cascade.holdout, program)
     evaluation = dataclasses.replace(judged.evaluation, stage=Stage.HOLDOUT)
     return _finished(evaluation, task, server, program.cpu_s, started)
+
+
+def _laid_out(cascade: Cascade, files: Files) -> Files:
+    """What lies in the sandbox: the program, and what stands around it where its evaluator shares its process."""
+    return cascade.evaluate.surroundings(files) if isinstance(cascade.evaluate, SharedEvaluator) else files
 
 
 def _finished(evaluation: Evaluation, task: Task, server: ForkServer, cpu_s: float, started: float) -> Evaluation:

@@ -21,6 +21,7 @@ import cloudpickle
 
 from evolve.errors import EvolveError
 from evolve.evaluators.cascade import Cascade
+from evolve.evaluators.compat.shared import ENTRY, SharedEvaluator
 from evolve.evaluators.sandbox import wire
 from evolve.evaluators.sandbox.server import ForkServer, SandboxSettings, sweep_strangers
 from evolve.executors import messages, scoring
@@ -100,7 +101,8 @@ def _may_have_been_changed(server: ForkServer) -> bool:
 
 def _server(task: Task, isolation: Isolation, alive_fd: int) -> ForkServer:
     hidden = (task.folder,) if task.folder is not None else ()
-    return ForkServer(SandboxSettings(next(iter(task.files)), task.limits, isolation, hidden, (alive_fd,)))
+    entry = ENTRY if isinstance(task.evaluate, SharedEvaluator) else next(iter(task.files))
+    return ForkServer(SandboxSettings(entry, task.limits, isolation, hidden, (alive_fd,)))
 
 
 def _tie_to(parent: int) -> None:

@@ -43,6 +43,7 @@ def test_a_run_that_never_started_has_neither_initial_nor_best(archive):
         "seconds": 0.0,
         "arms": {},
         "isolation": None,
+        "shared_process": False,
     }
 
 
@@ -75,6 +76,7 @@ def test_a_run_is_summed_up(archive):
             "local/recombine": {"pulls": 2, "usd": 0.0, "improvements": 0, "reward": 0.0},
         },
         "isolation": "landlock",
+        "shared_process": False,
     }
 
 

@@ -18,7 +18,7 @@ def test_an_unknown_task_names_the_nearest_known_one():
 
 
 def test_a_folder_without_a_manifest_says_how_to_write_one(tmp_path):
-    with pytest.raises(ConfigError, match=r"holds no task\.toml; `evolve task new NAME`"):
+    with pytest.raises(ConfigError, match=r"holds neither task\.toml, .*`evolve task new NAME`"):
         find(f"{tmp_path}/")
 
 

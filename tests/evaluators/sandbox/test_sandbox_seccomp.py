@@ -29,6 +29,8 @@ def verdict(machine, number, *arguments, audit=None):
         at += 1
         if code == 0x20:
             (loaded,) = struct.unpack_from("=I", data, value)
+        elif code == 0x54:
+            loaded &= value
         elif code == 0x06:
             return {0x7FFF0000: ALLOWED, 0x80000000: "killed"}.get(value) or errno.errorcode[value & 0xFFFF]
         else:
@@ -48,9 +50,17 @@ def test_every_other_number_up_to_the_newest_is_allowed(machine):
 
 
 @pytest.mark.parametrize("machine", MACHINES)
-def test_only_unix_sockets_can_be_made(machine):
-    number = seccomp._ARCHITECTURES[machine].numbers["socket"]
+@pytest.mark.parametrize("call", ["socket", "socketpair"])
+def test_only_unix_sockets_can_be_made(machine, call):
+    number = seccomp._ARCHITECTURES[machine].numbers[call]
     assert [verdict(machine, number, family) for family in (1, 2, 10, 16, 17, 40)] == [ALLOWED, *["EACCES"] * 5]
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_memory_that_nobody_maps_cannot_be_kept(machine):
+    number = seccomp._ARCHITECTURES[machine].numbers["mmap"]
+    private, shared_file, shared = 0x22, 0x01, 0x21
+    assert [verdict(machine, number, 0, 0, 0, flags) for flags in (private, shared_file, shared)] == [ALLOWED, ALLOWED, "EPERM"]
 
 
 @pytest.mark.parametrize("machine", MACHINES)

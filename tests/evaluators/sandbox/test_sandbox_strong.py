@@ -1,6 +1,7 @@
 """What level strong adds, each tried from inside, as the user who runs the tests and, for root, as an ordinary one."""
 
 import os
+import resource
 import shutil
 import site
 import subprocess
@@ -21,13 +22,15 @@ LIMITS = Limits(timeout_s=2.0, wall_timeout_s=30.0, memory_mb=200, scratch_mb=8,
 
 # Every attempt is a function; f runs one of them and says what came of it.
 ATTEMPTS = """
-import ctypes, os, socket, struct
+import ctypes, glob, mmap, numpy, os, socket, struct
 libc = ctypes.CDLL(None, use_errno=True)
 
 def syscall(*arguments):
     if libc.syscall(*arguments) < 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
+
+hidden = glob.glob(os.path.dirname(numpy.__path__[0]) + "/evolve*")
 
 def processes():
     return [name for name in os.listdir("/proc") if name.isdigit()]
@@ -75,6 +78,10 @@ attempts = {
     "leave_a_file": lambda: (open("left", "w"), open("/tmp/left", "w"), open("/dev/shm/left", "w")) and 1,
     "find_a_file": lambda: [path for path in ("left", "/tmp/left", "/dev/shm/left") if os.path.exists(path)],
     "setuid": lambda: os.setuid(0),
+    "device_times": lambda: os.utime("/dev/null"),
+    "hidden_folder_attribute": lambda: os.setxattr(hidden[0], "user.x", b"y"),
+    "socket_pair": lambda: socket.socketpair(socket.AF_NETLINK, socket.SOCK_RAW),
+    "shared_anonymous_memory": lambda: mmap.mmap(-1, 4096),
     "device": lambda: os.mknod("device", 0o20666, os.makedev(1, 1)),
     "environment": lambda: dict(os.environ),
 }
@@ -89,7 +96,7 @@ def f(name):
 REFUSED = (
     *("kill_everything", "tcp", "udp", "raw", "netlink", "ptrace", "mount", "unshare", "clone3", "keyring", "bpf", "io_uring"),
     *("perf", "shared_memory", "memory_file", "thirty_two_bit_numbers", "bomb", "fill", "write_root", "write_package"),
-    *("device", "processes", "capabilities"),
+    *("device", "processes", "capabilities", "device_times", "hidden_folder_attribute", "socket_pair", "shared_anonymous_memory"),
 )
 
 
@@ -136,6 +143,50 @@ def test_no_file_reaches_the_next_program(server):
 
 def test_nothing_of_the_users_environment_is_there(server):
     assert not {"SHELL", "PWD", "VIRTUAL_ENV", "SSH_AUTH_SOCK"} & set(attempt(server, "environment"))
+
+
+def test_no_descriptor_of_the_server_reaches_a_program_whatever_its_number():
+    # The worker's limit may be far above the server's.
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < 2000:
+        pytest.skip("this user may not have 2000 files open")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (2000, hard))
+    held = [os.open(os.devnull, os.O_RDONLY) for _ in range(1500)]
+    try:
+        with ForkServer(SandboxSettings("initial.py", LIMITS, Isolation.STRONG)) as high:
+            source = (
+                "import os\ndef f():\n    open_ = []\n    for fd in range(4, 4000):\n        try:\n            os.fstat(fd)\n"
+                "            open_.append(fd)\n        except OSError:\n            pass\n    return open_"
+            )
+            with SandboxedProgram(high, {"initial.py": source}, 0) as program:
+                assert program.call("f") == []
+    finally:
+        for descriptor in held:
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_processes_that_nobody_waited_for_are_counted(server):
+    if server._group is None or server._group.cpu_s() is None:
+        pytest.skip("no control group can be made that counts CPU time")
+    source = (
+        "import os, signal, time\n"
+        "def f():\n"
+        "    signal.signal(signal.SIGCHLD, signal.SIG_IGN)\n"
+        "    for _ in range(40):\n"
+        "        pid = os.fork()\n"
+        "        if pid == 0:\n"
+        "            while time.process_time() < 0.02:\n"
+        "                pass\n"
+        "            os._exit(0)\n"
+        "        try:\n"
+        "            os.waitpid(pid, 0)\n"
+        "        except ChildProcessError:\n"
+        "            pass\n"
+    )
+    with SandboxedProgram(server, {"initial.py": source}, 0) as program:
+        program.call("f")
+    assert program.cpu_s > 0.5
 
 
 def test_a_killed_process_ends_by_its_own_signal(server):

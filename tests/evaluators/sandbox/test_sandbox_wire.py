@@ -201,3 +201,11 @@ def test_a_frame_is_read_back_in_pieces():
 def test_a_cut_or_too_long_frame_is_refused(data):
     with pytest.raises(wire.Malformed):
         wire.read_frame(stream(data), 10)
+
+
+def test_keys_that_could_be_chosen_to_collide_are_few():
+    wire.decode(wire.encode(dict.fromkeys(range(wire.MAX_NUMERIC_KEYS))))
+    for keys in (range(wire.MAX_NUMERIC_KEYS + 1), map(float, range(wire.MAX_NUMERIC_KEYS + 1))):
+        with pytest.raises(wire.Malformed, match="numbers as keys"):
+            wire.decode(wire.encode(dict.fromkeys(keys)))
+    wire.decode(wire.encode(dict.fromkeys(map(str, range(2 * wire.MAX_NUMERIC_KEYS)))))
