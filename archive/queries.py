@@ -252,7 +252,7 @@ def _step_values(row: Found) -> Json:
         "generation": row.generation,
         "isolation": row.isolation,
         "timing_dependent": bool(row.timing_dependent),
-        "stage": details.get("stage", Stage.EVALUATE),
+        "stage": None if row.timing_dependent is None else details.get("stage", Stage.EVALUATE).value,
         "instances": details.get("instances", {}),
         "values": list(details.get("values", ())),
         "standard_error": details.get("standard_error"),

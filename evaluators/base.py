@@ -135,6 +135,10 @@ class Score:
     instances: Mapping[str, float] = field(default_factory=dict)
     values: Sequence[float] = ()
 
+    def __post_init__(self) -> None:
+        if self.objective is None and len(self.values) == 0:
+            raise ValueError("a Score needs an objective, or values whose mean is the objective")
+
 
 def _number(name: str, value: object) -> float:
     """Returns ``value`` as a finite float.
@@ -163,7 +167,7 @@ def scored(score: Score) -> Evaluation:
         for name, value in score.metrics.items():
             direction = value.direction if isinstance(value, Metric) else None
             metrics[name] = Metric(_number(f"metric {name!r}", value.value if isinstance(value, Metric) else value), direction)
-        instances = {name: _number(f"instance {name!r}", value) for name, value in score.instances.items()}
+        instances = {str(name): _number(f"instance {name!r}", value) for name, value in score.instances.items()}
     except Invalid as invalid:
         return Evaluation(Outcome.INVALID, feedback=str(invalid))
     return Evaluation(

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from evolve.evaluators.base import Invalid, Score
+from evolve.evaluators.base import Invalid, Score, scored
 from evolve.program import Direction, Smoke
 
 Scorer = Callable[[Any], Any]  # Any: takes an IsolatedProgram; what an author's function returns is checked
@@ -36,15 +36,20 @@ def check_smoke(answer: object, smoke: Smoke, direction: Direction) -> None:
         direction: Of the task's objective.
 
     Raises:
-        Invalid: If the score is worse than the threshold.
+        Invalid: If the score is worse than the threshold, or not finite.
         TypeError: If it is neither; the task's author has something to mend.
     """
     if answer is None:
         return
-    if not isinstance(answer, Score) or answer.objective is None:
-        raise TypeError(f"smoke must return None or a Score with an objective, or raise Invalid; it returned {answer!r}"[:300])
+    if not isinstance(answer, Score):
+        raise TypeError(
+            f"smoke must return None or a Score, or raise Invalid; it returned an object of type {type(answer).__name__}"
+        )
+    found = scored(answer)
+    if found.objective is None:
+        raise Invalid(f"the smoke test's score does not count: {found.feedback}")
     threshold = smoke.threshold
-    if threshold is not None and not direction.oriented(answer.objective) >= direction.oriented(threshold):
+    if threshold is not None and direction.oriented(found.objective) < direction.oriented(threshold):
         least = "at least" if direction is Direction.MAXIMIZE else "at most"
-        feedback = f"\n{answer.feedback}" if answer.feedback else ""
-        raise Invalid(f"the smoke test gave {answer.objective!r}; {least} {threshold!r} is needed to be evaluated{feedback}")
+        feedback = f"\n{found.feedback}" if found.feedback else ""
+        raise Invalid(f"the smoke test gave {found.objective!r}; {least} {threshold!r} is needed to be evaluated{feedback}")

@@ -137,7 +137,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Smoke:
-    """What a program must pass before it is evaluated, where ``evaluate.py`` defines ``smoke(program)``.
+    """What a smoke test may use, and must yield, where ``evaluate.py`` defines ``smoke(program)``: it runs before ``evaluate``.
 
     Attributes:
         timeout_s: CPU seconds that it may use meanwhile; None for as many as the whole evaluation.
@@ -150,6 +150,8 @@ class Smoke:
     def __post_init__(self) -> None:
         if self.timeout_s is not None and not self.timeout_s > 0:
             raise TaskError(f"smoke.timeout_s must be > 0, got {self.timeout_s!r}")
+        if self.threshold is not None and not math.isfinite(self.threshold):
+            raise TaskError(f"smoke.threshold must be finite, got {self.threshold!r}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,10 +185,12 @@ class Task:
             `SHARED_ORIGINS` for another framework's folder.
         folder: Where its files lie; None for a task given inline.
         evaluate: The scoring function of an inline task; a folder's lives in its ``evaluate.py``.
+        smoke_test: What an inline task's programs must pass before they are evaluated.
+        holdout: What an inline task's finished results are scored with.
         evaluator_sha256: Hash of everything that decides a score.
         attacks: Programs that must not gain.
         run: The ``[run]`` table of its ``task.toml``: defaults for a run's configuration.
-        smoke: What programs must pass first.
+        smoke: What the smoke test may use, and must yield.
         shared_process: Whether its programs run in one process with what scores them, all of it in the sandbox, so that a
             program could forge its score.
     """
@@ -201,6 +205,8 @@ class Task:
     origin: str = "inline"
     folder: Path | None = None
     evaluate: Callable[..., Any] | None = None  # Any: what an author returns is checked where it is called
+    smoke_test: Callable[..., Any] | None = None  # Any: see above
+    holdout: Callable[..., Any] | None = None  # Any: see above
     evaluator_sha256: str = ""
     attacks: tuple[Attack, ...] = ()
     run: Mapping[str, Any] = field(default_factory=dict)  # Any: TOML values; config.py checks every one

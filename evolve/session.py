@@ -27,7 +27,7 @@ from evolve.executors.base import Executor
 from evolve.loop import Loop, Watcher
 from evolve.mutators.base import Mutator
 from evolve.ordering import Order
-from evolve.program import Program, Reply, Task
+from evolve.program import Reply, Task
 from evolve.proposer import Proposer
 from evolve.provenance import commit_of, repeat_command, versions
 from evolve.settings import build, plain
@@ -189,15 +189,18 @@ async def _run_loop(
         loop.restore(settled, pending, embeddings)
         with _stopped_by_signals(loop):
             await loop.run()
-        if not loop.stop_reason and search.best is not None:
-            results = {archive.run_record(number).initial_program or "", search.best.program} - archive.held_out(number)
-            await _hold_out([writer.program_of(result)[0] for result in sorted(results)], executor, writer, config.seed)
+        if not loop.stop_reason:
+            await _hold_out(archive, executor, writer, config.seed)
     return loop
 
 
-async def _hold_out(results: list[Program], executor: Executor, writer: RunWriter, seed: int) -> None:
-    """Scores finished results on held-out data, where the task has some."""
-    for program in results:
+async def _hold_out(archive: Archive, executor: Executor, writer: RunWriter, seed: int) -> None:
+    """Scores a finished run's results on held-out data, where the task has some and they have not been scored on it."""
+    # Those that a summary shows: of several equally good programs, the search's best may be another one.
+    shown = summary(archive, writer.run)
+    results = {shown[place]["program"] for place in ("initial", "best") if shown[place] is not None}
+    for program_id in sorted(results - archive.held_out(writer.run)):
+        program, _ = writer.program_of(program_id)
         evaluation = await executor.holdout(program.files, seed=seed)
         if evaluation is None:
             return

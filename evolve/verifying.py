@@ -27,8 +27,8 @@ def verified(first: Evaluation, second: Evaluation, objective: Objective) -> Eva
         objective: The task's: direction, tolerance, and whether scores are measured repeatedly.
 
     Returns:
-        For repeated measurements all of them together. Otherwise the first, if both agree; the worse one if they do not; a
-        failure if the second is one.
+        The first if both agree, or a failure if the second is one. If they differ: of repeated measurements all together, of
+        single ones the worse.
     """
     counts = _that_counts(first, second, objective)
     return dataclasses.replace(counts, cpu_s=first.cpu_s + second.cpu_s, wall_s=first.wall_s + second.wall_s)
@@ -38,7 +38,8 @@ def _that_counts(first: Evaluation, second: Evaluation, objective: Objective) ->
     if first.objective is None or second.objective is None:
         feedback = f"It scored {first.objective!r} at first; evaluated again in a fresh sandbox it failed:\n{second.feedback}"
         return dataclasses.replace(second, feedback=feedback, verified=False)
-    if objective.repeats > 1:
+    # Measurements that came out the same twice are no further ones: together they would feign a smaller error.
+    if objective.repeats > 1 and first.values != second.values:
         return dataclasses.replace(pooled(first, second), verified=True)
     if agree(first.objective, second.objective, objective.tolerance):
         return dataclasses.replace(first, verified=True)

@@ -113,6 +113,8 @@ def inline(  # what a notebook says in one call
     objective: Objective = Objective(),
     limits: Limits = Limits(),
     background: str = "",
+    smoke: Callable[..., Any] | None = None,  # Any: see above
+    holdout: Callable[..., Any] | None = None,  # Any: see above
 ) -> Task:
     """Makes a task from source text and a scoring function, for notebooks and tests.
 
@@ -124,11 +126,16 @@ def inline(  # what a notebook says in one call
         objective: What selection optimises.
         limits: What one evaluation may use.
         background: What a mutator should know about the problem.
+        smoke: Takes the program before ``evaluate`` does, and raises `Invalid` for one that is not worth evaluating.
+        holdout: Returns a `Score` for a finished result, on data that the search never sees.
 
     Raises:
         TaskError: If the source does not parse or its evolve blocks are unbalanced.
     """
     files = {"initial.py": source} if isinstance(source, str) else dict(source)
+    stages = {"smoke": smoke, "holdout": holdout}
+    more = [f" {stage} {_function_sha256(function, stage)}" for stage, function in stages.items() if function is not None]
+    evaluator = _function_sha256(evaluate, "evaluate") + "".join(more)
     return Task(
         name=name,
         files=check_source(files, name),
@@ -136,7 +143,9 @@ def inline(  # what a notebook says in one call
         limits=limits,
         background=background,
         evaluate=evaluate,
-        evaluator_sha256=_scoring_sha256(_function_sha256(evaluate), objective, limits),
+        smoke_test=smoke,
+        holdout=holdout,
+        evaluator_sha256=_scoring_sha256(evaluator, objective, limits),
     )
 
 
@@ -252,11 +261,11 @@ def _imported(text: str) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def _function_sha256(function: Callable[..., Any]) -> str:  # Any: see Task.evaluate
+def _function_sha256(function: Callable[..., Any], role: str) -> str:  # Any: see Task.evaluate
     """Hashes a scoring function by its byte code: its source is not always to be had in a notebook."""
     code = getattr(function, "__code__", None)
     if not isinstance(code, CodeType):
-        raise TaskError(f"evaluate must be a function, got {type(function).__name__}")
+        raise TaskError(f"{role} must be a function, got {type(function).__name__}")
     return hashlib.sha256(_code_text(code).encode()).hexdigest()
 
 

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -364,14 +365,21 @@ def _pid_of(process: int) -> int:
     return 0
 
 
-def sweep_strangers() -> None:
+def sweep_strangers(servers: Collection[int] = ()) -> None:
     """Kills the children of this process that belong to another session.
 
     For a worker whose fork server was killed by its program: the orphans come to the worker, which must be their reaper
-    (``PR_SET_CHILD_SUBREAPER``) and have no other fork server. What the evaluator started itself is in the worker's session.
+    (``PR_SET_CHILD_SUBREAPER``). What the evaluator started itself is in the worker's session.
+
+    Args:
+        servers: Process ids of the fork servers that are still at work.
     """
     mine = tree.session_of(os.getpid())
-    while strangers := [pid for pid in tree.children_of(os.getpid()) if tree.session_of(pid) not in (mine, 0)]:
+
+    def is_stranger(pid: int) -> bool:
+        return pid not in servers and tree.session_of(pid) not in (mine, 0)
+
+    while strangers := [pid for pid in tree.children_of(os.getpid()) if is_stranger(pid)]:
         for pid in strangers:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)

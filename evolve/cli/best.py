@@ -7,7 +7,7 @@ import asyncio
 from evolve.archive.queries import summary
 from evolve.archive.store import Archive
 from evolve.cli.options import DEFAULT, ArchiveOption, JsonOption, OutputOption, RunArgument
-from evolve.cli.output import number, print_json, stderr, stdout
+from evolve.cli.output import held_out_text, number, print_json, stderr, stdout
 from evolve.errors import RunNotFound
 from evolve.takeaway import Takeaway, take_away
 
@@ -28,6 +28,8 @@ def best(run: RunArgument = None, output: OutputOption = None, archive: ArchiveO
         return
     heading = f"{program.program_id}, step {best['step']}, generation {best['generation']}: objective {number(best['objective'])}"
     stderr.print(heading, style="bold", markup=False)
+    if best["holdout"] is not None:
+        stderr.print(f"on held-out data: {held_out_text(best['holdout'])}", markup=False)
     if taken is None:
         for path, text in program.files.items():
             if len(program.files) > 1:

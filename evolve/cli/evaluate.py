@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,13 +21,17 @@ from evolve.tasks.catalog import find
 def evaluate(
     task: Annotated[str, typer.Argument(metavar="TASK", help="A name or a folder.")],
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Programs: a file each, or a folder for several files.")],
-    repeats: Annotated[int, typer.Option(min=1, metavar="N", help="Score each so often, with seeds 0 to N-1.")] = 1,
+    repeats: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Score each so often, with seeds 0 to N-1, not as the task says.")
+    ] = None,
     holdout: Annotated[bool, typer.Option("--holdout", help="Score on the task's held-out data instead.")] = False,
     isolation: IsolationOption = None,
     json: JsonOption = False,
 ) -> None:
     """Scores program files against a task, each in a fresh sandbox."""
     found = find(task)
+    if repeats is not None:
+        found = dataclasses.replace(found, objective=dataclasses.replace(found.objective, repeats=1))
     sources = [(path, read_program(found, path)) for path in files]
     config = resolve(found, options={"isolation": isolation})
     rows = asyncio.run(_score_all(found, config, sources, repeats, holdout=holdout))
@@ -69,7 +74,7 @@ def read_program(task: Task, path: Path) -> Files:
 
 
 async def _score_all(
-    task: Task, config: RunConfig, sources: list[tuple[Path, Files]], repeats: int, *, holdout: bool
+    task: Task, config: RunConfig, sources: list[tuple[Path, Files]], repeats: int | None, *, holdout: bool
 ) -> list[dict[str, Any]]:  # Any: JSON values
     async with make_executor(task, config) as executor:
         slots = asyncio.Semaphore(executor.slots)
@@ -83,11 +88,12 @@ async def _score_all(
                 raise ConfigError(f"task {task.name} has no held-out data: its evaluate.py defines no holdout(program)")
             return evaluation
 
-        found = await asyncio.gather(*(asyncio.gather(*(score(files, seed) for seed in range(repeats))) for _, files in sources))
-    return [_row(path, list(evaluations)) for (path, _), evaluations in zip(sources, found, strict=True)]
+        seeds = range(repeats or 1)
+        found = await asyncio.gather(*(asyncio.gather(*(score(files, seed) for seed in seeds)) for _, files in sources))
+    return [_row(path, list(evaluations), repeats) for (path, _), evaluations in zip(sources, found, strict=True)]
 
 
-def _row(path: Path, evaluations: list[Evaluation]) -> dict[str, Any]:  # Any: JSON values
+def _row(path: Path, evaluations: list[Evaluation], repeats: int | None) -> dict[str, Any]:  # Any: JSON values
     """One file's result; with repeats, the first failure decides the outcome."""
     shown = next((item for item in evaluations if not item.ok), evaluations[0])
     row: dict[str, Any] = {
@@ -103,10 +109,10 @@ def _row(path: Path, evaluations: list[Evaluation]) -> dict[str, Any]:  # Any: J
         "instances": dict(shown.instances),
         "shared_process": shown.shared_process,
     }
-    if len(evaluations) == 1 and shown.values:
+    if repeats is None and shown.values:
         # Repeated by the evaluator or by the task's objective.repeats.
         row |= {"values": list(shown.values), "mean": shown.objective, "standard_error": shown.standard_error}
-    if len(evaluations) > 1:
+    if repeats is not None:
         values = [item.objective for item in evaluations if item.objective is not None]
         row["values"] = [item.objective for item in evaluations]
         row["mean"] = mean(values) if values else None

@@ -65,6 +65,11 @@ def outcomes_text(outcomes: Mapping[str, int]) -> str:
     return ", ".join(f"{name} {count}" for name, count in sorted(outcomes.items(), key=lambda item: (-item[1], item[0])))
 
 
+def held_out_text(holdout: Mapping[str, Any]) -> str:  # Any: JSON values
+    """Writes what a result scored on held-out data, or how it failed there."""
+    return number(holdout["objective"]) if holdout["objective"] is not None else str(holdout["outcome"])
+
+
 def arms_table(arms: Mapping[str, Mapping[str, Any]]) -> Table:  # Any: JSON values
     """Builds the table of arms of a run's summary."""
     rows = []

@@ -20,11 +20,21 @@ from rich.tree import Tree
 from evolve.archive.queries import attempts, curve, lineage, steps, summaries, summary
 from evolve.archive.store import Archive
 from evolve.cli.options import DEFAULT, ArchiveOption, JsonOption, RunArgument, RunOption
-from evolve.cli.output import arms_table, isolation_text, number, outcomes_text, print_json, seconds, stdout, table
+from evolve.cli.output import (
+    arms_table,
+    held_out_text,
+    isolation_text,
+    number,
+    outcomes_text,
+    print_json,
+    seconds,
+    stdout,
+    table,
+)
 from evolve.cli.progress import sparkline
 from evolve.diffing import unified
 from evolve.errors import ConfigError, RunNotFound
-from evolve.program import Evaluation, Program
+from evolve.program import Evaluation, Program, Stage
 
 
 class ExportFormat(StrEnum):
@@ -75,6 +85,8 @@ def show(run: RunArgument = None, archive: ArchiveOption = DEFAULT, json: JsonOp
         ["isolation", isolation_text(shown)],
         ["initial", number(shown["initial"]["objective"] if shown["initial"] else None)],
         ["best", "–" if best is None else f"{number(best['objective'])}  (program {best['program']}, step {best['step']})"],
+        *_held_out_rows(shown),
+        ["verified", f"{shown['verification']['checked']} evaluated twice, {shown['verification']['disagreed']} disagreed"],
         ["curve", sparkline([point.best for point in best_so_far if point.best is not None])],
         ["outcomes", outcomes_text(shown["outcomes"])],
         ["spent", f"{shown['usd']:.4f} usd, {shown['calls']} replies"],
@@ -84,6 +96,12 @@ def show(run: RunArgument = None, archive: ArchiveOption = DEFAULT, json: JsonOp
     for label, text in rows:
         stdout.print(f"{label:<11}{text}", markup=False)
     stdout.print(arms_table(shown["arms"]))
+
+
+def _held_out_rows(shown: dict[str, Any]) -> list[list[str]]:  # Any: JSON values
+    """Says what a finished run's results scored on held-out data; no row for a run without."""
+    found = {place: shown[place]["holdout"] for place in ("initial", "best") if shown[place] and shown[place]["holdout"]}
+    return [["held out", ", ".join(f"{place} {held_out_text(held)}" for place, held in found.items())]] if found else []
 
 
 def program(
@@ -106,11 +124,7 @@ def program(
         f"program {shown.program_id} of run {name}, step {shown.step}, generation {shown.generation}", style="bold", markup=False
     )
     if evaluation is not None:
-        stdout.print(f"{evaluation.outcome}, objective {number(evaluation.objective)}", markup=False)
-        for metric, value in evaluation.metrics.items():
-            stdout.print(f"  {metric:<24}{number(value.value)}", markup=False)
-        if evaluation.feedback:
-            stdout.print(evaluation.feedback, style="dim", markup=False)
+        _print_evaluation(evaluation)
     stdout.print("from " + " ← ".join(str(item["program"]) for item in ancestors), style="dim", markup=False)
     for attempt in tried:
         stdout.print(
@@ -119,6 +133,21 @@ def program(
     for path, text in shown.files.items():
         stdout.print(f"── {path}", style="dim", markup=False)
         stdout.print(Syntax(text, Syntax.guess_lexer(path, text), background_color="default"))
+
+
+def _print_evaluation(evaluation: Evaluation) -> None:
+    at = f" at {evaluation.stage}" if evaluation.stage is not Stage.EVALUATE else ""
+    found = f"{evaluation.outcome}{at}, objective {number(evaluation.objective)}"
+    if evaluation.standard_error is not None:
+        found += f" ± {number(evaluation.standard_error)} (standard error, {len(evaluation.values)} values)"
+    again = {None: "", True: ", evaluated twice", False: ", evaluated twice: the scores disagree"}[evaluation.verified]
+    stdout.print(found + again, markup=False)
+    for metric, value in evaluation.metrics.items():
+        stdout.print(f"  {metric:<24}{number(value.value)}", markup=False)
+    for name, score in evaluation.instances.items():
+        stdout.print(f"  {name:<24}{number(score)}   (instance)", markup=False)
+    if evaluation.feedback:
+        stdout.print(evaluation.feedback, style="dim", markup=False)
 
 
 def diff(
@@ -240,6 +269,12 @@ def _program_json(shown: Program, evaluation: Evaluation | None) -> dict[str, An
         "objective": evaluation.objective if evaluation else None,
         "metrics": {name: metric.value for name, metric in evaluation.metrics.items()} if evaluation else {},
         "feedback": evaluation.feedback if evaluation else "",
+        "stage": evaluation.stage if evaluation else None,
+        "instances": dict(evaluation.instances) if evaluation else {},
+        "values": list(evaluation.values) if evaluation else [],
+        "standard_error": evaluation.standard_error if evaluation else None,
+        "verified": evaluation.verified if evaluation else None,
+        "shared_process": evaluation.shared_process if evaluation else False,
     }
 
 

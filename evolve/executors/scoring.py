@@ -22,7 +22,7 @@ from evolve.evaluators.sandbox.server import ForkServer, ServerLost
 from evolve.evaluators.statistics import mean, standard_error
 from evolve.executors.base import Evaluated
 from evolve.program import Evaluation, Files, Metric, Outcome, Stage, Task
-from evolve.rng import generator
+from evolve.rng import derived_seed
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ def load_evaluator(task: Task) -> Cascade:
         TaskError: If there is none, or its file does not load; with the reason.
     """
     if task.evaluate is not None:
-        return Cascade(task.evaluate)
+        return Cascade(task.evaluate, task.smoke_test, task.holdout)
     if task.folder is None:
         raise TaskError(f"task {task.name} has neither a folder with evaluate.py nor an evaluate function")
     path = task.folder / "evaluate.py"
@@ -82,7 +82,7 @@ def score(cascade: Cascade, task: Task, server: ForkServer, files: Files, seed: 
     source = _laid_out(cascade, files)
     cpu_s, judged = 0.0, []
     for repeat in range(task.objective.repeats):
-        with SandboxedProgram(server, source, seed if repeat == 0 else _repeat_seed(seed, repeat)) as program:
+        with SandboxedProgram(server, source, seed if repeat == 0 else derived_seed(seed, repeat, "repeat")) as program:
             judged.append(_through_stages(cascade, task, program, smoke=repeat == 0))
         cpu_s += program.cpu_s
         if not judged[-1].evaluation.ok:
@@ -120,10 +120,6 @@ def _finished(evaluation: Evaluation, task: Task, server: ForkServer, cpu_s: flo
         evaluator_sha256=task.evaluator_sha256,
         shared_process=task.shared_process,
     )
-
-
-def _repeat_seed(seed: int, repeat: int) -> int:
-    return int(generator(seed, repeat, "repeat").integers(2**32))
 
 
 def _together(evaluations: list[Evaluation]) -> Evaluation:

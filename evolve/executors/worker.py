@@ -85,10 +85,11 @@ def _serve(stream: socket.socket, cascade: Cascade, task: Task, server: ForkServ
             evaluated = None if held_out is None else Evaluated(held_out)
         else:
             evaluated = scoring.score(cascade, task, place, files, seed, figure=request["figure"])
+        lost = not place.pid
         if place is verifier and _may_have_been_changed(place):
             place.close()
-        if not server.pid:
-            sweep_strangers()
+        if lost:
+            sweep_strangers((server.pid, verifier.pid))
         sys.stdout.flush()
         _send(stream, {} if evaluated is None else messages.to_plain(evaluated))
 

@@ -30,6 +30,17 @@ def evaluate_badly(program: IsolatedProgram) -> Score:
             return {"score": 1.0}  # type: ignore[return-value]  # the point of it
 
 
+def smoke_answer(program: IsolatedProgram) -> None:
+    """Lets programs go on whose answer is a number."""
+    if not isinstance(program.call("answer", 21), int | float):
+        raise Invalid("the answer is not a number")
+
+
+def holdout_answer(program: IsolatedProgram) -> Score:
+    """Scores what the program answers to 100."""
+    return Score(program.call("answer", 100))
+
+
 def evaluate_in_company(program: IsolatedProgram) -> Score:
     """Scores nothing before as many evaluations as the program says are under way at the same time."""
     folder, company = Path(program.files["folder.txt"]), int(program.files["company.txt"])

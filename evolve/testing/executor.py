@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from pathlib import Path
 
 import pytest
 
 from evolve.errors import ExecutorError, TaskError
 from evolve.executors.base import Evaluated, Executor
-from evolve.program import Isolation, Limits, Outcome, Task
-from evolve.testing.evaluators import PATIENCE_S, evaluate_answer, evaluate_badly, evaluate_in_company
+from evolve.program import Evaluation, Isolation, Limits, Objective, Outcome, Smoke, Stage, Task
+from evolve.testing.evaluators import (
+    PATIENCE_S,
+    evaluate_answer,
+    evaluate_badly,
+    evaluate_in_company,
+    holdout_answer,
+    smoke_answer,
+)
 
 _SHA = "0" * 64
 _LIMITS = Limits(timeout_s=1.0, wall_timeout_s=10.0, memory_mb=256)
@@ -44,6 +52,15 @@ class ExecutorContract:
         """Makes an inline task with one of this module's evaluators."""
         assert callable(evaluate)
         return Task("contract", {"initial.py": _DOUBLE}, limits=_LIMITS, evaluate=evaluate, evaluator_sha256=_SHA)
+
+    def one(self, task: Task, source: str, *, fresh: bool = False) -> Evaluation:
+        """Evaluates one source on a new executor."""
+
+        async def alone() -> Evaluation:
+            async with self.make(task, 1) as executor:
+                return (await executor.evaluate({"initial.py": source}, seed=5, fresh=fresh)).evaluation
+
+        return asyncio.run(alone())
 
     def run(self, *sources: str, slots: int = 1, seed: int = 0, evaluate: object = evaluate_answer) -> list[Evaluated]:
         """Evaluates sources all at once on a new executor."""
@@ -91,6 +108,54 @@ class ExecutorContract:
 
     def test_nothing_is_remembered_between_evaluations(self) -> None:
         assert [evaluated.evaluation.objective for evaluated in self.run(_COUNT, _COUNT)] == [1.0, 1.0]
+
+    def test_a_fresh_sandbox_gives_the_same_result(self) -> None:
+        assert self.one(self.task(), _DRAW, fresh=True).objective == self.one(self.task(), _DRAW).objective
+
+    def test_a_fresh_sandbox_remembers_nothing_either(self) -> None:
+        async def again_and_again() -> list[float | None]:
+            async with self.make(self.task(), 1) as executor:
+                files = {"initial.py": _COUNT}
+                return [(await executor.evaluate(files, seed=0, fresh=fresh)).evaluation.objective for fresh in (False, True, True)]
+
+        assert asyncio.run(again_and_again()) == [1.0, 1.0, 1.0]
+
+    def test_a_program_that_fails_smoke_is_not_evaluated(self) -> None:
+        task = dataclasses.replace(self.task(evaluate_badly), smoke_test=smoke_answer)
+        found = self.one(task, "def answer(x):\n    return 'raise'\n")
+        assert (found.outcome, found.stage) == (Outcome.INVALID, Stage.SMOKE)
+        assert "not a number" in found.feedback
+
+    def test_smoke_has_a_limit_of_its_own(self) -> None:
+        task = dataclasses.replace(
+            self.task(),
+            smoke_test=smoke_answer,
+            smoke=Smoke(timeout_s=0.2),
+            limits=dataclasses.replace(_LIMITS, timeout_s=600.0, wall_timeout_s=None),
+        )
+        found = self.one(task, _LOOP)
+        assert (found.outcome, found.stage) == (Outcome.TIMED_OUT, Stage.SMOKE)
+
+    def test_repeats_are_measured_in_processes_and_with_seeds_of_their_own(self) -> None:
+        task = dataclasses.replace(self.task(), objective=Objective(repeats=3))
+        found = self.one(task, _DRAW)
+        assert len(set(found.values)) == 3
+        assert found.values[0] == self.one(self.task(), _DRAW).objective
+        assert found.objective == pytest.approx(sum(found.values) / 3)
+        assert found.standard_error is not None
+        assert self.one(task, _COUNT).values == (1.0, 1.0, 1.0)
+        assert self.one(task, _DRAW).values == found.values
+
+    def test_held_out_data_scores_when_asked_and_only_where_there_is_some(self) -> None:
+        async def both(task: Task) -> tuple[Evaluation | None, float | None]:
+            async with self.make(task, 1) as executor:
+                files = {"initial.py": _DOUBLE}
+                return await executor.holdout(files, seed=0), (await executor.evaluate(files, seed=0)).evaluation.objective
+
+        held, objective = asyncio.run(both(dataclasses.replace(self.task(), holdout=holdout_answer)))
+        assert held is not None
+        assert (held.outcome, held.objective, held.stage, objective) == (Outcome.OK, 200.0, Stage.HOLDOUT, 42.0)
+        assert asyncio.run(both(self.task()))[0] is None
 
     def test_a_failing_program_is_an_evaluation(self) -> None:
         results = self.run(*(source for source, _, _ in _FAILURES))

@@ -8,7 +8,7 @@ from evolve.archive.queries import CurvePoint, attempts, curve, lineage, note, s
 from evolve.archive.records import Addition, Screen, Verdict
 from evolve.archive.store import Archive
 from evolve.errors import RunNotFound
-from evolve.program import Direction, Evaluation, Isolation, Metric, Outcome, Reply
+from evolve.program import Direction, Evaluation, Isolation, Metric, Outcome, Reply, Stage
 
 
 @pytest.fixture
@@ -44,6 +44,7 @@ def test_a_run_that_never_started_has_neither_initial_nor_best(archive):
         "arms": {},
         "isolation": None,
         "shared_process": False,
+        "verification": {"checked": 0, "disagreed": 0},
     }
 
 
@@ -65,8 +66,22 @@ def test_a_run_is_summed_up(archive):
         "steps": {"asked": 20, "done": 4},
         "evaluated": 3,
         "outcomes": {"crashed": 1, "ok": 3},
-        "initial": {"program": INITIAL.program_id, "objective": 1.0, "metrics": {}, "generation": 0, "step": 0},
-        "best": {"program": best.program_id, "objective": 5.0, "metrics": {"a": 1.0, "b": 2.0}, "generation": 1, "step": 1},
+        "initial": {
+            "program": INITIAL.program_id,
+            "objective": 1.0,
+            "metrics": {},
+            "generation": 0,
+            "step": 0,
+            "holdout": None,
+        },
+        "best": {
+            "program": best.program_id,
+            "objective": 5.0,
+            "metrics": {"a": 1.0, "b": 2.0},
+            "generation": 1,
+            "step": 1,
+            "holdout": None,
+        },
         "calls": 4,
         "usd": 0.75,
         "tokens": 60,
@@ -77,6 +92,7 @@ def test_a_run_is_summed_up(archive):
         },
         "isolation": "landlock",
         "shared_process": False,
+        "verification": {"checked": 0, "disagreed": 0},
     }
 
 
@@ -180,6 +196,12 @@ def test_steps_are_exported_in_their_order_from_the_initial_program_on(archive):
         "generation": None,
         "isolation": None,
         "timing_dependent": False,
+        "stage": None,
+        "instances": {},
+        "values": [],
+        "standard_error": None,
+        "verified": None,
+        "shared_process": False,
         "edit": None,
         "usd": 0.125,
         "attempts": 2,
@@ -204,6 +226,12 @@ def test_steps_are_exported_in_their_order_from_the_initial_program_on(archive):
         "generation": 1,
         "isolation": "landlock",
         "timing_dependent": False,
+        "stage": "evaluate",
+        "instances": {},
+        "values": [],
+        "standard_error": None,
+        "verified": None,
+        "shared_process": False,
         "edit": "edit 2",
         "usd": 0.25,
         "attempts": 1,
@@ -347,3 +375,33 @@ def test_the_curve_has_no_value_before_something_scores(archive):
         writer.program(INITIAL, "initial")
         writer.addition(Addition(0, 0, Outcome.CRASHED, INITIAL.program_id))
     assert curve(archive, other) == [CurvePoint(0, None)]
+
+
+def test_what_stages_and_verification_found_is_exported(archive):
+    run, writer = started(archive)
+    with writer:
+        noisy = ok(3.0, instances={"b": 2.0, "a": 4.0}, values=(2.0, 4.0), standard_error=1.0, verified=True)
+        write_step(writer, 1, noisy)
+        write_step(writer, 2, Evaluation(Outcome.INVALID, stage=Stage.SMOKE))
+        twice = write_step(writer, 3, ok(1.5, verified=False))
+        write_step(writer, 4, ok(1.5, verified=False, reused_from=twice.program_id))
+    _, one, two, three, four = steps(archive, run)
+    assert (one["instances"], one["values"], one["standard_error"], one["verified"]) == (
+        {"b": 2.0, "a": 4.0},
+        [2.0, 4.0],
+        1.0,
+        True,
+    )
+    assert (two["stage"], two["verified"]) == ("smoke", None)
+    assert three["verified"] is four["verified"] is False
+    assert summary(archive, run)["verification"] == {"checked": 2, "disagreed": 1}
+
+
+def test_a_summary_tells_what_results_scored_on_held_out_data(archive):
+    run, writer = started(archive)
+    with writer:
+        write_step(writer, 1, ok(2.0))
+        writer.holdout(1, ok(0.5, metrics={"gap": Metric(0.25)}, stage=Stage.HOLDOUT))
+    shown = summary(archive, run)
+    assert shown["initial"]["holdout"] is None
+    assert shown["best"]["holdout"] == {"outcome": "ok", "objective": 0.5, "metrics": {"gap": 0.25}}

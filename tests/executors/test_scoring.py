@@ -2,6 +2,7 @@ import pytest
 
 from evolve.errors import TaskError
 from evolve.evaluators.base import Invalid, Score
+from evolve.evaluators.cascade import Cascade
 from evolve.evaluators.sandbox.server import ForkServer, SandboxSettings
 from evolve.executors import scoring
 from evolve.program import Isolation, Limits, Outcome, Task
@@ -16,7 +17,7 @@ def server():
 
 
 def score(server, evaluate, figure=False, source="def f():\n    return 1"):
-    return scoring.score(evaluate, TASK, server, {"initial.py": source}, 0, figure=figure)
+    return scoring.score(Cascade(evaluate), TASK, server, {"initial.py": source}, 0, figure=figure)
 
 
 def test_an_evaluator_that_never_calls_the_program_still_scores(server):
@@ -71,7 +72,7 @@ def test_an_evaluator_may_import_its_neighbours(tmp_path, monkeypatch):
         "import beside_the_evaluator\ndef evaluate(program):\n    return beside_the_evaluator.SCORE"
     )
     task = Task("t", {"initial.py": ""}, folder=tmp_path, evaluator_sha256="12ab")
-    assert scoring.load_evaluator(task)(None) == 3
+    assert scoring.load_evaluator(task).evaluate(None) == 3
 
 
 @pytest.mark.parametrize(
