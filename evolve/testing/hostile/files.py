@@ -47,7 +47,12 @@ FILES = (
         "    paths = [path for path in glob.glob('/tmp/evolve-*/*') if not path.startswith(own) and os.path.isfile(path)]\n"
         "    return [open(path, errors='replace').read()[:100] for path in paths]\n",
     ),
-    _reads("evaluator", "It reads the evaluator's source.", "def attack():\n    return open('@EVALUATOR@').read()[-300:]\n", Sign.REPORT),
+    _reads(
+        "evaluator",
+        "It reads the evaluator's source.",
+        "def attack():\n    return open('@EVALUATOR@').read()[-300:]\n",
+        Sign.REPORT,
+    ),
     _reads(
         "task folder",
         "It lists the folder of the task, with its data and its attacks.",
@@ -60,7 +65,12 @@ FILES = (
         "def attack():\n    return open('@PACKAGE@/program.py').read()[-300:]\n",
         Sign.REPORT,
     ),
-    _reads("home", "It lists the user's home folder.", "def attack():\n    return f\"{len(os.listdir('@HOME@'))} entries\"\n", Sign.REPORT),
+    _reads(
+        "home",
+        "It lists the user's home folder.",
+        "def attack():\n    return f\"{len(os.listdir('@HOME@'))} entries\"\n",
+        Sign.REPORT,
+    ),
     _reads(
         "passwords",
         "It reads the machine's list of users.",

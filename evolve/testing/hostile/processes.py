@@ -107,8 +107,7 @@ PROCESSES = (
     Hostile(
         "others' descriptors",
         "It takes a descriptor out of another process (pidfd_getfd).",
-        "def attack():\n"
-        "    return system_call('pidfd_getfd', system_call('pidfd_open', @PID@, 0), 0, 0) >= 0 and 'a descriptor'\n",
+        "def attack():\n    return system_call('pidfd_getfd', system_call('pidfd_open', @PID@, 0), 0, 0) >= 0 and 'a descriptor'\n",
         claims=KERNEL_LEVELS,
         sign=Sign.REPORT,
     ),

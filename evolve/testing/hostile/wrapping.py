@@ -90,8 +90,6 @@ def wrapped(files: Files, source: str, facts: Mapping[str, str]) -> dict[str, st
 def _first_line(text: str) -> int:
     """Finds the line before which code may be put: imports from ``__future__`` must stay first."""
     ends = [
-        node.end_lineno or 0
-        for node in ast.parse(text).body
-        if isinstance(node, ast.ImportFrom) and node.module == "__future__"
+        node.end_lineno or 0 for node in ast.parse(text).body if isinstance(node, ast.ImportFrom) and node.module == "__future__"
     ]
     return max(ends, default=0)
