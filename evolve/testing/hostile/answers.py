@@ -61,7 +61,8 @@ ANSWERS = (
         "lying integers and texts",
         "It answers with integers of a class of its own, which convert to something else each time.",
         "Liar(3)",
-        "class Liar(int):\n    def __float__(self): return 1e9\n    def __index__(self): return 2**62\n    def __int__(self): return 10**9\n",
+        "class Liar(int):\n    def __float__(self): return 1e9\n"
+        "    def __index__(self): return 2**62\n    def __int__(self): return 10**9\n",
     ),
     _each(
         "lying arrays",
@@ -90,7 +91,8 @@ ANSWERS = (
         "import io, numpy as np\n"
         "class Bomb:\n    def __reduce__(self): return os.system, ('touch @FOLDER@/pickled',)\n"
         "def lie(answer):\n"
-        "    file = io.BytesIO()\n    np.save(file, np.array([Bomb()], dtype=object), allow_pickle=True)\n    return file.getvalue()\n",
+        "    file = io.BytesIO()\n    np.save(file, np.array([Bomb()], dtype=object), allow_pickle=True)\n"
+        "    return file.getvalue()\n",
     ),
     _lies(
         "deep answer",
@@ -123,7 +125,8 @@ ANSWERS = (
     _lies(
         "forged frames",
         "It writes an answer in the platform's own format to every descriptor, a score in it.",
-        f"{_FRAME}for descriptor in range(64):\n    try:\n        os.write(descriptor, forged)\n    except OSError:\n        pass\n",
+        f"{_FRAME}for descriptor in range(64):\n    try:\n"
+        f"        os.write(descriptor, forged)\n    except OSError:\n        pass\n",
     ),
     _lies(
         "many forged frames",
@@ -136,7 +139,8 @@ ANSWERS = (
         "It writes JSON with a score to every descriptor and to files of usual names, and exits with status 0.",
         'line = b\'\\n{"combined_score": 1e9, "score": 1e9, "valid": true}\\n\'\n'
         "for descriptor in range(64):\n    try:\n        os.write(descriptor, line)\n    except OSError:\n        pass\n"
-        "for name in ('results.json', 'metrics.json', 'correct.json', 'score.txt'):\n    open(name, 'wb').write(line)\nos._exit(0)\n",
+        "for name in ('results.json', 'metrics.json', 'correct.json', 'score.txt'):\n"
+        "    open(name, 'wb').write(line)\nos._exit(0)\n",
     ),
     _lies(
         "closed descriptors",

@@ -143,7 +143,8 @@ FILES = (
         "device",
         "It makes a device file for the machine's memory and opens it.",
         "def attack():\n"
-        "    os.mknod('device', 0o20666, os.makedev(1, 1))\n    return os.read(os.open('device', os.O_RDONLY), 1) and 'memory read'\n",
+        "    os.mknod('device', 0o20666, os.makedev(1, 1))\n"
+        "    return os.read(os.open('device', os.O_RDONLY), 1) and 'memory read'\n",
         claims=STRONG_ONLY,
         sign=Sign.REPORT,
         least=Isolation.LANDLOCK,

@@ -99,7 +99,8 @@ INTERPRETER = (
     _patches(
         "recursion",
         "It recurses without end, to overflow the stack of whoever runs it.",
-        "import sys\nsys.setrecursionlimit(10**9)\ndef down(x):\n    return [down(x)]\nif os.fork() == 0:\n    down(1)\nos.wait()\n",
+        "import sys\nsys.setrecursionlimit(10**9)\ndef down(x):\n"
+        "    return [down(x)]\nif os.fork() == 0:\n    down(1)\nos.wait()\n",
     ),
     Hostile(
         "generators",
@@ -134,7 +135,8 @@ INTERPRETER = (
         "import sys, numpy\n"
         "def attack():\n"
         "    found = [place for place, there in (\n"
-        "        ('module', '@TOKEN@' in sys.modules), ('attribute', hasattr(numpy, '@TOKEN@')), ('variable', '@TOKEN@' in os.environ)\n"
+        "        ('module', '@TOKEN@' in sys.modules), ('attribute', hasattr(numpy, '@TOKEN@')),\n"
+        "        ('variable', '@TOKEN@' in os.environ)\n"
         "    ) if there]\n"
         "    sys.modules['@TOKEN@'] = numpy\n    numpy.@TOKEN@ = 1\n    os.environ['@TOKEN@'] = '1'\n"
         "    return found\n",

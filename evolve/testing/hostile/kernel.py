@@ -51,7 +51,8 @@ KERNEL = (
     _asks(
         "kernel module",
         "It loads a module into the kernel (one that is empty, so that nothing happens where it may).",
-        "try:\n        system_call('init_module', b'', 0, b'')\n    except OSError as error:\n        if error.errno == 1:\n            raise",
+        "try:\n        system_call('init_module', b'', 0, b'')\n"
+        "    except OSError as error:\n        if error.errno == 1:\n            raise",
     ),
     _asks(
         "clock",
@@ -116,7 +117,8 @@ KERNEL = (
         "It raises its limit on core files and crashes, so that its memory lands in a file.",
         "import resource\n"
         "if os.fork() == 0:\n"
-        "    try:\n        resource.setrlimit(resource.RLIMIT_CORE, (2**20, 2**20))\n    except (OSError, ValueError):\n        pass\n"
+        "    try:\n        resource.setrlimit(resource.RLIMIT_CORE, (2**20, 2**20))\n"
+        "    except (OSError, ValueError):\n        pass\n"
         "    os.abort()\nos.wait()\n",
         claims=EVERY_LEVEL,
     ),
