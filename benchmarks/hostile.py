@@ -48,7 +48,14 @@ _LOOP = """def answer(size):
     while True:
         pass
 """
-_TREE = "import os, time\n\ndef answer(size):\n    for _ in range(6):\n        if os.fork() == 0:\n            break\n    time.sleep(3600)\n"
+_TREE = """import os, time
+
+def answer(size):
+    for _ in range(6):
+        if os.fork() == 0:
+            break
+    time.sleep(3600)
+"""
 
 
 class Row(NamedTuple):
@@ -158,11 +165,12 @@ def orphans(groups: frozenset[str]) -> Iterator[str]:
 
 
 class Watch(threading.Thread):
-    """Samples a process tree every two milliseconds: when it passed its CPU limit, and when nothing of it was left."""
+    """Samples a process tree every two milliseconds: when it appeared, passed its CPU limit, and was gone."""
 
     def __init__(self, known: frozenset[int]) -> None:
         super().__init__(daemon=True)
         self.known = known
+        self.seen_at: float | None = None
         self.cpu_limit_at: float | None = None
         self.gone_at = 0.0
         self.over = threading.Event()
@@ -173,7 +181,7 @@ class Watch(threading.Thread):
             now = time.monotonic()
             new = set(usage.pids) - self.known
             if new:
-                self.gone_at = 0.0
+                self.seen_at, self.gone_at = self.seen_at or now, 0.0
             elif not self.gone_at:
                 self.gone_at = now
             if self.cpu_limit_at is None and sum(map(tree.own_cpu_s, new)) >= LIMITS.timeout_s:
@@ -189,14 +197,13 @@ async def latencies(source: str, count: int, isolation: Isolation) -> list[float
         known = frozenset(tree.usage_below(os.getpid()).pids)
         for _ in range(count):
             watch = Watch(known)
-            started = time.monotonic()
             watch.start()
             await executor.evaluate({"initial.py": source}, seed=0)
             ended = time.monotonic()
             watch.over.set()
             watch.join()
-            # The wall clock's deadline is counted from before the process exists: an upper bound of the latency.
-            deadline = watch.cpu_limit_at or started + LIMITS.wall_s
+            # The wall clock runs from a moment after the process exists: an upper bound, but for the sampling.
+            deadline = watch.cpu_limit_at or (watch.seen_at or ended) + LIMITS.wall_s
             found.append(1000 * ((watch.gone_at or ended) - deadline))
     return found
 

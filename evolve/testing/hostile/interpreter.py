@@ -104,8 +104,9 @@ INTERPRETER = (
     ),
     Hostile(
         "generators",
-        "It sets the state of the global random generators, for the next evaluation.",
-        "import random\nimport numpy as np\nrandom.seed(1)\nnp.random.seed(1)\nos.environ['PYTHONHASHSEED'] = '1'\n",
+        "It sets the state of the global random generators when it has answered, for the next evaluation.",
+        "import random\nimport numpy as np\n"
+        "def lie(answer):\n    random.seed(1)\n    np.random.seed(1)\n    os.environ['PYTHONHASHSEED'] = '1'\n    return answer\n",
         ends=_PATCHED,
     ),
     _leaves(
