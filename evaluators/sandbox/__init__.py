@@ -46,7 +46,9 @@ process of the run ends the run. It is meant for programs that are buggy, not fo
 
 At level ``landlock``:
 
-* UDP and raw sockets, and unix sockets reached by path where file permissions allow it.
+* UDP and raw sockets, and unix sockets reached by path where file permissions allow it; TCP by ways that Landlock's rules do
+  not name (multipath TCP, data sent with a connection's first packet).
+* Priorities and resource limits of other processes of the same user (``setpriority``, ``prlimit``) can be changed.
 * Below Landlock version 4 TCP, below version 6 signals: then a program can end its fork server, its worker and the run.
 * Names: the entries of folders that hold installed packages can be listed, and any path's existence, size and times can
   be asked for (``stat``). Contents cannot be read.

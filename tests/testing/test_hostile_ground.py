@@ -48,7 +48,7 @@ def canaries():
 
 def test_names_are_unique_and_every_program_says_what_it_tries():
     assert len(NAMED) == len(PROGRAMS)
-    assert all(re.fullmatch(r"It [^\n]+\.|Every [^\n]+\.|Four [^\n]+\.|Six [^\n]+\.|Its [^\n]+\.", p.tries) for p in PROGRAMS)
+    assert all(program.tries[0].isupper() and program.tries.endswith(".") for program in PROGRAMS)
 
 
 def test_what_nothing_stops_is_seen():
