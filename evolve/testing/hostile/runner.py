@@ -14,15 +14,16 @@ from typing import Self
 
 from evolve.errors import TaskError
 from evolve.evaluators.sandbox import landlock
-from evolve.executors.base import Evaluated
 from evolve.executors.local import LocalExecutor
-from evolve.program import Evaluation, Isolation, Limits, Outcome, Task
+from evolve.program import Evaluation, Files, Isolation, Limits, Outcome, Task
 from evolve.testing.hostile.canaries import Canaries
 from evolve.testing.hostile.record import NEVER, Hostile, Sign
 from evolve.testing.hostile.wrapping import GOT, wrapped
 
 #: What a fork server that was lost, and a worker started anew, may take beyond the deadline.
 _GRACE_S = 15.0
+#: A machine that is too busy for a wall-clock limit says nothing about a sandbox.
+_ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +107,8 @@ class ProvingGround:
         try:
             await self._start()
         except BaseException:
-            self._stack.close()
+            with self._stack:
+                await self._executor.__aexit__(None, None, None)
             raise
         return self
 
@@ -130,11 +132,7 @@ class ProvingGround:
         facts = self._canaries.facts()
         facts["EVALUATOR"] = str(folder / "evaluate.py") if folder is not None else facts["FILE"]
         files = wrapped(self._task.files, program.source, facts)
-        for _ in range(program.times):
-            started = time.monotonic()
-            evaluation = (await self._executor.evaluate(files, seed=0)).evaluation
-            took_s = time.monotonic() - started
-            signs = self._remains(took_s)
+        evaluation, signs = await self._evaluate(program, files)
         claimed = program.claimed(self.isolation, self._landlock)
         signs |= self._canaries.signs(f"{evaluation.feedback} {dict(evaluation.metrics)}")
         if GOT in evaluation.feedback:
@@ -161,7 +159,7 @@ class ProvingGround:
             task = dataclasses.replace(self._task, limits=limits)
             self._executor = LocalExecutor(task, isolation=self.isolation)
             await self._executor.__aenter__()
-            evaluation = (await self._evaluate_honest()).evaluation
+            evaluation = await self._evaluate_honest()
             if evaluation.objective is not None:
                 self._task, self._honest = task, evaluation.objective
                 return
@@ -169,8 +167,24 @@ class ProvingGround:
             await self._executor.__aexit__(None, None, None)
         raise TaskError(f"task {self._task.name}: its initial program must score, and its outcome is {outcome}")
 
-    async def _evaluate_honest(self) -> Evaluated:
-        return await self._executor.evaluate(self._task.files, seed=0)
+    async def _evaluate(self, program: Hostile, files: Files) -> tuple[Evaluation, dict[Sign, str]]:
+        """Evaluates a hostile program as often as it wants; returns the last evaluation and what remained of any."""
+        signs: dict[Sign, str] = {}
+        for attempt in range(_ATTEMPTS):
+            for _ in range(program.times):
+                started = time.monotonic()
+                evaluation = (await self._executor.evaluate(files, seed=0)).evaluation
+                signs |= self._remains(time.monotonic() - started)
+            if evaluation.outcome in program.ends or not evaluation.timing_dependent or attempt == _ATTEMPTS - 1:
+                break
+        return evaluation, signs
+
+    async def _evaluate_honest(self) -> Evaluation:
+        for _ in range(_ATTEMPTS):
+            evaluation = (await self._executor.evaluate(self._task.files, seed=0)).evaluation
+            if not evaluation.timing_dependent:
+                break
+        return evaluation
 
     def _remains(self, took_s: float) -> dict[Sign, str]:
         left = self._canaries.processes()
@@ -184,7 +198,7 @@ class ProvingGround:
 
     async def _scores(self, evaluation: Evaluation) -> dict[Sign, str]:
         """Compares scores with the honest one, the next honest evaluation's first."""
-        following = (await self._evaluate_honest()).evaluation
+        following = await self._evaluate_honest()
         if following.objective is None or abs(following.objective - self._honest) > self._tolerance:
             return {Sign.SCORE: f"the next honest evaluation: {following.outcome} {following.objective} {following.feedback[:200]}"}
         if evaluation.outcome is Outcome.EVALUATOR_FAILED:
