@@ -46,7 +46,12 @@ process of the run ends the run. It is meant for programs that are buggy, not fo
 
 At level ``landlock``:
 
-* UDP and raw sockets, and unix sockets reached by path where file permissions allow it.
+* UDP and raw sockets, and unix sockets reached by path where file permissions allow it; TCP by ways that Landlock's rules do
+  not name (multipath TCP, data sent with a connection's first packet, listening without binding).
+* Priorities, processors and resource limits of other processes of the same user can be changed, those of the fork server
+  as well, where they hold for the next program.
+* Modes, owners, times and extended attributes of files that its user owns can be changed, wherever they are.
+* System V objects, message queues and keys outlive it. As root it can read the kernel's log.
 * Below Landlock version 4 TCP, below version 6 signals: then a program can end its fork server, its worker and the run.
 * Names: the entries of folders that hold installed packages can be listed, and any path's existence, size and times can
   be asked for (``stat``). Contents cannot be read.
@@ -56,6 +61,7 @@ At level ``landlock``:
 
 At both:
 
+* As root, at level ``process``, what a program mounts in its scratch folder stays.
 * As root the kernel applies no limit on processes; only the poll every 50 ms stops a fork bomb, after some hundred forks.
 * A file has at most ``memory_mb``, but a program may write many: a disk can fill up until the evaluation ends. Memory that
   is in no process's mapping (files on a RAM disk, memory files) is not counted.
@@ -64,7 +70,6 @@ At all three:
 
 * Without a control group: CPU of processes that live less than a poll and are reaped unseen (``SIGCHLD`` ignored) is
   missing from the count; the wall-clock limit still holds, and ``limits.max_processes = 1`` forbids them at level ``strong``.
-
 * A bug of the kernel that can be reached with ordinary system calls, or of the processor. A virtual machine is the next step.
 * Caches, memory bandwidth, locks on shared files and the clock are shared: a program can slow another one down, and two that
   run at the same time can signal to each other.

@@ -220,10 +220,12 @@ class SandboxedProgram:
             self._channel.spin()
         while True:
             now = time.monotonic()
+            if now >= deadline:
+                # CPU time first: it does not hang on the machine's load.
+                self._check_cpu(tree.usage_below(self._server.pid))
+                self._fail(Outcome.TIMED_OUT, self._wall_text(), timing_dependent=True)
             if now >= self._measure_at:
                 self._measure()
-            if now >= deadline:
-                self._fail(Outcome.TIMED_OUT, self._wall_text(), timing_dependent=True)
             if self._channel.pump(min(deadline, self._measure_at) - now):
                 # Quick calls in great number are never caught measuring.
                 if tree.own_cpu_s(self._pid) > self._cpu_limit_s:
@@ -246,11 +248,7 @@ class SandboxedProgram:
     def _measure(self) -> None:
         """Looks at the whole tree and fails the program if it is over a limit."""
         usage = tree.usage_below(self._server.pid)
-        # Processes that are waited for late, or never, must not lower the count.
-        self._measured_cpu_s = max(self._measured_cpu_s, self._used_s(usage))
-        left_s = self._cpu_limit_s - self._measured_cpu_s
-        if left_s <= 0:
-            self._fail(Outcome.TIMED_OUT, self._cpu_text())
+        left_s = self._check_cpu(usage)
         limit = self._limits.max_processes
         threads = usage.threads - self._server.strong
         if threads > limit:
@@ -260,6 +258,15 @@ class SandboxedProgram:
         look_s = self._look_at_memory(usage)
         # With n threads the CPU limit cannot be reached sooner than in 1/n of what is left.
         self._measure_at = time.monotonic() + max(min(_MEASURE_EVERY_S, left_s / max(usage.threads, 1)), 0.002, look_s)
+
+    def _check_cpu(self, usage: tree.Usage) -> float:
+        """Fails the program if its tree is over its CPU limit; returns the seconds that it has left."""
+        # Processes that are waited for late, or never, must not lower the count.
+        self._measured_cpu_s = max(self._measured_cpu_s, self._used_s(usage))
+        left_s = self._cpu_limit_s - self._measured_cpu_s
+        if left_s <= 0:
+            self._fail(Outcome.TIMED_OUT, self._cpu_text())
+        return left_s
 
     def _used_s(self, usage: tree.Usage) -> float:
         """CPU seconds of the tree, with those of processes that nobody waited for, where the kernel has counted them."""

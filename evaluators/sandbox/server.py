@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -213,7 +212,10 @@ class ForkServer:
             self._send(["clear"])
             self._receive(_ANSWER_TIMEOUT_S)
         else:
-            scratch.empty(self._scratch)
+            try:
+                scratch.empty(self._scratch)
+            except OSError as error:
+                raise self._lost(f"its scratch folder cannot be emptied: {error}") from error
 
     def close(self) -> None:
         """Ends the server with everything below it, and deletes the scratch folder."""
@@ -233,7 +235,7 @@ class ForkServer:
             self._group = None
         if self._scratch.name:
             # For a server that was killed by its program; otherwise it has done so itself.
-            shutil.rmtree(self._scratch, ignore_errors=True)
+            scratch.remove(self._scratch)
             self._scratch = Path()
 
     def _launch(self) -> None:

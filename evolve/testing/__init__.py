@@ -10,6 +10,7 @@ docstring asks for, and pytest runs the protocol's whole specification against y
         def make(self):
             return MyMutator()
 
-`task` does the same for a task: it holds a task's folder against `evolve task check`. Needs pytest, which `evolve` itself
+`task` does the same for a task: it holds a task's folder against `evolve task check`. `hostile` is a package of programs that
+attack, and a suite that tries them on a task at every sandbox level. Needs pytest, which `evolve` itself
 does not.
 """

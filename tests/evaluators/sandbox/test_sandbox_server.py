@@ -89,3 +89,32 @@ def is_there(pid):
         os.kill(pid, 0)
         return b") Z" not in Path(f"/proc/{pid}/stat").read_bytes()
     return False
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="where programs may replace their folder, root's files are in most danger")
+def test_a_scratch_folder_that_became_a_link_is_not_followed(tmp_path):
+    (tmp_path / "precious").write_text("kept")
+    source = (
+        "import os, shutil\n"
+        "def f(elsewhere):\n"
+        "    here = os.getcwd()\n"
+        "    os.chdir('/')\n"
+        "    shutil.rmtree(here)\n"
+        "    os.symlink(elsewhere, here)\n"
+    )
+    with ForkServer(SETTINGS) as server:
+        with SandboxedProgram(server, {"initial.py": source}, 0) as program:
+            program.call("f", str(tmp_path))
+        with SandboxedProgram(server, {"initial.py": "def f():\n    return 1"}, 0) as program:
+            assert program.call("f") == 1
+    assert (tmp_path / "precious").read_text() == "kept"
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_folders_nested_deeper_than_pythons_stack_are_deleted(level):
+    source = "import os\ndef f():\n    for _ in range(1500):\n        os.mkdir('d')\n        os.chdir('d')\n"
+    with ForkServer(SandboxSettings("initial.py", Limits(), level)) as server:
+        with SandboxedProgram(server, {"initial.py": source}, 0) as program:
+            program.call("f")
+        scratch = where(server)
+        assert level is Isolation.STRONG or list(scratch.iterdir()) == []
