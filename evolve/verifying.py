@@ -1,8 +1,9 @@
 """Re-verification: what a second evaluation, in another sandbox, makes of the first.
 
-A program that would become the best counts only when a sandbox that never ran a program of this search gives it the same
-score, with the same program seed. That finds scores that hang on chance that is not seeded, on a clock, or on something
-that was left behind.
+A program that would become the best counts only when another, fresh sandbox gives it the same score, with the same program
+seed. Below level ``strong``, where a program may reach the fork server that it came from, that sandbox has a server of its
+own, at level ``process`` one for each verification. That finds scores that hang on chance that is not seeded, on a clock,
+or on something that was left behind.
 """
 
 from __future__ import annotations

@@ -47,6 +47,11 @@ def python() -> str:
     return str(Path(sys.executable).resolve())
 
 
+def devices(gpus: float) -> list[str]:
+    """Paths of the device files inside."""
+    return [*filter(os.path.exists, DEVICES), *map(str, gpu_devices() if gpus else [])]
+
+
 def command(visible: Visible, argv: Sequence[str], *, gpus: float = 0.0) -> list[str]:
     """Builds the command that runs ``argv`` as the first process of the sandbox.
 
@@ -90,9 +95,8 @@ def _file_system(visible: Visible, gpus: float) -> Iterator[str]:
             cover = ("--tmpfs", str(path), "--remount-ro", str(path)) if path.is_dir() else ("--ro-bind", "/dev/null", str(path))
             yield from cover
     yield from ("--proc", "/proc", "--dir", "/dev", "--dir", "/sys", "--dir", f"{confine.SCRATCH_ROOT}/run")
-    for device in [*filter(os.path.exists, DEVICES), *map(str, gpu_devices() if gpus else [])]:
-        # Read-only: it can be written to, but not have its times changed, which everybody would see.
-        yield from ("--dev-bind", device, device, "--remount-ro", device)
+    for device in devices(gpus):
+        yield from ("--dev-bind", device, device)
     yield from ("--ro-bind-try", "/etc/localtime", "/etc/localtime")
     for link, target in _LINKS.items():
         if any(root.is_relative_to(link) for root in visible.roots):

@@ -35,6 +35,9 @@ _SYS_LANDLOCK_ADD_RULE, _SYS_LANDLOCK_RESTRICT_SELF = 445, 446
 _LANDLOCK_RULE_PATH_BENEATH = 1
 _LINUX_CAPABILITY_VERSION_3 = 0x20080522
 _MS_NOSUID, _MS_NODEV, _MNT_DETACH = 2, 4, 2
+_MS_RDONLY, _MS_REMOUNT, _MS_BIND, _MS_RELATIME = 1, 32, 4096, 1 << 21
+#: NOSUID, NODEV, NOEXEC, NOATIME, NODIRATIME: the same bits for statvfs and for mount.
+_SAME_MOUNT_FLAGS = 2 | 4 | 8 | 1024 | 2048
 _CLONE_NEWPID = 0x20000000
 #: What a thread maps for its stack where nobody has changed it.
 _STACK_BYTES = 8 * 2**20
@@ -85,6 +88,16 @@ def grant(ruleset: int, rules: list[list[Any]]) -> None:
         result = _libc.syscall(_SYS_LANDLOCK_ADD_RULE, ruleset, _LANDLOCK_RULE_PATH_BENEATH, rule, 0)
         os.close(descriptor)
         _check(result, f"Landlock's rule for {path}")
+
+
+def keep_times(devices: list[str]) -> None:
+    """Mounts device files read-only: they can be used as before, but not have their times changed, which everybody would see."""
+    for device in devices:
+        found = os.statvfs(device).f_flag
+        # Flags that another user namespace has set must stay set.
+        flags = found & _SAME_MOUNT_FLAGS | (_MS_RELATIME if found & os.ST_RELATIME else 0)
+        result = _libc.mount(None, device.encode(), None, _MS_REMOUNT | _MS_BIND | _MS_RDONLY | flags, None)
+        _check(result, f"mounting {device} read-only")
 
 
 def mount_scratch(confinement: Confinement) -> None:

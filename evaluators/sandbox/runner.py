@@ -71,6 +71,7 @@ class _Server:
         self._parts = self._serve.Parts(self._wire, *inside)
         self._confine = confine
         self._confinement = confine.Confinement(**settings["confinement"])
+        confine.keep_times(settings["devices"])
         if self._confinement.ruleset >= 0:
             writable = confine.SCRATCH_ROOT if self._confinement.strong else self._confinement.scratch
             confine.grant(self._confinement.ruleset, [*settings["grants"], [writable, settings["writing"]]])

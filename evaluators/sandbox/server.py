@@ -255,6 +255,7 @@ class ForkServer:
                 "preload": list(settings.limits.preload),
                 "temporary": tempfile.gettempdir(),
                 "grants": grants,
+                "devices": bubblewrap.devices(settings.limits.gpus) if self.strong else [],
                 "writing": landlock.grantable(landlock.WRITE, folder=True) if restricted else 0,
                 "confinement": self._confinement(ruleset),
             }

@@ -78,7 +78,9 @@ def _serve(stream: socket.socket, cascade: Cascade, task: Task, server: ForkServ
             return
         with contextlib.suppress(OSError):
             os.ftruncate(sys.stderr.fileno(), 0)  # the log holds one evaluation's prints
-        files, seed, place = request["files"], request["seed"], verifier if request["fresh"] else server
+        files, seed = request["files"], request["seed"]
+        # At level `strong` no program reaches its server: another process forked from it is as fresh as can be.
+        place = verifier if request["fresh"] and not server.strong else server
         evaluated: Evaluated | None
         if request["holdout"]:
             held_out = scoring.score_holdout(cascade, task, place, files, seed)

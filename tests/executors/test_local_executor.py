@@ -113,6 +113,14 @@ def test_a_program_during_which_the_worker_dies_twice_is_crashed():
     assert after.objective == 42.0
 
 
+def still_running(pids):
+    """Those of some processes that are there to stay: a fork server that has closed its files is about to be gone."""
+    give_up_at = time.monotonic() + 5
+    while any(map(is_running, pids)) and time.monotonic() < give_up_at:
+        time.sleep(0.001)
+    return [pid for pid in pids if is_running(pid)]
+
+
 def test_a_cancelled_call_leaves_no_processes():
     async def cancel(executor):
         idle = descendants()
@@ -123,11 +131,7 @@ def test_a_cancelled_call_leaves_no_processes():
         call.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await call
-        # The fork server has closed its files by then and is about to be gone itself.
-        give_up_at = time.monotonic() + 5
-        while any(map(is_running, pids)) and time.monotonic() < give_up_at:
-            await asyncio.sleep(0.001)
-        return [pid for pid in pids if is_running(pid)]
+        return still_running(pids)
 
     for _ in range(3):
         assert run(cancel) == []
@@ -144,7 +148,7 @@ def test_leaving_in_the_middle_of_calls_ends_them():
         call.cancel()
         return pids
 
-    assert [pid for pid in run(leave, workers=2) if is_running(pid)] == []
+    assert still_running(run(leave, workers=2)) == []
 
 
 def test_workers_start_when_they_are_needed():

@@ -136,6 +136,16 @@ def test_unix_sockets_work_for_libraries_that_pair_them(server):
     assert attempt(server, "unix") == 1
 
 
+def test_devices_that_libraries_open_can_be_used(server):
+    source = (
+        "def f():\n"
+        "    with open('/dev/null', 'w') as null, open('/dev/urandom', 'rb') as chance:\n"
+        "        return null.write('x') + len(chance.read(4))"
+    )
+    with SandboxedProgram(server, {"initial.py": source}, 0) as program:
+        assert program.call("f") == 5
+
+
 def test_no_file_reaches_the_next_program(server):
     assert attempt(server, "leave_a_file") == 1
     assert attempt(server, "find_a_file") == []
@@ -229,6 +239,7 @@ with strong.ForkServer(strong.SandboxSettings("initial.py", strong.LIMITS, stron
         assert said.startswith("refused: "), (name, said)
     strong.test_it_is_the_second_process_of_its_own_namespace(server)
     strong.test_no_file_reaches_the_next_program(server)
+    strong.test_devices_that_libraries_open_can_be_used(server)
     strong.test_the_first_user_cannot_be_had(server)
     strong.test_nothing_is_mounted_and_nothing_runs_after_an_evaluation(server)
     # Its processes' memory can be measured from outside the user namespace.
