@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -121,6 +121,39 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Build:
+    """Turns a program's files into what is executed, once per evaluation, in the same sandbox.
+
+    Attributes:
+        command: What is run in the program's folder, word by word, without a shell.
+        timeout_s: CPU seconds of it and all that it starts; they are not the program's.
+        wall_timeout_s: Wall-clock seconds; None is ``3 * timeout_s``.
+        memory_mb: Memory of the whole tree.
+        max_processes: Processes and threads alive at once.
+    """
+
+    command: tuple[str, ...]
+    timeout_s: float = 60.0
+    wall_timeout_s: float | None = None
+    memory_mb: int = 2048
+    max_processes: int = 64
+
+    def __post_init__(self) -> None:
+        if not self.command:
+            raise TaskError('build.command names nothing; write it word by word, such as ["g++", "-O2", "main.cpp"]')
+
+    def limits(self, of_program: Limits) -> Limits:
+        """The limits of the build: its own, and otherwise the program's."""
+        return replace(
+            of_program,
+            timeout_s=self.timeout_s,
+            wall_timeout_s=self.wall_timeout_s,
+            memory_mb=self.memory_mb,
+            max_processes=self.max_processes,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Attack:
     """A program that tries to cheat a task; `evolve task check` runs it.
 
@@ -153,6 +186,9 @@ class Task:
         evaluator_sha256: Hash of everything that decides a score.
         attacks: Programs that must not gain.
         run: The ``[run]`` table of its ``task.toml``: defaults for a run's configuration.
+        build: How programs are built before they are executed; None for nothing to build.
+        command: What ``program.execute`` and ``program.session`` run, word by word; empty where programs are only called.
+        requires: Tools that must be installed, besides those that ``build`` and ``command`` begin with.
     """
 
     name: str
@@ -168,6 +204,9 @@ class Task:
     evaluator_sha256: str = ""
     attacks: tuple[Attack, ...] = ()
     run: Mapping[str, Any] = field(default_factory=dict)  # Any: TOML values; config.py checks every one
+    build: Build | None = None
+    command: tuple[str, ...] = ()
+    requires: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

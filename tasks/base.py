@@ -12,10 +12,11 @@ from pathlib import Path, PurePosixPath
 from types import CodeType
 from typing import Any
 
+from evolve import settings
 from evolve.edits import mutable_regions
 from evolve.errors import ConfigError, TaskError
-from evolve.program import Attack, Files, Limits, Objective, Task
-from evolve.settings import build, plain, read_toml
+from evolve.program import Attack, Build, Files, Limits, Objective, Task
+from evolve.settings import plain, read_toml
 
 #: Folders whose Python files never decide a score.
 _NOT_EVALUATOR = {"__pycache__", "attacks"}
@@ -30,7 +31,7 @@ class _PromptTable:
 
 @dataclass(frozen=True, slots=True)
 class _Manifest:
-    """``task.toml`` but for its ``[run]`` table, which belongs to a run's configuration."""
+    """``task.toml`` but for its ``[run]`` table, whose ``command`` is the task's and all else a run's configuration."""
 
     name: str
     program: tuple[str, ...]
@@ -41,6 +42,15 @@ class _Manifest:
     prompt: _PromptTable = _PromptTable()
     data: tuple[str, ...] = ()
     attacks: tuple[Attack, ...] = ()
+    build: Build | None = None
+    requires: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Execution:
+    """What the ``[run]`` table says of programs, not of a run."""
+
+    command: tuple[str, ...] = ()
 
 
 def load(folder: Path, origin: str) -> Task:
@@ -57,11 +67,16 @@ def load(folder: Path, origin: str) -> Task:
     try:
         table = read_toml(folder / "task.toml")
         run = table.pop("run", {})
-        manifest = build(_Manifest, table, "task.toml")
-    except ConfigError as error:
+        manifest = settings.build(_Manifest, table, "task.toml")
+        if not isinstance(run, dict):
+            raise ConfigError(f"[run] must be a table, got {run!r}")
+        command = settings.build(_Execution, {key: run.pop(key) for key in ("command",) if key in run}, "task.toml [run]").command
+    except (ConfigError, TaskError) as error:
         raise TaskError(f"task in {folder.name}: {error}") from error
-    if not isinstance(run, dict):
-        raise TaskError(f"task {manifest.name}: [run] must be a table, got {run!r}")
+    if manifest.build is not None and not command:
+        raise TaskError(
+            f'task {manifest.name}: [build] makes something that nothing runs; add [run] command, such as command = ["./program"]'
+        )
     if not (folder / "evaluate.py").is_file():
         raise TaskError(f"task {manifest.name}: evaluate.py is missing; it must define evaluate(program) -> Score")
     files = {name: _read(folder, name, manifest.name) for name in manifest.program}
@@ -77,9 +92,12 @@ def load(folder: Path, origin: str) -> Task:
         background=background,
         origin=origin,
         folder=folder,
-        evaluator_sha256=_scoring_sha256(evaluator, manifest.objective, manifest.limits),
+        evaluator_sha256=_scoring_sha256(evaluator, manifest.objective, manifest.limits, manifest.build, command),
         attacks=manifest.attacks,
         run=run,
+        build=manifest.build,
+        command=command,
+        requires=manifest.requires,
     )
 
 
@@ -91,6 +109,8 @@ def inline(  # what a notebook says in one call
     objective: Objective = Objective(),
     limits: Limits = Limits(),
     background: str = "",
+    build: Build | None = None,
+    command: Sequence[str] = (),
 ) -> Task:
     """Makes a task from source text and a scoring function, for notebooks and tests.
 
@@ -102,6 +122,8 @@ def inline(  # what a notebook says in one call
         objective: What selection optimises.
         limits: What one evaluation may use.
         background: What a mutator should know about the problem.
+        build: How programs are built before they are executed.
+        command: What ``program.execute`` runs.
 
     Raises:
         TaskError: If the source does not parse or its evolve blocks are unbalanced.
@@ -114,7 +136,9 @@ def inline(  # what a notebook says in one call
         limits=limits,
         background=background,
         evaluate=evaluate,
-        evaluator_sha256=_scoring_sha256(_function_sha256(evaluate), objective, limits),
+        evaluator_sha256=_scoring_sha256(_function_sha256(evaluate), objective, limits, build, tuple(command)),
+        build=build,
+        command=tuple(command),
     )
 
 
@@ -191,9 +215,13 @@ def _is_evaluator(relative: Path) -> bool:
     return not _NOT_EVALUATOR & set(relative.parts) and not any(part.startswith(".") for part in relative.parts)
 
 
-def _scoring_sha256(evaluator: str, objective: Objective, limits: Limits) -> str:
-    """Adds to an evaluator's hash what else decides a score: metric, direction and limits."""
+def _scoring_sha256(
+    evaluator: str, objective: Objective, limits: Limits, build: Build | None = None, command: tuple[str, ...] = ()
+) -> str:
+    """Adds to an evaluator's hash what else decides a score: metric, direction, limits, and how programs are built and run."""
     text = f"{evaluator} {objective.metric} {objective.direction} {json.dumps(plain(limits), sort_keys=True)}"
+    if command:
+        text += f" {json.dumps([plain(build), list(command)], sort_keys=True)}"
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from evolve.errors import TaskError
-from evolve.evaluators.base import Invalid, ProgramFailed, Score, scored
+from evolve.evaluators.base import Invalid, ProgramFailed, Score, SiblingFailed, scored
 from evolve.evaluators.sandbox.program import SandboxedProgram
 from evolve.evaluators.sandbox.server import ForkServer, ServerLost
 from evolve.executors.base import Evaluated
@@ -89,6 +89,9 @@ def _judge(evaluate: Evaluator, program: SandboxedProgram) -> tuple[Evaluation, 
             return scored(answer), answer.figure
     except Invalid as invalid:
         return Evaluation(Outcome.INVALID, feedback=str(invalid)), None
+    except SiblingFailed as failed:
+        text = f"a sibling of the program failed, which is the task's to mend: {failed.outcome}: {failed.feedback}"
+        return Evaluation(Outcome.EVALUATOR_FAILED, feedback=text, timing_dependent=failed.timing_dependent), None
     except ProgramFailed as failed:
         return Evaluation(failed.outcome, feedback=failed.feedback, timing_dependent=failed.timing_dependent), None
     except ServerLost:

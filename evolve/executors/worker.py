@@ -20,6 +20,7 @@ from typing import Any
 import cloudpickle
 
 from evolve.errors import EvolveError
+from evolve.evaluators import tools
 from evolve.evaluators.sandbox import wire
 from evolve.evaluators.sandbox.server import ForkServer, SandboxSettings, sweep_strangers
 from evolve.executors import messages, scoring
@@ -45,6 +46,7 @@ def main(stream_fd: int, alive_fd: int, parent: int) -> None:
         sys.path[:] = greeting["import_path"]
         try:
             task: Task = cloudpickle.loads(greeting["task"])
+            tools.require(task)
             evaluate = scoring.load_evaluator(task)
             server = _server(task, Isolation(greeting["isolation"]), alive_fd)
             server.start()
@@ -67,6 +69,7 @@ def _serve(stream: socket.socket, evaluate: scoring.Evaluator, task: Task, serve
             os.ftruncate(sys.stderr.fileno(), 0)  # the log holds one evaluation's prints
         evaluated = scoring.score(evaluate, task, server, request["files"], request["seed"], figure=request["figure"])
         if not server.pid:
+            server.close()  # its siblings are of other sessions as well
             sweep_strangers()
         sys.stdout.flush()
         _send(stream, messages.to_plain(evaluated))
@@ -74,7 +77,10 @@ def _serve(stream: socket.socket, evaluate: scoring.Evaluator, task: Task, serve
 
 def _server(task: Task, isolation: Isolation, alive_fd: int) -> ForkServer:
     hidden = (task.folder,) if task.folder is not None else ()
-    return ForkServer(SandboxSettings(next(iter(task.files)), task.limits, isolation, hidden, (alive_fd,)))
+    settings = SandboxSettings(
+        next(iter(task.files)), task.limits, isolation, hidden, (alive_fd,), build=task.build, command=task.command
+    )
+    return ForkServer(settings)
 
 
 def _tie_to(parent: int) -> None:
