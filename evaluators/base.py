@@ -143,8 +143,8 @@ class IsolatedProgram(Protocol):
             args: Arguments behind the ``[run] command`` of ``task.toml``.
             stdin: What it reads from its standard input.
             files: More files, by path relative to the program's folder; they may replace the program's own.
-            timeout_s: CPU seconds of this execution, and three times as many of the wall clock, where that is less than what
-                the evaluation has left.
+            timeout_s: CPU seconds of this execution, where that is less than what the evaluation has left; of the wall clock as
+                many more as in the task's limits.
             check: Whether an exit status other than 0 is a failure.
 
         Raises:

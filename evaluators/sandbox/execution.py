@@ -119,7 +119,8 @@ class Executions:
         whole = Held(limits, self.cpu_s, self.wall_s)
         if timeout_s is None or timeout_s >= limits.timeout_s - self.cpu_s:
             return whole
-        wall_s = min(3 * timeout_s, max(limits.wall_s - self.wall_s, timeout_s))
+        # In the proportion that the task's author has chosen.
+        wall_s = timeout_s * limits.wall_s / limits.timeout_s
         return Held(replace(limits, timeout_s=timeout_s, wall_timeout_s=wall_s))
 
     def _begin(self, process: Process) -> Process:

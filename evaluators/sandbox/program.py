@@ -61,7 +61,7 @@ class SandboxedProgram:
         self._watch: Watch | None = None
         self._failure: ProgramFailed | None = None
         self._wall_s = 0.0
-        self._executions = Executions(server, files, built or {}, failed_as)
+        self._executions = Executions(server, files, {} if built is None else built, failed_as)
         self._siblings: list[SandboxedProgram] = []
         self._n_calls = 0
         self._in_callback = False
