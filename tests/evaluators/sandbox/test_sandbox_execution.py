@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import time
 from pathlib import Path
 
 import pytest
@@ -38,10 +37,15 @@ def program_of(server, script, **files):
     return SandboxedProgram(server, {"main.sh": script, **{name.replace("_", "."): text for name, text in files.items()}}, 0)
 
 
-def failure(server, script, *args, **options):
-    with program_of(server, script) as program, pytest.raises(ProgramFailed) as caught:
+def failure(server, script, *args, build_sh="", **options):
+    with program_of(server, script, build_sh=build_sh) as program, pytest.raises(ProgramFailed) as caught:
         program.execute(args, **options)
     return caught.value
+
+
+def execute_often(program, times):
+    for _ in range(times):
+        program.execute()
 
 
 # To the end.
@@ -124,8 +128,7 @@ BUSY = "while :; do :; done"
 def test_cpu_seconds_are_those_of_the_whole_evaluation(server):
     spend = "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done"
     with program_of(server, spend) as program, pytest.raises(ProgramFailed) as caught:
-        for _ in range(200):
-            program.execute()
+        execute_often(program, 200)
     assert caught.value.outcome is Outcome.TIMED_OUT
     assert "more than 1 s of CPU time" in caught.value.feedback
     assert not caught.value.timing_dependent
@@ -151,9 +154,8 @@ def test_waiting_is_stopped_by_the_wall_clock_and_says_so(server):
 
 
 def test_memory_is_limited(server):
-    failed = failure(
-        server, "exec /usr/bin/env python3 -S -c 'import time; x = [bytes([1]) * 2**20 for _ in range(900)]; time.sleep(9)'"
-    )
+    script = "import time; x = [bytes([1]) * 2**20 for _ in range(900)]; time.sleep(9)"
+    failed = failure(server, f"exec python3 -S -c '{script}'")
     assert failed.outcome in (Outcome.OUT_OF_MEMORY, Outcome.CRASHED)
     assert "memory" in failed.feedback.lower()
 
@@ -201,9 +203,7 @@ def test_a_failed_build_is_a_crash_with_the_compilers_words_every_time(builder):
             with pytest.raises(ProgramFailed) as caught:
                 program.execute()
             assert caught.value.outcome is Outcome.CRASHED
-            assert caught.value.feedback.startswith(
-                "the program does not build (/bin/sh build.sh): the program exited with status 1"
-            )
+            assert "the program does not build (/bin/sh build.sh): the program exited with status 1" in caught.value.feedback
             assert caught.value.feedback.endswith("line 3: error")
 
 
@@ -223,9 +223,10 @@ def test_a_build_has_limits_of_its_own(builder):
 def test_a_build_that_leaves_too_much_is_refused():
     limits = dataclasses.replace(LIMITS, scratch_mb=1)
     settings = SandboxSettings("main.sh", limits, Isolation.PROCESS, build=Build(("/bin/sh", "build.sh")), command=SHELL)
-    with ForkServer(settings) as server, program_of(server, ":", build_sh="head -c 2000000 /dev/zero > big") as program:
-        with pytest.raises(ProgramFailed, match="limits.scratch_mb"):
-            program.execute()
+    with ForkServer(settings) as server:
+        failed = failure(server, ":", build_sh="head -c 2000000 /dev/zero > big")
+    assert failed.outcome is Outcome.INVALID
+    assert "limits.scratch_mb" in failed.feedback
 
 
 # Siblings.
@@ -235,11 +236,8 @@ def test_a_sibling_runs_beside_the_program_and_is_not_counted(server):
     spend = "i=0; while [ $i -lt 60000 ]; do i=$((i+1)); done; echo sibling"
     with program_of(server, "echo program") as program:
         other = program.sibling({"main.sh": spend})
-        assert [program.execute().stdout, other.execute().stdout, program.execute().stdout] == [
-            b"program\n",
-            b"sibling\n",
-            b"program\n",
-        ]
+        said = [each.execute().stdout for each in (program, other, program)]
+        assert said == [b"program\n", b"sibling\n", b"program\n"]
         assert program.cpu_s < other.cpu_s
 
 
@@ -289,19 +287,19 @@ HELLO = '#include <iostream>\n#include <map>\nint main() { std::map<int, int> m{
 def test_a_program_in_cpp_is_built_and_run(level):
     build = Build(("g++", "-O1", "-std=c++17", "-o", "program", "main.cpp"))
     limits = dataclasses.replace(LIMITS, max_processes=1)
-    with ForkServer(SandboxSettings("main.cpp", limits, level, build=build, command=("./program",))) as server:
+    settings = SandboxSettings("main.cpp", limits, level, build=build, command=("./program",))
+    with ForkServer(settings) as server:
         with SandboxedProgram(server, {"main.cpp": HELLO}, 0) as program:
             assert program.execute().stdout == b"2\n"
-        with SandboxedProgram(server, {"main.cpp": HELLO.replace("m[1]", "n[1]")}, 0) as program:
-            with pytest.raises(ProgramFailed, match="'n' was not declared|‘n’ was not declared"):
-                program.execute()
+        broken = {"main.cpp": HELLO.replace("m[1]", "n[1]")}
+        with SandboxedProgram(server, broken, 0) as program, pytest.raises(ProgramFailed, match="was not declared"):
+            program.execute()
 
 
 @WITH_NODE
 @pytest.mark.parametrize("level", LEVELS)
 def test_a_program_in_javascript_is_run(level):
-    with ForkServer(SandboxSettings("main.js", LIMITS, level, command=("node", "main.js"))) as server:
-        with SandboxedProgram(server, {"main.js": "console.log([3, 1, 2].sort().join())"}, 0) as program:
-            started = time.monotonic()
-            assert program.execute().stdout == b"1,2,3\n"
-            assert time.monotonic() - started < 20
+    settings = SandboxSettings("main.js", LIMITS, level, command=("node", "main.js"))
+    source = {"main.js": "console.log([3, 1, 2].sort().join())"}
+    with ForkServer(settings) as server, SandboxedProgram(server, source, 0) as program:
+        assert program.execute().stdout == b"1,2,3\n"
