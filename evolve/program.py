@@ -265,6 +265,9 @@ class Metric:
     def __post_init__(self) -> None:
         if not math.isfinite(self.value):
             raise ValueError(f"a metric must be finite, got {self.value!r}")
+        if self.direction is not None:
+            # A task's author may write it as in task.toml.
+            object.__setattr__(self, "direction", Direction(self.direction))
 
 
 @dataclass(frozen=True, slots=True)
