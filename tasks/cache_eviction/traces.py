@@ -17,7 +17,8 @@ def traces(seed: int, length: int) -> dict[str, list[int]]:
 
     Returns:
         Keys by the order of their requests. ``drift``: a Zipf law whose favourites change slowly. ``scan``: the same with
-        runs through keys that never come back, as backups make. ``loop``: a loop somewhat larger than the cache among other requests.
+        runs through keys that never come back, as backups make. ``loop``: a loop larger than the
+        cache among other requests.
     """
     rng = np.random.default_rng(seed)
     return {"drift": _drift(rng, length, 0.002), "scan": _scan(rng, length), "loop": _loop(rng, length)}
@@ -91,7 +92,7 @@ def _scan(rng: np.random.Generator, length: int) -> list[int]:
 
 def _loop(rng: np.random.Generator, length: int) -> list[int]:
     others = _drift(rng, length, 0.001)
-    size, at, trace = 90, 0, []
+    size, at, trace = 70, 0, []
     for key in others:
         if rng.random() < 0.5:
             trace.append(20_000 + at)

@@ -6,10 +6,10 @@ import struct
 
 import numpy as np
 
-_WORDS = (
+_WORDS = str.split(
     "request served from cache connection closed by peer timeout waiting for lock user session started job finished retry "
     "scheduled disk usage above threshold node joined cluster leader elected snapshot written replica behind commit index"
-).split()
+)
 
 
 def samples(seed: int, size: int) -> dict[str, bytes]:

@@ -31,15 +31,19 @@ def relocate(tours, distances, demands, capacity):
             without = [other for other in source if other != customer]
             gain = length(source, distances) - length(without, distances)
             best, place = gain - share * step, None
-            for target in sorted(tours, key=lambda tour: min((distances[customer, c] for c in tour if c != customer), default=1e9))[:near]:
+            for target in sorted(tours, key=lambda tour: min((distances[customer, c] for c in tour if c != customer), default=1e9))[
+                :near
+            ]:
                 if target is source or demands[target].sum() + demands[customer] > capacity:
                     continue
                 for at in range(len(target) + 1):
-                    cost = length(target[:at] + [customer] + target[at:], distances) - length(target, distances)
+                    cost = length([*target[:at], customer, *target[at:]], distances) - length(target, distances)
                     if cost < best:
                         best, place = cost, (target, at)
             if place is not None:
                 source.remove(customer)
                 place[0].insert(place[1], customer)
     return tours
+
+
 # EVOLVE-BLOCK-END

@@ -6,6 +6,6 @@ require('readline').createInterface({ input: process.stdin }).on('line', (line) 
   if (what === 'capacity') process.stdout.write('ready\n');
   else if (what !== 'hit') {
     keys.push(key);
-    if (keys.length >= 64) process.stdout.write(`${keys[told++]}\n`);
+    if (keys.length >= 48) process.stdout.write(`${keys[told++]}\n`);
   }
 });
