@@ -15,7 +15,7 @@ def test_what_a_task_needs_are_its_commands_first_words_and_what_it_requires():
 
 def test_what_is_missing_is_named_with_what_to_install():
     with pytest.raises(
-        TaskError, match="task t needs no-such-tool and no-such-compiler, not found .* apt-get install no-such-tool"
+        TaskError, match=r"task t needs no-such-tool and no-such-compiler, not found .* apt-get install no-such-tool"
     ):
         tools.require(TASK)
     assert "apt-get install nodejs" in tools.hint(["node"])

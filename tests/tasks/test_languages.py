@@ -99,7 +99,7 @@ def test_a_missing_tool_is_one_clear_message(cli, tmp_path):
     assert "task mine needs no-such-compiler, not found on this machine" in answer.err
     assert "Traceback" not in answer.err
     checks = cli("task", "check", "./mine", "--json", status=1).json
-    assert "needs no-such-compiler" in checks[-1]["detail"]
+    assert "needs no-such-compiler" in checks["checks"][-1]["detail"]
 
 
 def test_doctor_names_the_tools_that_tasks_need(cli):
