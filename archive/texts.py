@@ -2,8 +2,9 @@
 
 A text is known by the first 16 bytes of its SHA-256. Most texts of a run resemble a recent one: programs their relatives,
 prompts other prompts. Handed to zlib as a preset dictionary, such a text leaves little to store: an archive of 3000 steps with
-6 kB programs and 25 kB prompts takes 19 MB, and 51 MB without. A dictionary is stored without a dictionary of its own, so
-reading a text takes at most one other.
+6 kB programs and 25 kB prompts takes 19 MB, and 51 MB without. A dictionary is mostly stored without a dictionary of its own, so
+that reading a text takes one other; a text that was there before, compressed against another one (the file that a child
+leaves as it was, the best of an earlier run that a later one starts from), can be one all the same.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ _LEVEL = 3
 _WINDOW_BYTES = 32 * 1024
 # Eight makes the same archive 15 % larger, sixty-four 2 % smaller, but relies longer on a text that may be no relative.
 _RENEWED_AFTER = 32
+#: Texts of a run whose dictionary is remembered: programs change one file and repeat the others of a recent parent.
+_REMEMBERED_DEPENDENT = 10_000
 # A shorter text gains nothing that would pay for the call.
 _SHORT_BYTES = 48
 # Databases limit the parameters of one statement (SQLite before 3.32: 999).
@@ -59,22 +62,30 @@ class Packer:
     def __init__(self) -> None:
         self._dictionaries: dict[str, Dictionary] = {}
         self._uses: dict[str, int] = {}
+        self._dependent: OrderedDict[bytes, None] = OrderedDict()
 
     def pack(self, text: str, kind: str) -> Packed:
         """Packs a text of a kind, whose dictionary it may become."""
         dictionary = self._dictionaries.get(kind)
         self._uses[kind] = self._uses.get(kind, 0) + 1
-        if dictionary is None or self._uses[kind] >= _RENEWED_AFTER:
+        packed = pack(text, dictionary)
+        due = dictionary is None or self._uses[kind] >= _RENEWED_AFTER
+        # What is stored already keeps its dictionary: making it one would lengthen a chain.
+        if due and packed.hash not in self._dependent:
             self.begin(text, kind)
             return pack(text)
-        return pack(text, dictionary)
+        if packed.dictionary is not None:
+            self._dependent[packed.hash] = None
+            if len(self._dependent) > _REMEMBERED_DEPENDENT:
+                self._dependent.popitem(last=False)
+        return packed
 
     def pack_like(self, text: str, kind: str) -> Packed:
         """Packs a text that resembles those of a kind without being one, such as a reply that quotes its prompt."""
         return pack(text, self._dictionaries.get(kind))
 
     def begin(self, text: str, kind: str) -> None:
-        """Makes a text, which is stored without a dictionary, the dictionary of its kind."""
+        """Makes a text the dictionary of its kind."""
         self._dictionaries[kind] = Dictionary.of(text)
         self._uses[kind] = 0
 
@@ -151,8 +162,11 @@ class TextReader:
     def _fetch_windows(self, connection: Connection, hashes: set[bytes]) -> dict[bytes, bytes]:
         missing = hashes - self._windows.keys()
         windows = {key: self._windows[key] for key in hashes - missing}
-        for row in connection.execute(_SELECT, {"hashes": sorted(missing)}) if missing else ():
-            encoded = _unpack(row.body, None) if row.compressed else row.body
+        rows = connection.execute(_SELECT, {"hashes": sorted(missing)}).all() if missing else []
+        deeper = {row.dictionary for row in rows if row.dictionary is not None}
+        below = self._fetch_windows(connection, deeper) if deeper else {}
+        for row in rows:
+            encoded = _unpack(row.body, below.get(row.dictionary)) if row.compressed else row.body
             windows[row.hash] = self._windows[row.hash] = encoded[-_WINDOW_BYTES:]
         while len(self._windows) > self._remembered:
             self._windows.popitem(last=False)

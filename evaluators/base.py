@@ -10,11 +10,13 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from evolve.evaluators.calls import Callback, Hook, Hooks, Loss, LossValue, Refused
+from evolve.evaluators.executed import Completed, Session
 from evolve.evaluators.statistics import mean, standard_error
 from evolve.program import Direction, Evaluation, Files, Metric, Outcome
 
 __all__ = [
     "Callback",
+    "Completed",
     "Direction",
     "Hook",
     "Hooks",
@@ -26,6 +28,8 @@ __all__ = [
     "ProgramFailed",
     "Refused",
     "Score",
+    "Session",
+    "SiblingFailed",
     "scored",
 ]
 
@@ -53,11 +57,19 @@ class ProgramFailed(Exception):
         self.timing_dependent = timing_dependent
 
 
+class SiblingFailed(ProgramFailed):
+    """A sibling of the program failed (see `IsolatedProgram.sibling`): the program itself is not to blame.
+
+    Left alone, it makes the evaluation ``EVALUATOR_FAILED``.
+    """
+
+
 class IsolatedProgram(Protocol):
     """A program that runs elsewhere, in a sandbox; only plain data and numpy arrays cross.
 
-    The sandboxed process starts at the first call and ends with the evaluation. All its calls share that process, so a
-    program may remember things from call to call; what comes back is data in any case, to be checked by the evaluator.
+    Programs in Python are called: the sandboxed process starts at the first call and ends with the evaluation. All its calls
+    share that process, so a program may remember things from call to call. Programs in any language are executed, each time
+    in a fresh process. What comes back is data in any case, to be checked by the evaluator.
     """
 
     @property
@@ -67,7 +79,7 @@ class IsolatedProgram(Protocol):
 
     @property
     def cpu_s(self) -> float:
-        """CPU seconds of the program's process tree so far, measured outside it."""
+        """CPU seconds of the program's process trees so far, measured outside them; building is not counted."""
         ...
 
     def call(
@@ -110,6 +122,62 @@ class IsolatedProgram(Protocol):
             ProgramFailed: If the program cannot be loaded.
             ValueError: If ``shared_mb`` is not positive.
             RuntimeError: If hooks of this program are open already.
+        """
+        ...
+
+    def execute(
+        self,
+        args: Sequence[str] = (),
+        stdin: str | bytes = b"",
+        files: Mapping[str, str | bytes] | None = None,
+        *,
+        timeout_s: float | None = None,
+        check: bool = True,
+    ) -> Completed:
+        """Runs the program's command in a fresh process and waits for its end; the program is built before the first time.
+
+        Every execution begins with the same files, those of the program and those that its build left: what an earlier one
+        wrote is gone. ``limits.timeout_s`` and the wall clock are of the whole evaluation, all other limits of one process
+        tree. What fails here can be executed again, but for a program that does not build.
+
+        Args:
+            args: Arguments behind the ``[run] command`` of ``task.toml``.
+            stdin: What it reads from its standard input.
+            files: More files, by path relative to the program's folder; they may replace the program's own.
+            timeout_s: CPU seconds of this execution, where that is less than what the evaluation has left; of the wall clock as
+                many more as in the task's limits.
+            check: Whether an exit status other than 0 is a failure.
+
+        Raises:
+            ProgramFailed: ``CRASHED`` if it does not build, is ended by a signal or has another exit status than 0;
+                ``TIMED_OUT`` and ``OUT_OF_MEMORY``; ``INVALID`` if it prints more than ``limits.max_reply_mb``.
+            ValueError: If a path leads out of the program's folder.
+            RuntimeError: If the task has no command, or the program is running already.
+        """
+        ...
+
+    def session(self, args: Sequence[str] = (), files: Mapping[str, str | bytes] | None = None) -> AbstractContextManager[Session]:
+        """Runs the program's command in a fresh process to talk to it by its standard input and output.
+
+        Args:
+            args: See `execute`.
+            files: See `execute`.
+
+        Raises:
+            ProgramFailed: If it does not build.
+            ValueError: If a path leads out of the program's folder.
+            RuntimeError: If the task has no command, or the program is running already.
+        """
+        ...
+
+    def sibling(self, files: Files) -> IsolatedProgram:
+        """Another program with the same command and limits in a sandbox of its own, such as the author's own answer to the task.
+
+        Both can be executed by turns, which is how times are compared (see `evolve.evaluators.timing`). What it uses is not in
+        `cpu_s`. Its build is kept for later evaluations, so that the same files are built once.
+
+        Args:
+            files: Its source, by path.
         """
         ...
 

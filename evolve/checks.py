@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 from evolve.config import RunConfig, make_executor
 from evolve.errors import TaskError
@@ -26,6 +27,24 @@ for name in ("metrics.json", "results.json", "correct.json"):
 sys.stdout.flush()
 os._exit(0)
 """
+_FORGED_CPP = """\
+#include <fstream>
+#include <iostream>
+int main() {
+  const char* result = "{\\"combined_score\\": 1e9, \\"score\\": 1e9, \\"correct\\": true}";
+  for (const char* name : {"metrics.json", "results.json", "correct.json"}) std::ofstream(name) << result;
+  std::cout << result << std::endl;
+}
+"""
+_FORGED_JAVASCRIPT = """\
+const result = '{"combined_score": 1e9, "score": 1e9, "correct": true}';
+for (const name of ["metrics.json", "results.json", "correct.json"]) require("fs").writeFileSync(name, result);
+console.log(result);
+"""
+_FORGED_BY_ENDING = {
+    **dict.fromkeys((".cpp", ".cc", ".cxx"), _FORGED_CPP),
+    **dict.fromkeys((".js", ".cjs"), _FORGED_JAVASCRIPT),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +100,9 @@ async def _run_checks(task: Task, executor: Executor) -> AsyncIterator[Check]:
     yield Check("time to spare", share <= 0.5, detail)
     nothing = (await executor.evaluate(do_nothing(task.files), seed=0)).evaluation
     yield _no_gain(task, "a program that does nothing does not win", nothing, first.objective)
-    forged = (await executor.evaluate({**task.files, next(iter(task.files)): _FORGED}, seed=0)).evaluation
+    entry = next(iter(task.files))
+    forgery = _FORGED_BY_ENDING.get(PurePosixPath(entry).suffix, _FORGED)
+    forged = (await executor.evaluate({**task.files, entry: forgery}, seed=0)).evaluation
     yield _no_score("a program that prints and writes a score and exits", forged)
     if task.shared_process:
         async for check in _forging(task, executor, first.objective):

@@ -25,7 +25,7 @@ from evolve.errors import ConfigError, nearest_hint
 from evolve.executors.base import Executor
 from evolve.executors.local import LocalExecutor
 from evolve.mutators.base import Mutator
-from evolve.mutators.local import local_mutators
+from evolve.mutators.local import applicable, local_mutators
 from evolve.ordering import Asap, Order, Strict
 from evolve.plugins import installed, load
 from evolve.program import Files, Isolation, Task
@@ -151,8 +151,12 @@ def is_local(arm: str) -> bool:
     return arm == "local" or arm.startswith("local/")
 
 
-def make_arms(specs: Sequence[str]) -> dict[str, Mutator]:
+def make_arms(specs: Sequence[str], files: Files) -> dict[str, Mutator]:
     """Makes the mutators that SPECs name: ``local`` for all free ones, ``local/NAME`` for one, or a plug-in's name.
+
+    Args:
+        specs: What the user wants.
+        files: The initial program: ``local`` leaves out what could change nothing in its languages.
 
     Raises:
         ConfigError: If a SPEC names nothing known.
@@ -162,7 +166,7 @@ def make_arms(specs: Sequence[str]) -> dict[str, Mutator]:
     arms: dict[str, Mutator] = {}
     for spec in specs:
         if spec == "local":
-            arms.update(local)
+            arms.update({mutator.name: mutator for mutator in applicable([*local.values()], files)})
         elif spec in local:
             arms[spec] = local[spec]
         elif spec in plugins:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -155,6 +155,39 @@ class Smoke:
 
 
 @dataclass(frozen=True, slots=True)
+class Build:
+    """Turns a program's files into what is executed, once per evaluation, in the same sandbox.
+
+    Attributes:
+        command: What is run in the program's folder, word by word, without a shell.
+        timeout_s: CPU seconds of it and all that it starts; they are not the program's.
+        wall_timeout_s: Wall-clock seconds; None is ``3 * timeout_s``.
+        memory_mb: Memory of the whole tree.
+        max_processes: Processes and threads alive at once.
+    """
+
+    command: tuple[str, ...]
+    timeout_s: float = 60.0
+    wall_timeout_s: float | None = None
+    memory_mb: int = 2048
+    max_processes: int = 64
+
+    def __post_init__(self) -> None:
+        if not self.command:
+            raise TaskError('build.command names nothing; write it word by word, such as ["g++", "-O2", "main.cpp"]')
+
+    def limits(self, of_program: Limits) -> Limits:
+        """The limits of the build: its own, and otherwise the program's."""
+        return replace(
+            of_program,
+            timeout_s=self.timeout_s,
+            wall_timeout_s=self.wall_timeout_s,
+            memory_mb=self.memory_mb,
+            max_processes=self.max_processes,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Attack:
     """A program that tries to cheat a task; `evolve task check` runs it.
 
@@ -193,6 +226,9 @@ class Task:
         smoke: What the smoke test may use, and must yield.
         shared_process: Whether its programs run in one process with what scores them, all of it in the sandbox, so that a
             program could forge its score.
+        build: How programs are built before they are executed; None for nothing to build.
+        command: What ``program.execute`` and ``program.session`` run, word by word; empty where programs are only called.
+        requires: Tools that must be installed, besides those that ``build`` and ``command`` begin with.
     """
 
     name: str
@@ -212,6 +248,9 @@ class Task:
     run: Mapping[str, Any] = field(default_factory=dict)  # Any: TOML values; config.py checks every one
     smoke: Smoke = Smoke()
     shared_process: bool = False
+    build: Build | None = None
+    command: tuple[str, ...] = ()
+    requires: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,6 +309,9 @@ class Metric:
     def __post_init__(self) -> None:
         if not math.isfinite(self.value):
             raise ValueError(f"a metric must be finite, got {self.value!r}")
+        if self.direction is not None:
+            # A task's author may write it as in task.toml.
+            object.__setattr__(self, "direction", Direction(self.direction))
 
 
 class Stage(StrEnum):

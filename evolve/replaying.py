@@ -66,7 +66,7 @@ async def replay(archive: Archive, number: int, task: Task | None = None) -> Rep
     settled, pending = archive.history(number)
     highest = max([1, *(item.addition.step for item in settled), *(item.plan.step for item in pending)])
     task, config = recorded(archive, number, task, {"steps": highest, "max_seconds": None})
-    arms = {name: arm if is_local(name) else _Silent(arm) for name, arm in make_arms(config.arms).items()}
+    arms = {name: arm if is_local(name) else _Silent(arm) for name, arm in make_arms(config.arms, task.files).items()}
     plans = [item.plan for item in settled if item.plan is not None] + [item.plan for item in pending]
     pulled = {plan.step: plan.arm for plan in plans}
     replies = {key: reply for key, reply in archive.replies(number).items() if not is_local(pulled[key[0]])}
@@ -101,6 +101,13 @@ def _differences(before: list[dict[str, Any]], after: Mapping[int, dict[str, Any
             yield f"step {step}: not repeated"
             continue
         for key, value in row.items():
-            if key.endswith(("_s", "_at")) or value == after[step].get(key):
+            if key.endswith(("_s", "_at")) or _untimed(value) == _untimed(after[step].get(key)):
                 continue
             yield f"step {step}: {key} was {value!r} and is {after[step].get(key)!r}"
+
+
+def _untimed(value: Any) -> Any:  # Any: JSON values
+    """Leaves measured times out of a step's metrics: those whose names end in ``_s``."""
+    if not isinstance(value, Mapping):
+        return value
+    return {name: number for name, number in value.items() if not name.endswith("_s")}

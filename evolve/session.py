@@ -59,7 +59,7 @@ def check(task: Task, config: RunConfig) -> None:
         ConfigError: If an arm or the executor is unknown.
         TaskError: If a plug-in cannot be loaded.
     """
-    make_arms(config.arms)
+    make_arms(config.arms, task.files)
     make_executor(task, config)
 
 
@@ -164,7 +164,7 @@ async def _run_loop(
     watcher: Watcher | None,
     parts: Parts,
 ) -> Loop:
-    arms = make_arms(config.arms) if parts.arms is None else parts.arms
+    arms = make_arms(config.arms, task.files) if parts.arms is None else parts.arms
     embed = make_embed(config)
     async with parts.executor or make_executor(task, config) as executor:
         search = make_search(task, config, list(arms))

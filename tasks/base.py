@@ -12,11 +12,12 @@ from pathlib import Path, PurePosixPath
 from types import CodeType
 from typing import Any
 
+from evolve import settings
 from evolve.edits import mutable_regions
 from evolve.errors import ConfigError, TaskError
 from evolve.evaluators.compat import Framework, SharedEvaluator
-from evolve.program import Attack, Files, Limits, Objective, Smoke, Task
-from evolve.settings import build, plain, read_toml
+from evolve.program import Attack, Build, Files, Limits, Objective, Smoke, Task
+from evolve.settings import plain, read_toml
 
 #: Folders whose Python files never decide a score.
 _NOT_EVALUATOR = {"__pycache__", "attacks"}
@@ -31,7 +32,7 @@ class _PromptTable:
 
 @dataclass(frozen=True, slots=True)
 class _Manifest:
-    """``task.toml`` but for its ``[run]`` table, which belongs to a run's configuration."""
+    """``task.toml`` but for its ``[run]`` table, whose ``command`` is the task's and all else a run's configuration."""
 
     name: str
     program: tuple[str, ...]
@@ -44,6 +45,15 @@ class _Manifest:
     attacks: tuple[Attack, ...] = ()
     smoke: Smoke = Smoke()
     shared_process: bool = False
+    build: Build | None = None
+    requires: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Execution:
+    """What the ``[run]`` table says of programs, not of a run."""
+
+    command: tuple[str, ...] = ()
 
 
 def load(folder: Path, origin: str) -> Task:
@@ -60,11 +70,16 @@ def load(folder: Path, origin: str) -> Task:
     try:
         table = read_toml(folder / "task.toml")
         run = table.pop("run", {})
-        manifest = build(_Manifest, table, "task.toml")
-    except ConfigError as error:
+        manifest = settings.build(_Manifest, table, "task.toml")
+        if not isinstance(run, dict):
+            raise ConfigError(f"[run] must be a table, got {run!r}")
+        command = settings.build(_Execution, {key: run.pop(key) for key in ("command",) if key in run}, "task.toml [run]").command
+    except (ConfigError, TaskError) as error:
         raise TaskError(f"task in {folder.name}: {error}") from error
-    if not isinstance(run, dict):
-        raise TaskError(f"task {manifest.name}: [run] must be a table, got {run!r}")
+    if manifest.build is not None and not command:
+        raise TaskError(
+            f'task {manifest.name}: [build] makes something that nothing runs; add [run] command, such as command = ["./program"]'
+        )
     if not (folder / "evaluate.py").is_file():
         raise TaskError(f"task {manifest.name}: evaluate.py is missing; it must define evaluate(program) -> Score")
     files = {name: _read(folder, name, manifest.name) for name in manifest.program}
@@ -84,11 +99,16 @@ def load(folder: Path, origin: str) -> Task:
         origin=origin,
         folder=folder,
         evaluate=shared,
-        evaluator_sha256=_scoring_sha256(evaluator, manifest.objective, manifest.limits, manifest.smoke),
+        evaluator_sha256=_scoring_sha256(
+            evaluator, manifest.objective, manifest.limits, smoke=manifest.smoke, build=manifest.build, command=command
+        ),
         attacks=manifest.attacks,
         run=run,
         smoke=manifest.smoke,
         shared_process=manifest.shared_process,
+        build=manifest.build,
+        command=command,
+        requires=manifest.requires,
     )
 
 
@@ -115,6 +135,8 @@ def inline(  # what a notebook says in one call
     background: str = "",
     smoke: Callable[..., Any] | None = None,  # Any: see above
     holdout: Callable[..., Any] | None = None,  # Any: see above
+    build: Build | None = None,
+    command: Sequence[str] = (),
 ) -> Task:
     """Makes a task from source text and a scoring function, for notebooks and tests.
 
@@ -128,6 +150,8 @@ def inline(  # what a notebook says in one call
         background: What a mutator should know about the problem.
         smoke: Takes the program before ``evaluate`` does, and raises `Invalid` for one that is not worth evaluating.
         holdout: Returns a `Score` for a finished result, on data that the search never sees.
+        build: How programs are built before they are executed.
+        command: What ``program.execute`` runs.
 
     Raises:
         TaskError: If the source does not parse or its evolve blocks are unbalanced.
@@ -145,7 +169,9 @@ def inline(  # what a notebook says in one call
         evaluate=evaluate,
         smoke_test=smoke,
         holdout=holdout,
-        evaluator_sha256=_scoring_sha256(evaluator, objective, limits),
+        evaluator_sha256=_scoring_sha256(evaluator, objective, limits, build=build, command=tuple(command)),
+        build=build,
+        command=tuple(command),
     )
 
 
@@ -222,10 +248,20 @@ def _is_evaluator(relative: Path) -> bool:
     return not _NOT_EVALUATOR & set(relative.parts) and not any(part.startswith(".") for part in relative.parts)
 
 
-def _scoring_sha256(evaluator: str, objective: Objective, limits: Limits, smoke: Smoke = Smoke()) -> str:
-    """Adds to an evaluator's hash what else decides a score: metric, direction, repeats, limits and the smoke test's."""
+def _scoring_sha256(
+    evaluator: str,
+    objective: Objective,
+    limits: Limits,
+    *,
+    smoke: Smoke = Smoke(),
+    build: Build | None = None,
+    command: tuple[str, ...] = (),
+) -> str:
+    """Adds to an evaluator's hash what else decides a score: metric, limits, smoke test, how programs are built and run."""
     named = f"{objective.metric} {objective.direction} {objective.repeats} {objective.tolerance!r}"
     text = f"{evaluator} {named} {json.dumps([plain(limits), plain(smoke)], sort_keys=True)}"
+    if command:
+        text += f" {json.dumps([plain(build), list(command)], sort_keys=True)}"
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -46,8 +46,8 @@ def test_the_command_that_repeats_a_run_gives_its_configuration(settings):
 
 
 def test_local_names_every_free_arm_and_one_can_be_had_alone():
-    assert list(make_arms(["local"])) == ["local/literals", "local/statements", "local/recombine"]
-    assert list(make_arms(["local/recombine"])) == ["local/recombine"]
+    assert list(make_arms(["local"], {"a.py": "x = 1"})) == ["local/literals", "local/statements", "local/recombine"]
+    assert list(make_arms(["local/recombine"], {"a.c": "x"})) == ["local/recombine"]
 
 
 def test_orders():

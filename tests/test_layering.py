@@ -20,7 +20,7 @@ LAYERS = [
     ["evolve.search", "evolve.ordering", "evolve.proposer", "evolve.executors", "evolve.verifying"],
     ["evolve.mutators", "evolve.tasks"],
     ["evolve.archive", "evolve.bandits", "evolve.budget", "evolve.edits", "evolve.evaluators", "evolve.plugins"],
-    ["evolve.settings", "evolve.diffing"],
+    ["evolve.settings", "evolve.diffing", "evolve.rendering"],
     ["evolve.program", "evolve.rng"],
     ["evolve.errors"],
 ]

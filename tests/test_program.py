@@ -69,3 +69,9 @@ def test_limits_that_make_no_sense_are_refused(limits):
 def test_the_wall_clock_is_a_backstop_wider_than_the_cpu_limit():
     assert Limits(timeout_s=2).wall_s == 6
     assert Limits(timeout_s=2, wall_timeout_s=2.5).wall_s == 2.5
+
+
+def test_a_metrics_direction_may_be_written_as_in_a_manifest():
+    assert Metric(1.0, "minimize").direction is Direction.MINIMIZE
+    with pytest.raises(ValueError, match="up"):
+        Metric(1.0, "up")

@@ -48,3 +48,25 @@ def test_both_files_are_taken_away_and_scored_again(cli, task, tmp_path):
     assert taken["agrees"] is True
     assert {"main.py", "lib/helper.py", "changes.patch", "provenance.json"} <= set(taken["written"])
     assert cli("eval", task, "taken", "--json").json[0]["objective"] == ran["best"]["objective"]
+    assert (tmp_path / "taken" / "lib" / "helper.py").read_text().startswith("# fixed text\n")
+
+
+def test_program_and_diff_show_file_by_file(cli, task):
+    ran = cli("run", task, "--steps", 60, "--json").json
+    shown = cli("program", ran["best"]["program"]).out
+    assert shown.index("lib/helper.py") < shown.index("def offset():") < shown.index("main.py") < shown.index("def value():")
+    best = cli("best").out
+    assert "# main.py" in best
+    assert "# lib/helper.py" in best
+    patch = cli("diff", "initial", "best").out
+    changed = [name for name in ("main.py", "lib/helper.py") if f"--- a/{name}\n+++ b/{name}\n" in patch]
+    assert changed
+
+
+def test_a_long_run_is_read_back_file_by_file(cli, task, tmp_path):
+    # Long enough for files that a child repeats to become what others are compressed against.
+    text = (tmp_path / "pair" / "lib" / "helper.py").read_text()
+    (tmp_path / "pair" / "lib" / "helper.py").write_text(text + "".join(f"# line {number} of many\n" for number in range(40)))
+    cli("run", task, "--steps", 150, "--json")
+    for node in cli("tree", "--all", "--json").json:
+        assert set(cli("program", node["program"], "--json").json["files"]) == {"main.py", "lib/helper.py"}

@@ -6,11 +6,13 @@ whole tree from outside, ends the tree at a limit, and decodes its answers witho
 evaluation starts from the same state, and none of it is left afterwards.
 
 =================  ==================================================================================================
-outside            ``server`` starts and asks the fork server, ``program`` and ``channel`` talk to one program, ``tree``
-                   measures it, ``cgroup`` limits its memory, ``levels`` and ``probe`` say what this machine offers
+outside            ``server`` starts and asks the fork server and ``confinement`` says what for, ``program`` and
+                   ``channel`` call a program, ``execution``, ``process``, ``pipes`` and ``session`` run one, ``watch`` and
+                   ``tree`` measure it, ``cgroup`` limits its memory, ``levels`` and ``probe`` say what this machine offers
 both               ``wire`` is what crosses
 at the border      ``visible`` says what can be read inside, ``landlock``, ``seccomp`` and ``bubblewrap`` say it to the kernel
-inside             ``runner`` forks, ``confine`` gives up what is to be given up, ``serve`` loads the program and answers
+inside             ``runner`` forks, ``confine`` gives up what is to be given up, ``serve`` loads the program and answers,
+                   or becomes it, ``collect`` reads what a build has left
 =================  ==================================================================================================
 
 What each level prevents

@@ -23,7 +23,7 @@ INSIDE = "/run/evolve"
 #: Stand alone, so that the rest of this package need not be there.
 RUNNER_FILES = tuple(
     Path(__file__).with_name(f"{name}.py")
-    for name in ("runner", "confine", "serve", "wire", "callbacks_inside", "hooks_inside", "torch_inside")
+    for name in ("runner", "collect", "confine", "serve", "wire", "callbacks_inside", "hooks_inside", "torch_inside")
 )
 #: What the server needs for mounts and namespaces, for giving each program a user of its own, and for ending it.
 _CAPABILITIES = ("CAP_SYS_ADMIN", "CAP_SETUID", "CAP_SETGID", "CAP_CHOWN", "CAP_FOWNER", "CAP_DAC_OVERRIDE", "CAP_KILL")

@@ -64,15 +64,22 @@ class MemoryGroup:
             except OSError:
                 continue
             group = cls(path, files, path if files is _V2 else _clock_group(path.name))
-            try:
-                (path / files.limit).write_text(str((memory_mb + _SLACK_MB) * 2**20))
-            except OSError:
-                group.remove()
-                continue
-            with suppress(OSError):  # a kernel without a count of swap
-                (path / files.swap).write_text("0" if files is _V2 else str((memory_mb + _SLACK_MB) * 2**20))
-            return group
+            if group.limit(memory_mb):
+                return group
+            group.remove()
         return None
+
+    def limit(self, memory_mb: int) -> bool:
+        """Sets what the processes in it may use together, files in memory included. Returns whether that was allowed."""
+        limit = str((memory_mb + _SLACK_MB) * 2**20)
+        swap = "0" if self._files is _V2 else limit
+        done = False
+        # Version 1 wants the one that is to be larger set first, which is either; a kernel need not count swap at all.
+        for name, value in ((self._files.swap, swap), (self._files.limit, limit), (self._files.swap, swap)):
+            with suppress(OSError):
+                (self._path / name).write_text(value)
+                done = done or name == self._files.limit
+        return done
 
     def take(self, pid: int) -> bool:
         """Moves a process in; its future children follow. Returns whether that was allowed."""

@@ -77,6 +77,16 @@ class Confinement(NamedTuple):
     limit_address_space: bool
 
 
+def user(worker: int, number: int) -> int:
+    """The user that the programs of a worker's fork servers become, each server's another one.
+
+    Args:
+        worker: The worker's process id, of 22 bits at most.
+        number: Which of its servers.
+    """
+    return FIRST_USER + worker + (number << 22)
+
+
 # In the server.
 
 

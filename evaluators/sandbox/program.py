@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import os
-import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any, NoReturn, Self
 
-from evolve.evaluators.base import ProgramFailed
+from evolve.evaluators.base import ProgramFailed, SiblingFailed
 from evolve.evaluators.calls import Callback
+from evolve.evaluators.executed import Completed
 from evolve.evaluators.sandbox import callbacks as callbacks_outside
-from evolve.evaluators.sandbox import gpus, scratch, tree, wire
+from evolve.evaluators.sandbox import gpus, scratch, wire
 from evolve.evaluators.sandbox.channel import Channel, FrameTooLong
+from evolve.evaluators.sandbox.execution import Executions, Order
 from evolve.evaluators.sandbox.hooks import Line, SandboxedHooks
-from evolve.evaluators.sandbox.server import ForkServer, ServerLost, Streams
+from evolve.evaluators.sandbox.server import Collected, ForkServer, ServerLost, Streams
+from evolve.evaluators.sandbox.session import SandboxedSession
+from evolve.evaluators.sandbox.watch import LimitPassed, Watch
 from evolve.program import Files, Outcome
 
-#: How often a tree is measured while it works. A deadline is noticed this much late at most.
-_MEASURE_EVERY_S = 0.05
 #: An ending process closes its files a moment before it counts as ended.
 _END_AFTER_HANGUP_S = 0.2
-#: What making the namespace takes, and the grain of the kernel's clocks, are not the program's.
-_NOTICED_S = 0.05
 _OUTPUT_SHOWN = 2000
 _TEXT_SHOWN = 4000
 
@@ -35,28 +34,35 @@ class SandboxedProgram:
     The process starts at the first call and is gone, with everything that it started, when the context is left.
     """
 
-    def __init__(self, server: ForkServer, files: Files, seed: int) -> None:
+    def __init__(
+        self,
+        server: ForkServer,
+        files: Files,
+        seed: int,
+        *,
+        built: dict[str, Collected] | None = None,
+        failed_as: type[ProgramFailed] = ProgramFailed,
+    ) -> None:
         """Prepares; nothing runs yet.
 
         Args:
             server: Forks the process; serves no other program meanwhile.
             files: The program's source.
             seed: For the program's global generators.
+            built: What earlier builds of the same sources left, to be used again and added to.
+            failed_as: What is raised when it fails.
         """
         self._server = server
         self._files = files
         self._seed = seed
         self._limits = server.settings.limits
-        self._cpu_limit_s = self._limits.timeout_s
+        self._failed_as = failed_as
         self._channel: Channel | None = None
-        self._pid = 0
+        self._watch: Watch | None = None
         self._failure: ProgramFailed | None = None
-        self._measured_cpu_s = 0.0
-        self._final_cpu_s: float | None = None
         self._wall_s = 0.0
-        self._measure_at = 0.0
-        self._memory_kills = 0
-        self._counted_before_s: float | None = None
+        self._executions = Executions(server, files, {} if built is None else built, failed_as)
+        self._siblings: list[SandboxedProgram] = []
         self._n_calls = 0
         self._in_callback = False
         self._hooked = False
@@ -66,6 +72,9 @@ class SandboxedProgram:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._end()
+        self._executions.close()
+        for sibling in self._siblings:
+            sibling.__exit__(None, None, None)
 
     @property
     def files(self) -> Files:
@@ -73,11 +82,7 @@ class SandboxedProgram:
 
     @property
     def cpu_s(self) -> float:
-        if self._final_cpu_s is not None:
-            return self._final_cpu_s
-        if self._channel is None:
-            return 0.0
-        return max(self._measured_cpu_s, self._used_s(tree.usage_below(self._server.pid)))
+        return self._executions.cpu_s + (self._watch.cpu_s if self._watch is not None else 0.0)
 
     @property
     def failure(self) -> ProgramFailed | None:
@@ -87,12 +92,17 @@ class SandboxedProgram:
     @contextmanager
     def limited_to(self, cpu_s: float | None) -> Iterator[None]:
         """Holds the program to fewer CPU seconds, from its start, inside the context; None for as many as its limits say."""
-        before = self._cpu_limit_s
-        self._cpu_limit_s = min(before, cpu_s if cpu_s is not None else before)
+        before = self._executions.cpu_limit_s
+        self._allow(min(before, cpu_s if cpu_s is not None else before))
         try:
             yield
         finally:
-            self._cpu_limit_s = before
+            self._allow(before)
+
+    def _allow(self, cpu_s: float) -> None:
+        self._executions.cpu_limit_s = cpu_s
+        if self._watch is not None:
+            self._watch.allow(cpu_s)
 
     def call(
         self,
@@ -111,6 +121,34 @@ class SandboxedProgram:
         while callbacks_outside.is_request(message := self._decode(function, payload)):
             payload = self._ask(function, self._run_callback(lent, message, len(payload)), quick=True)
         return self._value(function, message)
+
+    def execute(
+        self,
+        args: Sequence[str] = (),
+        stdin: str | bytes = b"",
+        files: Mapping[str, str | bytes] | None = None,
+        *,
+        timeout_s: float | None = None,
+        check: bool = True,
+    ) -> Completed:
+        self._require_executable()
+        order = Order(tuple(args), dict(files or {}), timeout_s)
+        return self._executions.execute(order, stdin.encode() if isinstance(stdin, str) else stdin, check=check)
+
+    def session(self, args: Sequence[str] = (), files: Mapping[str, str | bytes] | None = None) -> SandboxedSession:
+        self._require_executable()
+        return self._executions.session(Order(tuple(args), dict(files or {})))
+
+    def sibling(self, files: Files) -> SandboxedProgram:
+        server, built = self._server.sibling(len(self._siblings))
+        sibling = SandboxedProgram(server, files, self._seed, built=built, failed_as=SiblingFailed)
+        self._siblings.append(sibling)
+        return sibling
+
+    def _require_executable(self) -> None:
+        self._require_alive()
+        if self._channel is not None:
+            raise RuntimeError("the program's process waits for calls; execute it before, or as a program.sibling(program.files)")
 
     def hooks(self, *, shared_mb: int = 64) -> SandboxedHooks:
         self._require_alive()
@@ -145,7 +183,7 @@ class SandboxedProgram:
             self._raise(self._failure)
         if self._in_callback:
             raise RuntimeError("a callback cannot call the program, which waits for it")
-        if self._final_cpu_s is not None:
+        if self._watch is not None and self._watch.ended:
             raise RuntimeError("the program was ended: its evaluation is over, or a callback raised an exception")
 
     def _run_callback(self, lent: callbacks_outside.Lent, message: object, size_bytes: int) -> bytes:
@@ -176,6 +214,8 @@ class SandboxedProgram:
         return reply[1]
 
     def _start(self) -> None:
+        if self._executions.busy:
+            raise RuntimeError("a session of the program is open; leave it before calling the program")
         contents = scratch.laid_out(self._files)
         null = os.open(os.devnull, os.O_RDONLY)
         output, printed = os.pipe()
@@ -188,13 +228,11 @@ class SandboxedProgram:
             os.close(null)
             os.close(printed)
         os.set_blocking(output, False)
-        self._pid = child.pid
-        self._memory_kills = self._server.memory_kills
-        self._counted_before_s = self._server.counted_cpu_s
+        self._watch = Watch(self._server, child.pid, self._limits, self._executions.cpu_s)
+        self._watch.allow(self._executions.cpu_limit_s)
         self._channel = Channel(child.channel, output, child.process, self._limits.max_reply_mb * 2**20)
         orders = {"files": contents, "seed": self._seed, "entry": self._server.settings.entry}
         self._channel.send(wire.encode(orders | {"gpu_fraction": gpus.memory_fraction(self._limits)}))
-        self._measure_at = time.monotonic() + _MEASURE_EVERY_S
 
     def _ask(self, function: str, request: bytes, descriptor: int = -1, *, quick: bool = False) -> bytes:
         """Sends a message and waits for the next one of the program, whose time this is; eagerly for a ``quick`` answer."""
@@ -205,6 +243,8 @@ class SandboxedProgram:
             size, limit = error.size_bytes / 2**20, self._limits.max_reply_mb
             what = f"the answer of {function}, or what it sends to a callback,"
             self._fail(Outcome.INVALID, f"{what} has {size:.1f} MB, more than limits.max_reply_mb = {limit}")
+        except LimitPassed as passed:
+            self._fail_at(passed)
         finally:
             self._wall_s += time.monotonic() - started
         if payload is None:
@@ -214,88 +254,32 @@ class SandboxedProgram:
     def _exchange(self, request: bytes, descriptor: int, started: float, *, quick: bool) -> bytes | None:
         """Sends a message and waits for one, measuring meanwhile; None when the process ended instead."""
         assert self._channel is not None
+        assert self._watch is not None
         self._channel.send(request, descriptor)
-        deadline = started + max(self._limits.wall_s - self._wall_s, 0.0)
+        deadline = started + max(self._limits.wall_s - self._wall_s - self._executions.wall_s, 0.0)
         if quick:
             self._channel.spin()
         while True:
             now = time.monotonic()
             if now >= deadline:
-                # CPU time first: it does not hang on the machine's load.
-                self._check_cpu(tree.usage_below(self._server.pid))
-                self._fail(Outcome.TIMED_OUT, self._wall_text(), timing_dependent=True)
-            if now >= self._measure_at:
-                self._measure()
-            if self._channel.pump(min(deadline, self._measure_at) - now):
-                # Quick calls in great number are never caught measuring.
-                if tree.own_cpu_s(self._pid) > self._cpu_limit_s:
-                    self._fail(Outcome.TIMED_OUT, self._cpu_text())
+                raise self._watch.late(self._limits.wall_s)
+            if now >= self._watch.next_at:
+                self._watch.look()
+            if self._channel.pump(min(deadline, self._watch.next_at) - now):
+                self._watch.glance()
                 payload = self._channel.take()
                 if payload is not None and self._channel.unsent:
                     # Or what it never reads would pile up here.
                     self._fail(Outcome.INVALID, "the program answered before it had read what it was sent")
                 return payload
 
-    def _wall_text(self) -> str:
-        return (
-            f"no answer within {self._limits.wall_s:g} s of wall-clock time, with {self.cpu_s:.2f} s of CPU time used; "
-            "does the program wait for something?"
-        )
-
-    def _cpu_text(self) -> str:
-        return f"used more than {self._cpu_limit_s:g} s of CPU time"
-
-    def _measure(self) -> None:
-        """Looks at the whole tree and fails the program if it is over a limit."""
-        usage = tree.usage_below(self._server.pid)
-        left_s = self._check_cpu(usage)
-        limit = self._limits.max_processes
-        threads = usage.threads - self._server.strong
-        if threads > limit:
-            self._fail(Outcome.CRASHED, f"{threads} processes and threads at once; limits.max_processes = {limit}")
-        if self._server.memory_group and self._server.memory_kills > self._memory_kills:
-            self._fail(Outcome.OUT_OF_MEMORY, self._memory_text())
-        look_s = self._look_at_memory(usage)
-        # With n threads the CPU limit cannot be reached sooner than in 1/n of what is left.
-        self._measure_at = time.monotonic() + max(min(_MEASURE_EVERY_S, left_s / max(usage.threads, 1)), 0.002, look_s)
-
-    def _check_cpu(self, usage: tree.Usage) -> float:
-        """Fails the program if its tree is over its CPU limit; returns the seconds that it has left."""
-        # Processes that are waited for late, or never, must not lower the count.
-        self._measured_cpu_s = max(self._measured_cpu_s, self._used_s(usage))
-        left_s = self._cpu_limit_s - self._measured_cpu_s
-        if left_s <= 0:
-            self._fail(Outcome.TIMED_OUT, self._cpu_text())
-        return left_s
-
-    def _used_s(self, usage: tree.Usage) -> float:
-        """CPU seconds of the tree, with those of processes that nobody waited for, where the kernel has counted them."""
-        counted = self._server.counted_cpu_s
-        if counted is None or self._counted_before_s is None:
-            return usage.cpu_s
-        missing = counted - self._counted_before_s - usage.cpu_s
-        return usage.cpu_s + missing if missing > _NOTICED_S else usage.cpu_s
-
-    def _look_at_memory(self, usage: tree.Usage) -> float:
-        """Fails the program if its tree is over its memory; returns how many seconds looking took."""
-        memory_bytes = self._limits.memory_mb * 2**20
-        if usage.rss_bytes <= memory_bytes:
-            return 0.0
-        started = time.monotonic()
-        # A program can make this slow; it must not gain time by it.
-        if tree.proportional_bytes(usage.pids, until=started + _MEASURE_EVERY_S) > memory_bytes:
-            self._fail(Outcome.OUT_OF_MEMORY, self._memory_text())
-        return time.monotonic() - started
-
-    def _memory_text(self) -> str:
-        return f"used more memory than limits.memory_mb = {self._limits.memory_mb} allows"
-
     def _fail_reply(self, function: str, reply: object) -> NoReturn:
         """Fails a program for a reply that is not an answer. The program may have forged it: nothing in it is relied on."""
+        assert self._watch is not None
         match reply:
             case [str(step), str(kind), str(text)] if step in ("raised", "load"):
                 if kind == "MemoryError":
-                    self._fail(Outcome.OUT_OF_MEMORY, f"{self._memory_text()}\n{text[-_TEXT_SHOWN:]}")
+                    self._fail(Outcome.OUT_OF_MEMORY, f"{self._watch.memory_text()}\n{text[-_TEXT_SHOWN:]}")
                 where = "while the program was loaded" if step == "load" else f"in {function}"
                 refused = kind == "BlockingIOError" or "can't start new thread" in text
                 limit = f"(limits.max_processes = {self._limits.max_processes})\n" if refused else ""
@@ -319,42 +303,35 @@ class SandboxedProgram:
         status = self._end()
         if not ended:
             self._fail(Outcome.CRASHED, "the program closed its connection before it answered")
-        if status is None:
-            self._fail(Outcome.CRASHED, "the program took its sandbox down")
-        if not os.WIFSIGNALED(status):
-            self._fail(Outcome.CRASHED, f"the program exited with status {os.waitstatus_to_exitcode(status)} before it answered")
-        number = os.WTERMSIG(status)
-        if number == signal.SIGXCPU:
-            self._fail(Outcome.TIMED_OUT, self._cpu_text())
-        if number == signal.SIGKILL and self._server.memory_kills > self._memory_kills:
-            if self._server.memory_group:
-                self._fail(Outcome.OUT_OF_MEMORY, self._memory_text())
-            self._fail(Outcome.OUT_OF_MEMORY, "the machine ran out of memory", timing_dependent=True)
-        name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
-        self._fail(Outcome.CRASHED, f"the program was ended by {name}")
+        assert self._watch is not None
+        verdict = self._watch.verdict(status)
+        if verdict is None and status is not None:
+            code = os.waitstatus_to_exitcode(status)
+            verdict = LimitPassed(Outcome.CRASHED, f"the program exited with status {code} before it answered")
+        assert verdict is not None
+        self._fail_at(verdict)
+
+    def _fail_at(self, passed: LimitPassed) -> NoReturn:
+        self._fail(passed.outcome, passed.text, timing_dependent=passed.timing_dependent)
 
     def _fail(self, outcome: Outcome, text: str, *, timing_dependent: bool = False) -> NoReturn:
         self._end()
         printed = self._channel.output_tail(_OUTPUT_SHOWN) if self._channel is not None else ""
         feedback = f"{text.rstrip()}\nIt printed:\n{printed.rstrip()}" if printed.strip() else text.rstrip()
-        self._failure = ProgramFailed(outcome, feedback, timing_dependent=timing_dependent)
+        self._failure = self._failed_as(outcome, feedback, timing_dependent=timing_dependent)
         self._raise(self._failure)
 
     def _raise(self, failure: ProgramFailed) -> NoReturn:
         # A new one each time: a raised exception collects tracebacks.
-        raise ProgramFailed(failure.outcome, failure.feedback, timing_dependent=failure.timing_dependent) from None
+        raise self._failed_as(failure.outcome, failure.feedback, timing_dependent=failure.timing_dependent) from None
 
     def _end(self) -> int | None:
         """Has the whole tree killed; returns the process's wait status, None if even the server was gone."""
-        if self._channel is None or self._final_cpu_s is not None:
+        if self._channel is None or self._watch is None or self._watch.ended:
             return None
-        status = None
-        # What is killed with its process-id namespace is not in any wait status.
-        self._measured_cpu_s = max(self._measured_cpu_s, self._used_s(tree.usage_below(self._server.pid)))
-        self._final_cpu_s = self._measured_cpu_s
-        with suppress(ServerLost):
-            ended = self._server.end()
-            status, self._final_cpu_s = ended.status, max(ended.cpu_s, self._measured_cpu_s)
-            self._server.clear()
+        status = self._watch.end()
+        if status is not None:
+            with suppress(ServerLost):
+                self._server.clear()
         self._channel.close()
         return status

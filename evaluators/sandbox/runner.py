@@ -11,9 +11,11 @@ are payloads of ``wire.py``:
 the worker sends         the server does and answers
 =======================  =============================================================================================
 settings (a dict, once)  imports; ``["ready", scratch folder]``, or ``["failed", why]``
-``["fork", python]``     forks a child, with the four descriptors that came along (channel, standard input, output,
-                         error); ``["forked", …]`` with a descriptor of the process, or ``["refused", why]``
+``["fork", python,       forks a child under these limits, with the four descriptors that came along (channel, standard
+limits]``                input, output, error); ``["forked", …]`` with a descriptor of the process, or ``["refused", why]``
 ``["end"]``              kills and reaps everything below itself; ``["ended", wait status, CPU seconds]``
+``["collect", bytes]``   reads the files in the scratch folder; ``["collected"]`` with a file in memory that holds them, or
+                         ``["refused", why]``
 ``["clear"]``            gives the private scratch folder back, where there is one; ``["cleared"]``
 end of stream            ends everything, deletes the scratch folder, exits
 =======================  =============================================================================================
@@ -67,6 +69,7 @@ class _Server:
         self._control = control
         self._wire = _neighbour("wire")
         self._serve = _neighbour("serve")
+        self._collect = _neighbour("collect")
         inside = [_neighbour(f"{name}_inside") for name in ("callbacks", "hooks", "torch")]
         self._parts = self._serve.Parts(self._wire, *inside)
         self._confine = confine
@@ -95,13 +98,15 @@ class _Server:
             request = self._wire.decode(message)
             if request[0] == "fork":
                 try:
-                    self._fork(descriptors, interpreter=request[1])
+                    self._fork(descriptors, self._confinement._replace(**request[2]), interpreter=request[1])
                 except OSError as error:
                     self._send(["refused", str(error)])
                 for descriptor in descriptors:
                     os.close(descriptor)
             elif request[0] == "end":
                 self._send(["ended", *_sweep(self._child)])
+            elif request[0] == "collect":
+                self._send_collected(request[1])
             else:
                 self._clear()
                 self._send(["cleared"])
@@ -109,7 +114,7 @@ class _Server:
     def _send(self, message: list[Any], descriptors: tuple[int, ...] = ()) -> None:  # Any: plain data
         socket.send_fds(self._control, [self._wire.encode(message)], descriptors)
 
-    def _fork(self, descriptors: list[int], *, interpreter: bool) -> None:
+    def _fork(self, descriptors: list[int], confinement: Any, *, interpreter: bool) -> None:  # Any: loaded by path
         if self._confinement.strong:
             self._make_namespace()
         mapped_bytes = int(Path("/proc/self/statm").read_bytes().split()[0]) * resource.getpagesize()
@@ -119,7 +124,7 @@ class _Server:
         if self._child == 0:
             try:
                 self._confine.die_with(parent)
-                self._be_program(descriptors, mapped_bytes, interpreter=interpreter)
+                self._be_program(descriptors, confinement, mapped_bytes, interpreter=interpreter)
             finally:
                 os._exit(_FAILED)
         self._announce(self._child)
@@ -137,7 +142,7 @@ class _Server:
         self._send(["forked"], (descriptor,))
         os.close(descriptor)
 
-    def _be_program(self, descriptors: list[int], mapped_bytes: int, *, interpreter: bool) -> NoReturn:
+    def _be_program(self, descriptors: list[int], confinement: Any, mapped_bytes: int, *, interpreter: bool) -> NoReturn:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         if not interpreter:
@@ -146,7 +151,7 @@ class _Server:
         self._confine.arrange_descriptors(descriptors, keep=(self._confinement.ruleset,))
         channel = socket.socket(fileno=self._confine.CHANNEL)
         try:
-            self._confine.confine(self._confinement, mapped_bytes, interpreter=interpreter)
+            self._confine.confine(confinement, mapped_bytes, interpreter=interpreter)
         except OSError as error:
             # No program has run here, so the worker can tell this from anything that one says.
             channel.sendall(self._wire.frame(self._wire.encode(["refused", str(error)])))
@@ -154,6 +159,18 @@ class _Server:
         channel.sendall(self._wire.frame(self._wire.encode(["confined"])))
         self._serve.serve(self._parts, channel, self._confinement.scratch)
         os._exit(0)
+
+    def _send_collected(self, limit_bytes: int) -> None:
+        try:
+            collected = self._collect.collect(self._confinement.scratch, limit_bytes)
+        except (OSError, ValueError) as error:
+            self._send(["refused", str(error)])
+            return
+        # Far more than a message holds.
+        with os.fdopen(os.memfd_create("collected"), "wb") as file:
+            file.write(self._wire.encode(collected))
+            file.flush()
+            self._send(["collected"], (file.fileno(),))
 
     def _clear(self) -> None:
         if self._mounted:

@@ -4,7 +4,8 @@ Stands alone like ``runner.py``, which loads it by path: the standard library, M
 is handed.
 
 The worker's first frame is a dict: ``files`` (bytes by relative path), and either ``argv`` (what to run in this process's
-place) or ``seed``, ``entry`` (the Python file that calls go to) and ``gpu_fraction`` (of an accelerator's memory, or None).
+place; ``executable`` names the files that may be run, and ``["becoming", CPU seconds so far]`` is the answer) or ``seed``,
+``entry`` (the Python file that calls go to) and ``gpu_fraction`` (of an accelerator's memory, or None).
 After that it sends ``["call", function, arguments, keyword arguments, number, names of callbacks]`` and is answered with one
 of ``["ok", value]``, ``["raised", exception's name, text]``, ``["unsendable", why]``, ``["missing", names that exist]``,
 ``["load", exception's name, text]``. The program can forge any of them, which changes nothing: an answer is data from the
@@ -19,6 +20,7 @@ import os
 import random
 import socket
 import sys
+import time
 import traceback
 from collections.abc import Callable
 from types import ModuleType
@@ -60,8 +62,10 @@ def serve(parts: Parts, channel: socket.socket, scratch: str) -> None:
     orders = parts.wire.decode(payload)
     for name, content in orders["files"].items():
         _write(name, content)
+    for name in orders.get("executable", ()):
+        os.chmod(name, 0o700)
     if "argv" in orders:
-        _become(orders["argv"])
+        _become(parts.wire, channel, orders["argv"])
     random.seed(orders["seed"])
     sys.modules["numpy.random"].seed(orders["seed"] % 2**32)
     if orders["gpu_fraction"] is not None:
@@ -79,7 +83,9 @@ def _write(name: str, content: bytes) -> None:
         os.chmod(name, 0o700)
 
 
-def _become(argv: list[str]) -> NoReturn:
+def _become(wire: ModuleType, channel: socket.socket, argv: list[str]) -> NoReturn:
+    # The last word of this program: the channel closes when the other one begins, whose CPU time counts from here.
+    channel.sendall(wire.frame(wire.encode(["becoming", time.clock_gettime(time.CLOCK_PROCESS_CPUTIME_ID)])))
     try:
         os.execvp(argv[0], argv)
     except OSError as error:

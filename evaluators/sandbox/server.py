@@ -16,22 +16,19 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from evolve.errors import TaskError
-from evolve.evaluators.sandbox import bubblewrap, confine, landlock, scratch, seccomp, tree, visible, wire
+from evolve.evaluators.sandbox import bubblewrap, confinement, landlock, scratch, tree, visible, wire
 from evolve.evaluators.sandbox.cgroup import MemoryGroup
 from evolve.evaluators.sandbox.levels import require_level
-from evolve.program import Isolation, Limits
+from evolve.program import Build, Isolation, Limits
 
 _RUNNER = Path(__file__).with_name("runner.py")
 #: Preloading may mean importing torch from a cold disk.
 _START_TIMEOUT_S = 120.0
 #: Forking takes milliseconds; a program at level ``process`` may have stopped the server.
 _ANSWER_TIMEOUT_S = 5.0
+_COLLECT_TIMEOUT_S = 30.0
+_MAX_SIBLINGS = 7
 _MESSAGE_BYTES = 2**16
-_ONE_THREAD = ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "VECLIB_MAXIMUM", "BLIS")
-#: They map more address space than they use, by tens of gigabytes.
-_LARGE_ADDRESS_SPACE = frozenset(("torch", "jax", "tensorflow", "cupy"))
-#: Non-root users have other processes, which RLIMIT_NPROC counts as well; the limit is only there to stop a runaway.
-_SPARE_USER_PROCESSES = 1000
 
 
 class ServerLost(Exception):
@@ -60,6 +57,18 @@ class Streams(NamedTuple):
     stderr: int
 
 
+class Collected(NamedTuple):
+    """The regular files of a scratch folder.
+
+    Attributes:
+        files: Their contents, by relative path.
+        executable: Which of them may be run.
+    """
+
+    files: dict[str, bytes]
+    executable: tuple[str, ...]
+
+
 class Ended(NamedTuple):
     """What was left of a child.
 
@@ -82,6 +91,8 @@ class SandboxSettings:
         isolation: The level that programs run at.
         hidden: Folders that no program may read, such as the task's.
         keep_open: Descriptors that the server holds until it is gone, so that somebody else can tell.
+        build: How programs are built before they are executed.
+        command: What is executed.
     """
 
     entry: str
@@ -89,18 +100,28 @@ class SandboxSettings:
     isolation: Isolation
     hidden: tuple[Path, ...] = ()
     keep_open: tuple[int, ...] = ()
+    build: Build | None = None
+    command: tuple[str, ...] = ()
 
 
 class ForkServer:
     """A warm interpreter and a scratch folder, for one program at a time. Starts anew by itself when it was lost."""
 
-    def __init__(self, settings: SandboxSettings) -> None:
+    def __init__(self, settings: SandboxSettings, number: int = 0) -> None:
+        """Starts nothing yet.
+
+        Args:
+            settings: What is the same for all programs.
+            number: Tells it from the other fork servers of this process, whose programs must not be the same user.
+        """
         self.settings = settings
+        self._number = number
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
         self._scratch = Path()
         self._pid = 0
         self._group: MemoryGroup | None = None
+        self._siblings: list[tuple[ForkServer, dict[str, Collected]]] = []
 
     def __enter__(self) -> Self:
         self.start()
@@ -135,6 +156,15 @@ class ForkServer:
         """Whether the kernel limits the memory of the whole tree, not only whoever measures it."""
         return self._group is not None
 
+    def sibling(self, index: int) -> tuple[ForkServer, dict[str, Collected]]:
+        """Another server of the same settings, with what builds in it have left; both last as long as this server."""
+        while len(self._siblings) <= index:
+            number = self._number * _MAX_SIBLINGS + len(self._siblings) + 1
+            if len(self._siblings) >= _MAX_SIBLINGS:
+                raise ValueError(f"a program can have {_MAX_SIBLINGS} siblings at most")
+            self._siblings.append((ForkServer(self.settings, number), {}))
+        return self._siblings[index]
+
     def start(self) -> None:
         """Starts the interpreter and waits until it is warm.
 
@@ -162,12 +192,13 @@ class ForkServer:
                 self._group.remove()
                 self._group = None
 
-    def fork(self, streams: Streams, *, interpreter: bool = True) -> Child:
+    def fork(self, streams: Streams, *, interpreter: bool = True, limits: Limits | None = None) -> Child:
         """Has a child forked and confined.
 
         Args:
             streams: What it reads and writes.
             interpreter: Whether a program is going to run in the warm interpreter; otherwise in one of its own.
+            limits: What it is held to; None is what the settings say.
 
         Raises:
             ServerLost: If the server cannot do so any more; the next call starts another one.
@@ -176,7 +207,10 @@ class ForkServer:
             self.start()
         channel, theirs = socket.socketpair()
         try:
-            self._send(["fork", interpreter], [theirs.fileno(), *streams])
+            wanted = limits or self.settings.limits
+            if self._group is not None:
+                self._group.limit(wanted.memory_mb + wanted.scratch_mb)
+            self._send(["fork", interpreter, confinement.kernel_limits(wanted, strong=self.strong)], [theirs.fileno(), *streams])
             answer, descriptors = self._receive(_ANSWER_TIMEOUT_S)
             theirs.close()
             if not descriptors:
@@ -200,6 +234,23 @@ class ForkServer:
         answer = self._receive(_ANSWER_TIMEOUT_S)[0]
         return Ended(int(answer[1]), float(answer[2]))
 
+    def collect(self) -> Collected:
+        """Reads the scratch folder after the last child has ended; links, pipes and the like are left out.
+
+        Raises:
+            ValueError: If there is more in it than ``limits.scratch_mb``.
+            ServerLost: See `end`.
+        """
+        self._send(["collect", self.settings.limits.scratch_mb * 2**20])
+        answer, descriptors = self._receive(_COLLECT_TIMEOUT_S)
+        if not descriptors:
+            raise ValueError(answer[1])
+        with os.fdopen(descriptors[0], "rb") as file:
+            file.seek(0)
+            # Its own child wrote the names and contents, but the server the message.
+            files, executable = wire.decode(file.read())
+        return Collected(files, tuple(executable))
+
     def clear(self) -> None:
         """Empties the scratch folder after the last child of a program.
 
@@ -218,7 +269,10 @@ class ForkServer:
                 raise self._lost(f"its scratch folder cannot be emptied: {error}") from error
 
     def close(self) -> None:
-        """Ends the server with everything below it, and deletes the scratch folder."""
+        """Ends the server with everything below it, and its siblings, and deletes the scratch folder."""
+        for sibling, _ in self._siblings:
+            sibling.close()
+        self._siblings.clear()
         self._pid = 0
         if self._control is not None:
             self._control.close()
@@ -257,7 +311,7 @@ class ForkServer:
                 "grants": grants,
                 "devices": bubblewrap.devices(settings.limits.gpus) if self.strong else [],
                 "writing": landlock.grantable(landlock.WRITE, folder=True) if restricted else 0,
-                "confinement": self._confinement(ruleset),
+                "confinement": confinement.of(settings.limits, ruleset, self._number, strong=self.strong),
             }
             self._send(orders)
         finally:
@@ -276,37 +330,11 @@ class ForkServer:
             self._process = subprocess.Popen(
                 bubblewrap.command(machine, argv, gpus=gpus) if self.strong else argv,
                 stdin=subprocess.DEVNULL,
-                env=_environment(),
+                env=confinement.environment(),
                 cwd="/",
                 pass_fds=(theirs.fileno(), *self.settings.keep_open, *([ruleset] if ruleset >= 0 else [])),
                 start_new_session=True,
             )
-
-    def _confinement(self, ruleset: int) -> dict[str, Any]:  # Any: plain data
-        limits = self.settings.limits
-        large = limits.gpus > 0 or not _LARGE_ADDRESS_SPACE.isdisjoint(limits.preload)
-        root = os.geteuid() == 0
-        if self.strong:
-            # With namespaces of its own, user and server have no other processes than these; the server and the first
-            # process of a namespace are root's, or else count as well.
-            processes = limits.max_processes if root else limits.max_processes + 2
-        else:
-            # The kernel applies no such limit to root.
-            processes = 0 if root else tree.processes_of_user() + limits.max_processes + _SPARE_USER_PROCESSES
-        fields = confine.Confinement(
-            strong=self.strong,
-            scratch="",  # the runner's to fill in
-            ruleset=ruleset,
-            seccomp=seccomp.program() if self.strong else b"",
-            uid=confine.FIRST_USER + os.getpid() if self.strong and root else -1,
-            timeout_s=limits.timeout_s,
-            memory_mb=limits.memory_mb,
-            scratch_mb=limits.scratch_mb,
-            max_processes=limits.max_processes,
-            user_processes=processes,
-            limit_address_space=not large,
-        )
-        return fields._asdict()
 
     def _await_confined(self, channel: socket.socket) -> None:
         """Waits until a child has given up what it is to give up; nothing of a program has run in it so far."""
@@ -350,14 +378,6 @@ class ForkServer:
                 os.kill(self._process.pid, signal.SIGKILL)
         self.close()
         return ServerLost(why)
-
-
-def _environment() -> dict[str, str]:
-    """The whole environment of a program, but for its folders: nothing of the user's is in it."""
-    one_thread = {f"{name}_NUM_THREADS": "1" for name in _ONE_THREAD}
-    fixed = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", "PYTHONHASHSEED": "0", "MPLBACKEND": "Agg"}
-    # Every arena of the C library's allocator maps 64 MB of address space, which is limited.
-    return fixed | {"USER": "program", "MALLOC_ARENA_MAX": "2"} | one_thread
 
 
 def _pid_of(process: int) -> int:

@@ -25,7 +25,8 @@ _SYSTEM_FOLDERS = (
     # How many processors there are, for thread pools.
     "/sys/devices/system/cpu",
 )
-_SYSTEM_FILES = ("/etc/ld.so.cache", "/etc/localtime")
+#: Node.js ends at once where its OpenSSL finds a configuration that it may not read.
+_SYSTEM_FILES = ("/etc/ld.so.cache", "/etc/localtime", "/etc/ssl/openssl.cnf")
 #: Of the file system in which the kernel tells about itself: the machine's, or the sandbox's own.
 _KERNEL_FILES = ("/proc/cpuinfo", "/proc/meminfo")
 _GPU_KERNEL_FILES = ("/proc/driver/nvidia", "/proc/self", "/proc/devices", "/proc/modules")

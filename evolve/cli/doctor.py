@@ -13,6 +13,7 @@ from evolve.archive.store import Archive
 from evolve.cli.options import DEFAULT, ArchiveOption, JsonOption
 from evolve.cli.output import print_json, stdout
 from evolve.errors import EvolveError
+from evolve.evaluators import tools
 from evolve.evaluators.sandbox import available_levels
 from evolve.plugins import installed
 from evolve.provenance import versions
@@ -79,6 +80,10 @@ def _archive(where: str) -> Finding:
 def _tasks() -> list[Finding]:
     tasks, broken = list_tasks()
     found = [Finding("tasks", True, True, ", ".join(task.name for task in tasks))]
+    for tool in dict.fromkeys(tool for task in tasks for tool in tools.needed(task)):
+        users = ", ".join(task.name for task in tasks if tool in tools.needed(task))
+        lacking = tools.missing([tool])
+        found.append(Finding(tool, not lacking, False, f"needed by {users}{f'; {tools.hint(lacking)}' if lacking else ''}"))
     return found + [Finding("task", False, False, message) for message in broken]
 
 

@@ -36,10 +36,14 @@ def list_(json: JsonOption = False) -> None:
 def new(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Letters, digits and underscores.")],
     parent: Annotated[Path, typer.Option("--in", metavar="DIR", help="Where to make the task's folder.")] = Path(),
+    language: Annotated[
+        str, typer.Option(metavar="NAME", help="What programs are written in: python, cpp, javascript.")
+    ] = "python",
 ) -> None:
     """Writes a new task's folder to start from."""
-    folder = scaffold.write(name, parent)
-    stdout.print(f"wrote {folder}: edit task.toml, initial.py and evaluate.py, then", markup=False)
+    folder = scaffold.write(name, parent, language)
+    entry = next(path.name for path in folder.iterdir() if path.stem in ("initial", "main"))
+    stdout.print(f"wrote {folder}: edit task.toml, {entry} and evaluate.py, then", markup=False)
     place = folder if folder.is_absolute() else Path(".") / folder
     stdout.print(f"  evolve task check ./{place}\n  evolve run ./{place} --steps 100", markup=False)
 

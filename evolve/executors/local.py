@@ -49,7 +49,7 @@ class LocalExecutor:
         self._task = task
         self._workers = workers
         self._isolation = isolation
-        self._deadline_s = task.objective.repeats * task.limits.wall_s + evaluator_grace_s
+        self._deadline_s = task.objective.repeats * _program_s(task) + evaluator_grace_s
         self._grace_s = evaluator_grace_s
         self._idle: list[WorkerProcess] = []
         self._free = asyncio.Semaphore(workers)
@@ -120,7 +120,7 @@ class LocalExecutor:
             answer = await worker.request(request, self._deadline_s)
         except TimeoutError:
             text = (
-                f"the task's evaluator did not finish within {self._deadline_s:g} s ({self._task.limits.wall_s:g} s for its "
+                f"the task's evaluator did not finish within {self._deadline_s:g} s ({_program_s(self._task):g} s for its "
                 f"program and {self._grace_s:g} s for itself){worker.log_tail()}"
             )
             await self._end(worker)
@@ -192,3 +192,11 @@ class LocalExecutor:
                 shared_process=self._task.shared_process,
             )
         )
+
+
+def _program_s(task: Task) -> float:
+    """Wall-clock seconds that programs of one evaluation may take: for what is executed, a sibling's and two builds as well."""
+    if not task.command:
+        return task.limits.wall_s
+    build_s = task.build.limits(task.limits).wall_s if task.build is not None else 0.0
+    return 2 * (task.limits.wall_s + build_s)

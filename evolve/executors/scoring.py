@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from evolve.errors import TaskError
-from evolve.evaluators.base import Invalid, ProgramFailed, Score, scored
+from evolve.evaluators.base import Invalid, ProgramFailed, Score, SiblingFailed, scored
 from evolve.evaluators.cascade import Cascade, Scorer, check_smoke
 from evolve.evaluators.compat import SharedEvaluator
 from evolve.evaluators.sandbox.program import SandboxedProgram
@@ -169,6 +169,9 @@ def _judge(evaluate: Scorer, program: SandboxedProgram) -> _Judged:
             return _Judged(scored(answer), answer.figure)
     except Invalid as invalid:
         return _Judged(Evaluation(Outcome.INVALID, feedback=str(invalid)))
+    except SiblingFailed as failed:
+        text = f"a sibling of the program failed, which is the task's to mend: {failed.outcome}: {failed.feedback}"
+        return _Judged(Evaluation(Outcome.EVALUATOR_FAILED, feedback=text, timing_dependent=failed.timing_dependent))
     except ProgramFailed as failed:
         return _Judged(Evaluation(failed.outcome, feedback=failed.feedback, timing_dependent=failed.timing_dependent))
     except ServerLost:

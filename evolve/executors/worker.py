@@ -20,6 +20,7 @@ from typing import Any
 import cloudpickle
 
 from evolve.errors import EvolveError
+from evolve.evaluators import tools
 from evolve.evaluators.cascade import Cascade
 from evolve.evaluators.compat.shared import ENTRY, SharedEvaluator
 from evolve.evaluators.sandbox import wire
@@ -48,6 +49,7 @@ def main(stream_fd: int, alive_fd: int, parent: int) -> None:
         sys.path[:] = greeting["import_path"]
         try:
             task: Task = cloudpickle.loads(greeting["task"])
+            tools.require(task)
             cascade = scoring.load_evaluator(task)
             server = _server(task, Isolation(greeting["isolation"]), alive_fd)
             server.start()
@@ -91,6 +93,7 @@ def _serve(stream: socket.socket, cascade: Cascade, task: Task, server: ForkServ
         if place is verifier and _may_have_been_changed(place):
             place.close()
         if lost:
+            place.close()  # its siblings are of other sessions as well
             sweep_strangers((server.pid, verifier.pid))
         sys.stdout.flush()
         _send(stream, {} if evaluated is None else messages.to_plain(evaluated))
@@ -104,7 +107,8 @@ def _may_have_been_changed(server: ForkServer) -> bool:
 def _server(task: Task, isolation: Isolation, alive_fd: int) -> ForkServer:
     hidden = (task.folder,) if task.folder is not None else ()
     entry = ENTRY if isinstance(task.evaluate, SharedEvaluator) else next(iter(task.files))
-    return ForkServer(SandboxSettings(entry, task.limits, isolation, hidden, (alive_fd,)))
+    settings = SandboxSettings(entry, task.limits, isolation, hidden, (alive_fd,), build=task.build, command=task.command)
+    return ForkServer(settings)
 
 
 def _tie_to(parent: int) -> None:

@@ -22,9 +22,9 @@ import numpy as np
 
 from evolve.edits import Span
 from evolve.mutators.base import MutationFailed, MutationRequest, Scored
-from evolve.mutators.numerals import could_match, digits_for, rewritten, shortened, skeleton
-from evolve.mutators.script import Change, apply_reply, first_sound, python_sources, reply_to
-from evolve.mutators.source import PythonSource, SourceCache
+from evolve.mutators.numerals import Numbered, could_match, digits_for, rewritten, shortened, skeleton
+from evolve.mutators.script import Change, apply_reply, first_sound, numbered_sources, reply_to
+from evolve.mutators.source import SourceCache
 from evolve.program import Files, Program, Reply
 
 SIGMA = "literals.sigma"
@@ -77,11 +77,11 @@ class Vector:
         values: All values, file by file.
     """
 
-    sources: tuple[PythonSource, ...]
+    sources: tuple[Numbered, ...]
     values: tuple[int | float, ...]
 
     @classmethod
-    def of(cls, sources: Sequence[PythonSource]) -> Vector:
+    def of(cls, sources: Sequence[Numbered]) -> Vector:
         """Collects the numbers of some files."""
         return cls(tuple(sources), tuple(numeral.value for source in sources for numeral in source.numerals))
 
@@ -113,7 +113,7 @@ def matching(vector: Vector, parent: Program, other: Program, cache: SourceCache
         return None
     if not all(could_match(parent.files[source.path], other.files[source.path]) for source in vector.sources):
         return None
-    found = Vector.of(cache.sources(other.files))
+    found = Vector.of(cache.numbered(other.files))
     if skeleton(found.sources) != skeleton(vector.sources):
         return None
     return found
@@ -130,7 +130,7 @@ class LiteralTuning:
 
     async def generate(self, request: MutationRequest, rng: np.random.Generator) -> Reply:
         parent = request.parent.program
-        vector = Vector.of(python_sources(parent, self._cache))
+        vector = Vector.of(numbered_sources(parent, self._cache))
         if not vector.values:
             raise MutationFailed(f"program {parent.program_id} has no number that can be tuned")
         peers = self._peers(request, vector)

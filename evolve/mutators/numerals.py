@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from evolve.edits import Span, splice
 
@@ -19,10 +19,29 @@ MAX_DIGITS = 17
 _FLOAT_WEIGHT = 1.0
 _INT_WEIGHT = 0.3
 _SMALL_INT_WEIGHT = 0.15
-_STRUCTURAL_WEIGHT = 0.03
+STRUCTURAL_WEIGHT = 0.03
 # Characters that no number is written with; texts that differ in numbers only have as many of each.
 _TELLTALES = "\n=,:*/%<>[]\"'#abcdfghiklmnopqrstuvwyz"
-_LARGEST = 1e15  # beyond, integers and floats do not convert exactly
+LARGEST = 1e15  # beyond, integers and floats do not convert exactly
+
+
+class Numbered(Protocol):
+    """A file whose numbers can be tuned, in whatever language."""
+
+    @property
+    def path(self) -> str:
+        """The file's path."""
+        ...
+
+    @property
+    def text(self) -> str:
+        """All of it."""
+        ...
+
+    @property
+    def numerals(self) -> tuple[Numeral, ...]:
+        """The numbers inside its regions, in text order."""
+        ...
 
 
 class Numeral(NamedTuple):
@@ -69,7 +88,7 @@ def _value(node: ast.expr) -> int | float | None:
 def _numeral(source: PythonSource, place: Place) -> Numeral | None:
     node = place.node
     value = _value(node)
-    if value is None or not math.isfinite(value) or abs(value) > _LARGEST:
+    if value is None or not math.isfinite(value) or abs(value) > LARGEST:
         return None
     span, text = source.span(node), source.segment(node).lstrip("-( \t")
     if text[:1] not in ".0123456789" or text[:2].lower() in ("0x", "0o", "0b"):
@@ -91,11 +110,18 @@ def _weight(place: Place, value: int | float) -> float:
         or (isinstance(parent, ast.BinOp) and isinstance(parent.op, ast.Pow) and place.field == "right")
     )
     if structural:
-        return _STRUCTURAL_WEIGHT
+        return STRUCTURAL_WEIGHT
+    return weight_of(value)
+
+
+def weight_of(value: int | float) -> float:
+    """How readily a number is changed that shapes nothing."""
+    if isinstance(value, float):
+        return _FLOAT_WEIGHT
     return _SMALL_INT_WEIGHT if abs(value) <= 2 else _INT_WEIGHT
 
 
-def rewritten(source: PythonSource, numeral: Numeral, value: int | float) -> Span:
+def rewritten(source: Numbered, numeral: Numeral, value: int | float) -> Span:
     """Replaces a number in the text, keeping it apart from the words beside it."""
     text = repr(value)
     if numeral.guarded and text.startswith("-"):
@@ -106,7 +132,7 @@ def rewritten(source: PythonSource, numeral: Numeral, value: int | float) -> Spa
     return Span(numeral.start, numeral.end, text)
 
 
-def skeleton(sources: Sequence[PythonSource]) -> tuple[str, ...]:
+def skeleton(sources: Sequence[Numbered]) -> tuple[str, ...]:
     """Returns the text of the files with every tunable number blanked out, an integer told from a float.
 
     Programs with equal skeletons differ in those numbers only, so that their values can be mixed position by position.

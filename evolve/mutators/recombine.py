@@ -2,8 +2,8 @@
 
 Functions are matched by qualified name and bodies aligned statement by statement, so that what is exchanged plays the same
 part in both programs (homologous crossover: Langdon 2000, "Size fair and homologous tree genetic programming crossovers").
-Programs that differ in their numbers only are crossed as vectors: uniform crossover, or BLX-alpha (Eshelman & Schaffer
-1993).
+Programs that differ in their numbers only, in whatever language, are crossed as vectors: uniform crossover, or BLX-alpha
+(Eshelman & Schaffer 1993).
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from evolve.mutators.alignment import Hunk, function_swaps, hunks
 from evolve.mutators.base import MutationFailed, MutationRequest
 from evolve.mutators.expressions import pick
 from evolve.mutators.literals import Vector, matching
-from evolve.mutators.numerals import digits_for, shortened
-from evolve.mutators.script import Change, apply_reply, first_sound, python_sources, reply_to, spliced
-from evolve.mutators.source import PythonSource, SourceCache
+from evolve.mutators.numerals import Numbered, digits_for, shortened
+from evolve.mutators.script import Change, apply_reply, first_sound, numbered_sources, reply_to, spliced
+from evolve.mutators.source import SourceCache
 from evolve.program import Files, Program, Reply
 
 
@@ -76,7 +76,7 @@ class Recombination:
 
     async def generate(self, request: MutationRequest, rng: np.random.Generator) -> Reply:
         parent = request.parent.program
-        sources = python_sources(parent, self._cache)
+        sources = numbered_sources(parent, self._cache)
         donors = [scored.program for scored in request.inspirations if scored.program.files != parent.files]
         if not donors:
             raise MutationFailed("recombination needs an inspiration whose source differs from the parent's; there is none")
@@ -91,13 +91,13 @@ class Recombination:
     def apply(self, reply: Reply, parent: Program) -> Files:
         return apply_reply(reply, parent)
 
-    def _pair(self, parent: Program, sources: Sequence[PythonSource], donor: Program) -> _Pair:
+    def _pair(self, parent: Program, sources: Sequence[Numbered], donor: Program) -> _Pair:
         vector = Vector.of(sources)
         other = matching(vector, parent, donor, self._cache)
         if other is not None:
             return _Pair(donor, (vector, other), (), ())
         theirs = {source.path: source for source in self._cache.sources(donor.files)}
-        pairs = [(source, theirs[source.path]) for source in sources if source.path in theirs]
+        pairs = [(source, theirs[source.path]) for source in self._cache.sources(parent.files) if source.path in theirs]
         functions = tuple(hunk for ours, other in pairs for hunk in function_swaps(ours, other))
         return _Pair(donor, None, functions, tuple(hunk for ours, other in pairs for hunk in hunks(ours, other)))
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from evolve.edits import Region, Span, check_edit, mutable_regions, splice
 from evolve.mutators.base import MutationFailed
+from evolve.mutators.numerals import Numbered
 from evolve.mutators.source import PythonSource, SourceCache, compiles, parsed
 from evolve.program import Files, Program, Reply
 
@@ -116,6 +117,8 @@ def _sound(parent: Program, change: Change, compiled: bool) -> bool:
         return False
     changed = [path for path in files if files[path] != parent.files[path]]
     for path in changed:
+        if not path.endswith(".py"):
+            continue  # whether it builds is for the sandbox to find out
         # The tree is let go: most children never become parents, and kept ones make all parsing slower.
         try:
             tree = parsed(files[path])
@@ -126,8 +129,22 @@ def _sound(parent: Program, change: Change, compiled: bool) -> bool:
     return bool(changed)
 
 
+def numbered_sources(parent: Program, cache: SourceCache) -> list[Numbered]:
+    """Finds the files whose numbers can be tuned, in any language that `evolve.mutators.languages` knows.
+
+    Raises:
+        MutationFailed: If the program has none.
+    """
+    sources = cache.numbered(parent.files)
+    if not sources:
+        raise MutationFailed(
+            f"of {', '.join(sorted(parent.files))} none is in a known language, reads as such, and has text that may change"
+        )
+    return sources
+
+
 def python_sources(parent: Program, cache: SourceCache) -> list[PythonSource]:
-    """Parses what a local mutator can work on.
+    """Parses what a mutator of syntax trees can work on.
 
     Raises:
         MutationFailed: If no Python file of the program parses and has text that may change.
@@ -135,7 +152,7 @@ def python_sources(parent: Program, cache: SourceCache) -> list[PythonSource]:
     sources = cache.sources(parent.files)
     if not sources:
         raise MutationFailed(
-            f"local mutators change Python files only, and none of {', '.join(sorted(parent.files))} parses as Python "
+            f"this mutator changes Python files only, and none of {', '.join(sorted(parent.files))} parses as Python "
             "with text that may change"
         )
     return sources

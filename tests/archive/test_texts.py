@@ -117,3 +117,20 @@ def test_embeddings_come_back_in_half_precision():
     assert back.dtype == np.float32
     # 0.1 lies between 2**-4 and 2**-3, where half precision steps by 2**-14.
     np.testing.assert_allclose(back, vector, rtol=0, atol=2**-15)
+
+
+def test_a_text_that_comes_back_is_read_even_where_it_became_a_dictionary(connection):
+    """As of a program of several files, most of which a child leaves as they were; or of a run that starts from another's best."""
+    relative, child = SOURCE + "x = 1\n", SOURCE + "x = 1\ny = 2\n"
+    rows = [pack(SOURCE), pack(relative, Dictionary.of(SOURCE)), pack(child, Dictionary.of(relative))]
+    connection.execute(insert(texts), [row._asdict() for row in rows])
+    assert TextReader(remembered=1).read(connection, [rows[2].hash])[rows[2].hash] == child
+
+
+def test_a_text_that_was_stored_against_another_does_not_become_a_dictionary():
+    packer = Packer()
+    packer.pack(SOURCE, "source a")
+    repeated = packer.pack(SOURCE + "x = 1\n", "source a")
+    for _ in range(40):
+        assert packer.pack(SOURCE + "x = 1\n", "source a") == repeated
+    assert packer.pack(SOURCE + "x = 2\n", "source a").dictionary is None

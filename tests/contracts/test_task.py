@@ -1,6 +1,7 @@
 import pytest
 from conftest import PARABOLA
 
+from evolve.evaluators import tools
 from evolve.tasks.base import load
 from evolve.tasks.catalog import bundled_folders
 from evolve.testing.task import TaskContract
@@ -9,6 +10,26 @@ from evolve.testing.task import TaskContract
 class TestParabola(TaskContract):
     def make(self):
         return load(PARABOLA, "folder")
+
+
+@pytest.mark.slow
+class TestVehicleRouting(TaskContract):
+    def make(self):
+        return load(bundled_folders()["vehicle_routing"], "bundled")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(bool(tools.missing(["g++"])), reason="g++ is not installed")
+class TestLosslessCompression(TaskContract):
+    def make(self):
+        return load(bundled_folders()["lossless_compression"], "bundled")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(bool(tools.missing(["node"])), reason="node is not installed")
+class TestCacheEviction(TaskContract):
+    def make(self):
+        return load(bundled_folders()["cache_eviction"], "bundled")
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from evolve.errors import TaskError
-from evolve.program import Direction, Limits, Objective
+from evolve.program import Build, Direction, Limits, Objective
 from evolve.tasks.base import inline, load
 from evolve.tasks.scaffold import write
 
@@ -159,3 +159,42 @@ def test_an_inline_tasks_hash_is_the_same_in_every_process():
 
 def test_a_new_task_loads_as_written(tmp_path):
     assert load(write("my_task", tmp_path), "folder").name == "my_task"
+
+
+EXECUTED = '[build]\ncommand = ["cc", "-o", "p", "initial.py"]\nmemory_mb = 99\n[run]\ncommand = ["./p", "-v"]\nsteps = 7\n'
+
+
+def test_how_programs_are_built_and_run_is_the_tasks_and_the_rest_of_run_is_a_runs(folder):
+    before = load(folder, "folder").evaluator_sha256
+    edit(folder, "task.toml", "[run]\nsteps = 7\n", EXECUTED)
+    task = load(folder, "folder")
+    assert task.build == Build(("cc", "-o", "p", "initial.py"), memory_mb=99)
+    assert (task.command, task.run) == (("./p", "-v"), {"steps": 7})
+    assert task.evaluator_sha256 != before
+    hashes = {task.evaluator_sha256}
+    for old, new in (('"-v"', '"-w"'), ('"cc"', '"gcc"')):
+        edit(folder, "task.toml", old, new)
+        hashes.add(load(folder, "folder").evaluator_sha256)
+    assert len(hashes) == 3
+
+
+@pytest.mark.parametrize(
+    ("after", "match"),
+    [
+        ('[build]\ncommand = ["cc"]\n', r"\[build\] makes something that nothing runs; add \[run\] command"),
+        ("[build]\ncommand = []\n[run]\ncommand = ['p']\n", r"build\.command names nothing"),
+        ('[build]\ncommand = "cc main.c"\n', "command must be a list"),
+        ('[build]\ncomand = ["cc"]\n', "unknown key 'comand'; did you mean 'command'"),
+        ("[run]\ncommand = 'p'\n", r"\[run\]: command must be a list"),
+        ("[run]\ncommand = [1]\n", r"command\[0\] must be a text"),
+    ],
+)
+def test_mistakes_in_build_and_command_are_named(folder, after, match):
+    edit(folder, "task.toml", "[run]\nsteps = 7\n", after)
+    refused(folder, match)
+
+
+def test_a_program_in_another_language_need_not_be_python(folder):
+    edit(folder, "task.toml", '["initial.py"]', '["main.cpp"]')
+    (folder / "main.cpp").write_text("// EVOLVE-BLOCK-START\nint x = 1;\n// EVOLVE-BLOCK-END\n")
+    assert list(load(folder, "folder").files) == ["main.cpp"]

@@ -1,0 +1,4 @@
+#include <cstdio>
+int main() {
+  for (int byte; (byte = getchar()) != EOF;) putchar(byte);
+}

@@ -1,0 +1,2 @@
+def plan(places, demands, capacity):
+    return []
