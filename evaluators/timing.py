@@ -4,6 +4,9 @@ Each round runs A B B A, every run in a fresh process: what drifts at a constant
 as much to the one as to the other, and no run finds the other's caches only. Rounds are summarised by their median, whose
 confidence interval comes from order statistics, so that no distribution has to be assumed for times, which have a long tail.
 
+Let a run take 50 ms or more: starting a process costs some 5 ms of CPU time, the same for both, which draws the ratio of short
+runs towards 1.
+
 Sources: Georges, Buytaert & Eeckhout 2007, "Statistically rigorous Java performance evaluation" (fresh processes, warm-up
 left out, intervals instead of best runs); Kalibera & Jones 2013, "Rigorous benchmarking in reasonable time" (the ratio of times
 as the quantity of interest); Conover 1999, "Practical nonparametric statistics", section 3.2 (intervals of quantiles).

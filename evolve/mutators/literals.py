@@ -23,7 +23,7 @@ import numpy as np
 from evolve.edits import Span
 from evolve.mutators.base import MutationFailed, MutationRequest, Scored
 from evolve.mutators.numerals import Numbered, could_match, digits_for, rewritten, shortened, skeleton
-from evolve.mutators.script import Change, apply_reply, first_sound, numbered_sources, reply_to
+from evolve.mutators.script import Change, apply_reply, first_sound, numbered_files, numbered_sources, reply_to
 from evolve.mutators.source import SourceCache
 from evolve.program import Files, Program, Reply
 
@@ -113,7 +113,7 @@ def matching(vector: Vector, parent: Program, other: Program, cache: SourceCache
         return None
     if not all(could_match(parent.files[source.path], other.files[source.path]) for source in vector.sources):
         return None
-    found = Vector.of(cache.numbered(other.files))
+    found = Vector.of(numbered_files(other.files, cache))
     if skeleton(found.sources) != skeleton(vector.sources):
         return None
     return found

@@ -9,7 +9,9 @@ from typing import NamedTuple
 
 from evolve.edits import Region, Span, check_edit, mutable_regions, splice
 from evolve.mutators.base import MutationFailed
+from evolve.mutators.languages import syntax_of
 from evolve.mutators.numerals import Numbered
+from evolve.mutators.plain import PlainSource
 from evolve.mutators.source import PythonSource, SourceCache, compiles, parsed
 from evolve.program import Files, Program, Reply
 
@@ -135,12 +137,26 @@ def numbered_sources(parent: Program, cache: SourceCache) -> list[Numbered]:
     Raises:
         MutationFailed: If the program has none.
     """
-    sources = cache.numbered(parent.files)
+    sources = numbered_files(parent.files, cache)
     if not sources:
         raise MutationFailed(
             f"of {', '.join(sorted(parent.files))} none is in a known language, reads as such, and has text that may change"
         )
     return sources
+
+
+def numbered_files(files: Files, cache: SourceCache) -> list[Numbered]:
+    """Lists the files of a program whose numbers can be tuned, in path order; Python that does not parse is left out."""
+    regions = mutable_regions(files)
+    found: list[Numbered] = []
+    for path in sorted(files):
+        syntax = syntax_of(path)
+        if path.endswith(".py") and regions[path]:
+            source = cache.source(path, files[path], regions[path])
+            found += [source] if source is not None else []
+        elif syntax is not None and regions[path]:
+            found.append(PlainSource(path, files[path], regions[path], syntax))
+    return found
 
 
 def python_sources(parent: Program, cache: SourceCache) -> list[PythonSource]:

@@ -15,9 +15,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from evolve.edits import Region, lines, mutable_regions
-from evolve.mutators.languages import syntax_of
-from evolve.mutators.numerals import Numbered, Numeral, numerals
-from evolve.mutators.plain import PlainSource
+from evolve.mutators.numerals import Numeral, numerals
 from evolve.program import Files
 
 # Text in these is not arithmetic: types, decorators, patterns. Expressions in f-strings have no usable positions before
@@ -375,19 +373,6 @@ class SourceCache:
         regions = mutable_regions(files)
         wanted = [path for path in sorted(files) if path.endswith(".py") and regions[path]]
         return [source for path in wanted if (source := self.source(path, files[path], regions[path])) is not None]
-
-    def numbered(self, files: Files) -> list[Numbered]:
-        """Lists the files of a program whose numbers can be tuned, in path order; Python that does not parse is left out."""
-        regions = mutable_regions(files)
-        found: list[Numbered] = []
-        for path in sorted(files):
-            syntax = syntax_of(path)
-            if path.endswith(".py") and regions[path]:
-                source = self.source(path, files[path], regions[path])
-                found += [source] if source is not None else []
-            elif syntax is not None and regions[path]:
-                found.append(PlainSource(path, files[path], regions[path], syntax))
-        return found
 
     def source(self, path: str, text: str, regions: tuple[Region, ...]) -> PythonSource | None:
         """Parses one file; None when it does not parse."""
