@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -29,6 +30,7 @@ import synthetic
 import evolve
 from evolve.config import RunConfig
 from evolve.evaluators.sandbox import available_levels
+from evolve.evaluators.sandbox.cgroup import MemoryGroup
 from evolve.evaluators.sandbox.program import SandboxedProgram
 from evolve.evaluators.sandbox.server import ForkServer, SandboxSettings
 from evolve.executors.local import LocalExecutor
@@ -114,9 +116,7 @@ def sandbox() -> Iterator[Row]:
         few, many = _evaluations(level, 20), _evaluations(level, 320)
         cpu_ms = (many.cpu_s - few.cpu_s) / 300 * 1e3
         own_ms = (many.own_s - few.own_s) / 300 * 1e3
-        yield Row(
-            f"evaluation of a numpy program at level {level}, CPU ms (worker, server, program)", f"{cpu_ms:.2f}", "<= 15 (strong)"
-        )
+        yield Row(f"evaluation of a numpy program at level {level}, CPU ms in all", f"{cpu_ms:.2f}", "<= 15 (strong)")
         yield Row(f"  of which in the controller, CPU ms more at level {level}", f"{own_ms:.2f}", "–")
         ordered = sorted(many.walls_ms)
         p50, p95 = ordered[len(ordered) // 2], ordered[int(len(ordered) * 0.95)]
@@ -124,7 +124,7 @@ def sandbox() -> Iterator[Row]:
 
 
 class Cost(NamedTuple):
-    """What some evaluations cost: children's and own CPU seconds, and wall-clock milliseconds of each."""
+    """What some evaluations cost: CPU seconds in all, those of this process, and wall-clock milliseconds of each."""
 
     cpu_s: float
     own_s: float
@@ -142,11 +142,28 @@ def _evaluations(level: Isolation, count: int) -> Cost:
                 assert evaluated.evaluation.ok, evaluated.evaluation.feedback
         return walls
 
-    before, own = resource.getrusage(resource.RUSAGE_CHILDREN), time.process_time()
-    walls = asyncio.run(work())
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return Cost(cpu_s, time.process_time() - own, walls)
+    own = time.process_time()
+    with _all_cpu_counted() as cpu_s:
+        before = cpu_s()
+        walls = asyncio.run(work())
+        return Cost(cpu_s() - before, time.process_time() - own, walls)
+
+
+@contextmanager
+def _all_cpu_counted() -> Iterator[Callable[[], float]]:
+    """Counts the CPU seconds of this process and everything below it, also of what ends with its namespace, unwaited for.
+
+    Where no control group can be made (an ordinary user), what is waited for: level strong looks 2 to 4 ms cheaper then.
+    """
+    group = MemoryGroup.make(2**20)
+    if group is None or group.cpu_s() is None or not group.take(os.getpid()):
+        yield lambda: sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2]) + time.process_time()
+        return
+    try:
+        yield lambda: group.cpu_s() or 0.0
+    finally:
+        group.release(os.getpid())
+        group.remove()
 
 
 TALKING = """

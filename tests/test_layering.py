@@ -22,6 +22,7 @@ LAYERS = [
     ["evolve.archive", "evolve.bandits", "evolve.budget", "evolve.edits", "evolve.evaluators", "evolve.plugins"],
     ["evolve.settings", "evolve.diffing", "evolve.rendering"],
     ["evolve.program", "evolve.rng"],
+    ["evolve.limits"],
     ["evolve.errors"],
 ]
 

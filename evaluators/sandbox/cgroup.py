@@ -90,6 +90,12 @@ class MemoryGroup:
             return False
         return True
 
+    def release(self, pid: int) -> None:
+        """Moves a process back to where the group was made."""
+        with suppress(OSError):
+            for path in self._paths():
+                (path.parent / "cgroup.procs").write_text(str(pid))
+
     def cpu_s(self) -> float | None:
         """CPU seconds of everything that was ever in the group; None where that is not counted."""
         if self._clock is None:
