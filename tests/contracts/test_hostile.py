@@ -1,12 +1,23 @@
 import pytest
 
+from evolve.errors import TaskError
+from evolve.program import Isolation
 from evolve.tasks.base import load
 from evolve.tasks.catalog import bundled_folders
+from evolve.testing.hostile.runner import ProvingGround
 from evolve.testing.hostile.suite import HostileSuite
+
+#: Hostile programs are written in Python. What those of other languages could try is among their tasks' own attacks.
+PYTHON = [name for name, folder in sorted(bundled_folders().items()) if next(iter(load(folder, "bundled").files)).endswith(".py")]
 
 
 class TestBundledTasks(HostileSuite):
-    @pytest.fixture(scope="class", params=sorted(bundled_folders()))
+    @pytest.fixture(scope="class", params=PYTHON)
     @classmethod
     def task(cls, request):
         return load(bundled_folders()[request.param], "bundled")
+
+
+def test_a_task_of_another_language_is_refused_with_the_reason():
+    with pytest.raises(TaskError, match=r"hostile programs are written in Python and cannot be put in front of initial\.js"):
+        ProvingGround(load(bundled_folders()["cache_eviction"], "bundled"), Isolation.PROCESS)

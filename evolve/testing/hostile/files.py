@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from evolve.program import Isolation
+from evolve.program import Isolation, Outcome
 from evolve.testing.hostile.record import EVERY_LEVEL, KERNEL_LEVELS, STRONG_ONLY, Hostile, Sign
 
 
@@ -154,6 +154,8 @@ FILES = (
         "It overwrites its own source, for the next evaluation.",
         "for name in os.listdir('.'):\n    if name.endswith('.py'):\n        open(name, 'w').write('def answer(*_): return 1e9')\n",
         claims=EVERY_LEVEL,
+        # What it imports later is what it has written.
+        ends=frozenset({Outcome.OK, Outcome.CRASHED, Outcome.INVALID}),
     ),
     _changes(
         "packages",

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from evolve.program import Isolation
+from evolve.program import Isolation, Outcome
 from evolve.testing.hostile.record import EVERY_LEVEL, KERNEL_LEVELS, REFUSED_OR_HONEST, STRONG_ONLY, Hostile, Sign
 
 #: A program may take its own interpreter apart; then it does not answer, or what it answers is judged elsewhere.
-_PATCHED = REFUSED_OR_HONEST
+_PATCHED = REFUSED_OR_HONEST | {Outcome.TIMED_OUT}  # what is traced is slow
 
 
 def _patches(name: str, tries: str, source: str) -> Hostile:

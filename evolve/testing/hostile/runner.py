@@ -90,7 +90,13 @@ class ProvingGround:
             task: Its initial program must be Python.
             isolation: The level to try.
             tolerance: How far a score of the same program may be from another, for tasks that measure time.
+
+        Raises:
+            TaskError: If it is not Python.
         """
+        first = next(iter(task.files))
+        if not first.endswith(".py"):
+            raise TaskError(f"task {task.name}: hostile programs are written in Python and cannot be put in front of {first}")
         self._task = task
         self.isolation = isolation
         self._tolerance = tolerance
