@@ -76,7 +76,7 @@ class Observation:
 def short_limits(limits: Limits) -> Limits:
     """Limits under which a hostile program is soon over."""
     return dataclasses.replace(
-        limits, timeout_s=0.5, wall_timeout_s=2.0, memory_mb=min(limits.memory_mb, 256), scratch_mb=min(limits.scratch_mb, 16)
+        limits, timeout_s=0.5, wall_timeout_s=1.5, memory_mb=min(limits.memory_mb, 256), scratch_mb=min(limits.scratch_mb, 16)
     )
 
 

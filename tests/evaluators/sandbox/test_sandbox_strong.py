@@ -24,6 +24,8 @@ LIMITS = Limits(timeout_s=2.0, wall_timeout_s=30.0, memory_mb=200, scratch_mb=8,
 ATTEMPTS = """
 import ctypes, glob, mmap, numpy, os, socket, struct
 libc = ctypes.CDLL(None, use_errno=True)
+# Not /tmp by name: it is not there where the interpreter's packages lie below it.
+temporary = os.environ["TMPDIR"]
 
 def syscall(*arguments):
     if libc.syscall(*arguments) < 0:
@@ -42,7 +44,7 @@ def bomb():
     return count
 
 def fill():
-    with open("/tmp/big", "wb") as file:
+    with open(temporary + "/big", "wb") as file:
         for _ in range(100):
             file.write(bytes(2**20))
 
@@ -75,8 +77,8 @@ attempts = {
     "folders": folders,
     "write_root": lambda: open("/x", "w"),
     "write_package": lambda: open(os.__file__, "a"),
-    "leave_a_file": lambda: (open("left", "w"), open("/tmp/left", "w"), open("/dev/shm/left", "w")) and 1,
-    "find_a_file": lambda: [path for path in ("left", "/tmp/left", "/dev/shm/left") if os.path.exists(path)],
+    "leave_a_file": lambda: (open("left", "w"), open(temporary + "/left", "w"), open("/dev/shm/left", "w")) and 1,
+    "find_a_file": lambda: [path for path in ("left", temporary + "/left", "/dev/shm/left") if os.path.exists(path)],
     "setuid": lambda: os.setuid(0),
     "device_times": lambda: os.utime("/dev/null"),
     "hidden_folder_attribute": lambda: os.setxattr(hidden[0], "user.x", b"y"),
