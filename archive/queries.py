@@ -60,7 +60,7 @@ def summary(archive: Archive, run: int) -> Json:
                 func.coalesce(func.sum(replies.c.tokens_in + replies.c.tokens_out), 0),
             ).where(replies.c.run == run)
         ).one()
-        shown = {
+        return {
             "run": run,
             "name": record.name,
             "task": record.task,
@@ -80,10 +80,6 @@ def summary(archive: Archive, run: int) -> Json:
             "shared_process": _shared_process(connection, run),
             "verification": _verification(connection, run),
         }
-        for place in ("initial", "best"):
-            if shown[place] is not None:
-                shown[place]["holdout"] = _holdout(connection, run, shown[place]["step"])
-        return shown
 
 
 def _shared_process(connection: Connection, run: int) -> bool:
@@ -157,6 +153,7 @@ def _scored(connection: Connection, run: int, step: int) -> Json | None:
         "metrics": _values(row.metrics),
         "generation": row.generation,
         "step": step,
+        "holdout": _holdout(connection, run, step),
     }
 
 

@@ -16,6 +16,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, Self
 
+from evolve.evaluators.sandbox import tree
+
 _PREFIX = "evolve-"
 #: What the server itself, page tables and buffers may take on top of the programs.
 _SLACK_MB = 64
@@ -48,6 +50,7 @@ class MemoryGroup:
         self._path = path
         self._files = files
         self._clock = clock
+        self._limited_to_mb = 0
 
     @classmethod
     def make(cls, memory_mb: int) -> Self | None:
@@ -71,6 +74,8 @@ class MemoryGroup:
 
     def limit(self, memory_mb: int) -> bool:
         """Sets what the processes in it may use together, files in memory included. Returns whether that was allowed."""
+        if memory_mb == self._limited_to_mb:
+            return True  # as it is for one program after the other
         limit = str((memory_mb + _SLACK_MB) * 2**20)
         swap = "0" if self._files is _V2 else limit
         done = False
@@ -79,6 +84,7 @@ class MemoryGroup:
             with suppress(OSError):
                 (self._path / name).write_text(value)
                 done = done or name == self._files.limit
+        self._limited_to_mb = memory_mb if done else 0
         return done
 
     def take(self, pid: int) -> bool:
@@ -110,11 +116,7 @@ class MemoryGroup:
 
     def kills(self) -> int:
         """How many processes the kernel has ended for the limit."""
-        with suppress(OSError):
-            for line in (self._path / self._files.events).read_text().splitlines():
-                if line.startswith("oom_kill "):
-                    return int(line.split()[1])
-        return 0
+        return tree.out_of_memory_kills(self._path / self._files.events)
 
     def remove(self) -> None:
         """Removes the group, which must be empty by then, or in a moment."""
@@ -135,30 +137,35 @@ class MemoryGroup:
 
 def _clock_group(name: str) -> Path | None:
     """Makes a group that counts CPU time, for version 1, where that is another hierarchy; None if it cannot be made."""
-    mounts = _mounts()
-    with suppress(OSError):
-        for line in Path("/proc/self/cgroup").read_text().splitlines():
-            _, controllers, own = line.split(":", 2)
-            if "cpuacct" in controllers.split(",") and "cpuacct" in mounts:
-                parent = mounts["cpuacct"] / own.lstrip("/")
-                _remove_stale(parent)
-                (parent / name).mkdir()
-                return parent / name
-    return None
+    parent = _own_groups().get("cpuacct")
+    if parent is None:
+        return None
+    _remove_stale(parent)
+    try:
+        (parent / name).mkdir()
+    except OSError:
+        return None
+    return parent / name
 
 
 def _parents() -> Iterator[tuple[Path, _Files]]:
     """Groups below which this process may be allowed to make another that counts memory."""
-    mounts = _mounts()
+    for controller, own in _own_groups().items():
+        if controller == "":
+            # A group of version 2 that holds processes cannot divide its memory; its parent may.
+            yield from ((path, _V2) for path in (own, own.parent) if _divides_memory(path))
+        elif controller == "memory":
+            yield own, _V1
+
+
+def _own_groups() -> dict[str, Path]:
+    """The groups that this process is in: version 1's under the names of what they count, version 2's under the empty one."""
+    mounts, found = _mounts(), {}
     with suppress(OSError):
         for line in Path("/proc/self/cgroup").read_text().splitlines():
             _, controllers, name = line.split(":", 2)
-            if controllers == "" and "" in mounts:
-                own = mounts[""] / name.lstrip("/")
-                # A group of version 2 that holds processes cannot divide its memory; its parent may.
-                yield from ((path, _V2) for path in (own, own.parent) if _divides_memory(path))
-            elif "memory" in controllers.split(",") and "memory" in mounts:
-                yield mounts["memory"] / name.lstrip("/"), _V1
+            found.update({each: mounts[each] / name.lstrip("/") for each in controllers.split(",") if each in mounts})
+    return found
 
 
 def _divides_memory(path: Path) -> bool:

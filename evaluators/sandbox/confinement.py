@@ -17,13 +17,14 @@ _LARGE_ADDRESS_SPACE = frozenset(("torch", "jax", "tensorflow", "cupy"))
 _SPARE_USER_PROCESSES = 1000
 
 
-def of(limits: Limits, ruleset: int, server: int, *, strong: bool) -> dict[str, Any]:  # Any: plain data
+def of(limits: Limits, ruleset: int, server: int, *, others: int, strong: bool) -> dict[str, Any]:  # Any: plain data
     """Writes down a `confine.Confinement`, but for the scratch folder, which is the runner's to fill in.
 
     Args:
         limits: What children are held to unless they are told otherwise.
         ruleset: Landlock's descriptor; -1 for none.
         server: Which fork server of this process it is for.
+        others: Processes that the kernel counts with the program's (see `other_processes`).
         strong: Whether it is for level ``strong``.
     """
     large = limits.gpus > 0 or not _LARGE_ADDRESS_SPACE.isdisjoint(limits.preload)
@@ -35,26 +36,32 @@ def of(limits: Limits, ruleset: int, server: int, *, strong: bool) -> dict[str, 
         uid=confine.user(os.getpid(), server) if strong and os.geteuid() == 0 else -1,
         scratch_mb=limits.scratch_mb,
         limit_address_space=not large,
-        **kernel_limits(limits, strong=strong),
+        **kernel_limits(limits, others),
     )
     return fields._asdict()
 
 
-def kernel_limits(limits: Limits, *, strong: bool) -> dict[str, Any]:  # Any: plain data
-    """The part of a confinement that can differ from child to child."""
+def other_processes(*, strong: bool) -> int:
+    """How many processes the kernel's limit on a user's has to leave room for beside a program's; -1 where it does not bind."""
     root = os.geteuid() == 0
     if strong:
-        # With namespaces of its own, user and server have no other processes than these; the server and the first
-        # process of a namespace are root's, or else count as well.
-        processes = limits.max_processes if root else limits.max_processes + 2
-    else:
-        # The kernel applies no such limit to root.
-        processes = 0 if root else tree.processes_of_user() + limits.max_processes + _SPARE_USER_PROCESSES
+        # In namespaces of their own a user has no others; the server and the first process are root's, or else count.
+        return 0 if root else 2
+    return -1 if root else tree.processes_of_user() + _SPARE_USER_PROCESSES
+
+
+def kernel_limits(limits: Limits, others: int) -> dict[str, Any]:  # Any: plain data
+    """The part of a confinement that can differ from child to child.
+
+    Args:
+        limits: Of the child.
+        others: See `other_processes`.
+    """
     return {
         "timeout_s": limits.timeout_s,
         "memory_mb": limits.memory_mb,
         "max_processes": limits.max_processes,
-        "user_processes": processes,
+        "user_processes": 0 if others < 0 else limits.max_processes + others,
     }
 
 

@@ -11,7 +11,8 @@ import sys
 from contextlib import suppress
 from functools import cache
 
-from evolve.evaluators.sandbox import bubblewrap, confine, landlock, seccomp, visible
+from evolve.evaluators.sandbox import bubblewrap, confine, confinement, landlock, seccomp, visible
+from evolve.program import Limits
 
 #: A cold disk and a busy machine; it takes some 50 ms.
 _TIMEOUT_S = 30.0
@@ -84,20 +85,9 @@ def _try_out() -> str:
 
 
 def _fields(ruleset: int) -> str:
-    fields = confine.Confinement(
-        strong=True,
-        scratch=confine.SCRATCH,
-        ruleset=ruleset,
-        seccomp=seccomp.program(),
-        uid=confine.FIRST_USER + os.getpid() if os.geteuid() == 0 else -1,
-        timeout_s=1.0,
-        memory_mb=64,
-        scratch_mb=1,
-        max_processes=8,
-        user_processes=8,
-        limit_address_space=False,
-    )
-    return json.dumps({**fields._asdict(), "seccomp": fields.seccomp.hex()})
+    limits = Limits(timeout_s=1.0, memory_mb=64, scratch_mb=1, max_processes=8)
+    fields = confinement.of(limits, ruleset, 0, others=confinement.other_processes(strong=True), strong=True)
+    return json.dumps({**fields, "scratch": confine.SCRATCH, "seccomp": fields["seccomp"].hex()})
 
 
 def _all_of(stream: socket.socket) -> bytes:

@@ -120,6 +120,7 @@ class ForkServer:
         self._control: socket.socket | None = None
         self._scratch = Path()
         self._pid = 0
+        self._others = -1
         self._group: MemoryGroup | None = None
         self._siblings: list[tuple[ForkServer, dict[str, Collected]]] = []
 
@@ -210,7 +211,7 @@ class ForkServer:
             wanted = limits or self.settings.limits
             if self._group is not None:
                 self._group.limit(wanted.memory_mb + wanted.scratch_mb)
-            self._send(["fork", interpreter, confinement.kernel_limits(wanted, strong=self.strong)], [theirs.fileno(), *streams])
+            self._send(["fork", interpreter, confinement.kernel_limits(wanted, self._others)], [theirs.fileno(), *streams])
             answer, descriptors = self._receive(_ANSWER_TIMEOUT_S)
             theirs.close()
             if not descriptors:
@@ -300,6 +301,7 @@ class ForkServer:
         # Inside a process-id namespace the kernel's files are others.
         grants = [(str(path), landlock.grantable(rights, folder=path.is_dir())) for path, rights in kernel if self.strong]
         restricted = settings.isolation is not Isolation.PROCESS
+        self._others = confinement.other_processes(strong=self.strong)
         ruleset = landlock.make_ruleset(rules) if restricted else -1
         try:
             self._popen(machine, ruleset)
@@ -311,7 +313,7 @@ class ForkServer:
                 "grants": grants,
                 "devices": bubblewrap.devices(settings.limits.gpus) if self.strong else [],
                 "writing": landlock.grantable(landlock.WRITE, folder=True) if restricted else 0,
-                "confinement": confinement.of(settings.limits, ruleset, self._number, strong=self.strong),
+                "confinement": confinement.of(settings.limits, ruleset, self._number, others=self._others, strong=self.strong),
             }
             self._send(orders)
         finally:

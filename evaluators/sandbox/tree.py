@@ -153,10 +153,14 @@ def session_of(pid: int) -> int:
         return 0
 
 
-def out_of_memory_kills() -> int:
-    """How often the kernel has killed a process of this machine for want of memory; 0 where it does not say."""
+def out_of_memory_kills(counter: Path = Path("/proc/vmstat")) -> int:
+    """How often the kernel has killed a process for want of memory, on this machine or in a control group; 0 where it is silent.
+
+    Args:
+        counter: The file that says so; the machine's, unless it is a group's.
+    """
     with suppress(OSError):
-        for line in Path("/proc/vmstat").read_bytes().splitlines():
+        for line in counter.read_bytes().splitlines():
             if line.startswith(b"oom_kill "):
                 return int(line.split()[1])
     return 0

@@ -90,10 +90,9 @@ def _serve(stream: socket.socket, cascade: Cascade, task: Task, server: ForkServ
         else:
             evaluated = scoring.score(cascade, task, place, files, seed, figure=request["figure"])
         lost = not place.pid
-        if place is verifier and _may_have_been_changed(place):
+        if lost or (place is verifier and _may_have_been_changed(place)):
             place.close()
         if lost:
-            place.close()  # its siblings are of other sessions as well
             sweep_strangers((server.pid, verifier.pid))
         sys.stdout.flush()
         _send(stream, {} if evaluated is None else messages.to_plain(evaluated))

@@ -5,9 +5,9 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
+from executor_kit import SABOTEUR, is_running
 
 from evolve.errors import IsolationError, TaskError
 from evolve.evaluators.base import ProgramFailed, Score
@@ -240,14 +240,6 @@ def wait_until(condition):
         time.sleep(0.01)
 
 
-def is_running(pid):
-    # A zombie that nobody in a container reaps does not count.
-    try:
-        return b") Z" not in Path(f"/proc/{pid}/stat").read_bytes()
-    except OSError:
-        return False
-
-
 def test_ctrl_c_reaches_the_controller_only():
     def evaluate(program):
         os.killpg(os.getpgid(0), signal.SIGINT)
@@ -269,23 +261,6 @@ def test_a_figure_is_drawn_without_a_display():
         return await executor.evaluate(DOUBLE, seed=0, figure=True)
 
     assert run(one, lambda program: Score(1.0, figure=draw)).figure_png.startswith(b"\x89PNG")
-
-
-SABOTEUR = """
-import os, time
-def daemon():
-    reading, writing = os.pipe()
-    if os.fork() == 0:
-        os.setsid()
-        if os.fork() == 0:
-            os.write(writing, str(os.getpid()).encode())
-            time.sleep(600)
-        os._exit(0)
-    return int(os.read(reading, 20))
-def sabotage():
-    os.kill(os.getppid(), 9)
-    time.sleep(600)
-"""
 
 
 def test_a_program_that_takes_its_server_down_leaves_nothing_either():

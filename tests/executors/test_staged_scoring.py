@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from executor_kit import SABOTEUR, is_running
 
 from evolve.executors.local import LocalExecutor
 from evolve.program import Isolation, Limits, Objective, Outcome, Smoke, Stage, Task
@@ -112,32 +113,6 @@ def test_a_task_without_held_out_data_has_no_such_score(tmp_path):
 def test_a_fresh_evaluation_gives_what_the_first_one_gave(tmp_path):
     task = folder(tmp_path, EVALUATE)
     assert evaluated(task, fresh=True).objective == evaluated(task).objective
-
-
-SABOTEUR = """
-import os, time
-
-def daemon():
-    reading, writing = os.pipe()
-    if os.fork() == 0:
-        os.setsid()
-        if os.fork() == 0:
-            os.write(writing, str(os.getpid()).encode())
-            time.sleep(600)
-        os._exit(0)
-    return int(os.read(reading, 20))
-
-def answer():
-    os.kill(os.getppid(), 9)
-    time.sleep(600)
-"""
-
-
-def is_running(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 def test_a_program_that_takes_a_fresh_sandbox_down_leaves_nothing(tmp_path):
