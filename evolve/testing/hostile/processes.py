@@ -145,9 +145,10 @@ PROCESSES = (
     Hostile(
         "runner in circles",
         "It forks itself again and again and lets each parent go, so as to be gone when somebody kills it.",
+        # Each of them ends itself, also where no more processes are to be had: it must not answer in the program's place.
         "import time\n"
-        "if os.fork() == 0:\n    for _ in range(2000):\n        if os.fork():\n            os._exit(0)\n        time.sleep(0.001)\n"
-        "    os._exit(0)\n",
+        "if os.fork() == 0:\n    try:\n        for _ in range(2000):\n            if os.fork():\n                os._exit(0)\n"
+        "            time.sleep(0.001)\n    finally:\n        os._exit(0)\n",
         sign=Sign.REMAINS,
     ),
     Hostile(

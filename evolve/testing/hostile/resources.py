@@ -84,7 +84,7 @@ RESOURCES = (
     Hostile(
         "mapped memory",
         "It maps anonymous memory and writes to every page.",
-        "import mmap\nmaps = []\nwhile True:\n    maps.append(mmap.mmap(-1, 2**26))\n    maps[-1].write(b'x' * 2**26)\n",
+        "import mmap\nmaps = []\nwhile True:\n    maps.append(mmap.mmap(-1, 2**26))\n    maps[-1][::4096] = b'x' * 2**14\n",
         ends=_MEMORY_OR_CRASH,
     ),
     Hostile(
