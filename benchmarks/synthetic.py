@@ -13,7 +13,7 @@ from evolve.archive.novelty import fingerprint
 from evolve.archive.records import Addition, Plan, Screen, Verdict
 from evolve.config import RunConfig
 from evolve.executors.base import Evaluated
-from evolve.mutators.base import MutationRequest
+from evolve.mutation import MutationRequest
 from evolve.program import Evaluation, Files, Isolation, Metric, Outcome, Program, Reply, Task
 from evolve.session import create
 

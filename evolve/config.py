@@ -24,7 +24,7 @@ from evolve.edits import mutable_text
 from evolve.errors import ConfigError, nearest_hint
 from evolve.executors.base import Executor
 from evolve.executors.local import LocalExecutor
-from evolve.mutators.base import Mutator
+from evolve.mutation import Mutator
 from evolve.mutators.local import applicable, local_mutators
 from evolve.ordering import Asap, Order, Strict
 from evolve.plugins import installed, load

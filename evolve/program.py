@@ -291,10 +291,12 @@ class Reply:
         text: The edit in the mutator's own notation; the mutator that wrote it reads it.
         strategy: What the child inherits instead of the parent's own.
         parents: Identifiers of the inspirations that it took source from.
-        prompt: What was asked; empty for mutators that ask nobody.
-        tokens_in, tokens_out: As the provider counts them.
-        cost_usd: What it cost.
+        prompt: What was asked, as JSON: a list of ``[role, text]``; empty for mutators that ask nobody.
+        tokens_in, tokens_out: As the provider counts them, over all calls of the attempt.
+        cost_usd: What these calls cost.
         latency_s: How long the answer took.
+        finish: Why the answer ended (see `evolve.llm.base.Finish`); an answer that was cut off is kept, and judged when it
+            is applied.
     """
 
     text: str
@@ -305,6 +307,7 @@ class Reply:
     tokens_out: int = 0
     cost_usd: float = 0.0
     latency_s: float = field(default=0.0, compare=False)
+    finish: str = "stop"
 
 
 def source_sha256(files: Files) -> str:

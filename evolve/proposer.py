@@ -7,7 +7,7 @@ from typing import Protocol
 
 from evolve.archive.records import Plan
 from evolve.edits import check_edit
-from evolve.mutators.base import MutationFailed, MutationRequest, Mutator, Scored
+from evolve.mutation import Complaint, MutationFailed, MutationRequest, Mutator, Scored
 from evolve.program import Evaluation, Program, Reply, Task
 from evolve.rng import generator
 
@@ -46,7 +46,7 @@ class Proposer:
         self._arms = arms
         self._sources = sources
 
-    async def ask(self, plan: Plan, attempt: int, complaints: Sequence[str]) -> Reply:
+    async def ask(self, plan: Plan, attempt: int, complaints: Sequence[Complaint]) -> Reply:
         """Asks the plan's arm for an edit.
 
         Raises:

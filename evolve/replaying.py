@@ -19,7 +19,7 @@ from evolve.archive.queries import steps
 from evolve.archive.records import PendingStep, Settled
 from evolve.archive.store import Archive
 from evolve.config import is_local, make_arms
-from evolve.mutators.base import MutationFailed, MutationRequest, Mutator
+from evolve.mutation import MutationFailed, MutationRequest, Mutator
 from evolve.ordering import Recorded
 from evolve.program import Files, Program, Reply, Task
 from evolve.session import Parts, create, drive, recorded

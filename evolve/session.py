@@ -25,7 +25,7 @@ from evolve.config import RunConfig, make_arms, make_embed, make_executor, make_
 from evolve.errors import ConfigError, EvolveError, TaskError
 from evolve.executors.base import Executor
 from evolve.loop import Loop, Watcher
-from evolve.mutators.base import Mutator
+from evolve.mutation import Mutator
 from evolve.ordering import Order
 from evolve.program import Reply, Task
 from evolve.proposer import Proposer

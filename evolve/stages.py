@@ -21,7 +21,7 @@ from evolve.archive.records import PendingStep, Plan, Screen, Verdict
 from evolve.archive.store import RunWriter
 from evolve.errors import TaskError
 from evolve.executors.base import Executor
-from evolve.mutators.base import MutationFailed
+from evolve.mutation import Complaint, MutationFailed
 from evolve.ordering import Order
 from evolve.program import Evaluation, Files, Objective, Outcome, Program, Task
 from evolve.proposer import Proposer
@@ -169,7 +169,7 @@ class Stages:
 
     async def _generate(self, pending: PendingStep) -> list[Child]:
         """Asks until a child is new, or attempts run out; returns every child that was screened."""
-        complaints: list[str] = []
+        complaints: list[Complaint] = []
         children: list[Child] = []
         for attempt in range(self._config.max_attempts):
             self._proceed()
@@ -179,15 +179,15 @@ class Stages:
                 if attempt not in pending.edit_failures:
                     self._writer.edit_failed(pending.plan.step, attempt, str(failure))
                     self._writer.commit()
-                complaints.append(str(failure))
+                complaints.append(Complaint(str(failure)))
                 continue
             children.append(child)
             if child.screen.verdict is Verdict.NEW:
                 break
-            complaints.append(f"this repeats program {child.screen.nearest}, which is known; make another change")
+            complaints.append(Complaint(f"this repeats program {child.screen.nearest}, which is known; make another change"))
         return children
 
-    async def _attempt(self, pending: PendingStep, attempt: int, complaints: Sequence[str]) -> Child:
+    async def _attempt(self, pending: PendingStep, attempt: int, complaints: Sequence[Complaint]) -> Child:
         plan = pending.plan
         if attempt in pending.edit_failures:
             raise MutationFailed(pending.edit_failures[attempt])

@@ -21,7 +21,7 @@ from statistics import median
 import numpy as np
 
 from evolve.edits import Span
-from evolve.mutators.base import MutationFailed, MutationRequest, Scored
+from evolve.mutation import MutationFailed, MutationRequest, Scored
 from evolve.mutators.numerals import Numbered, could_match, digits_for, rewritten, shortened, skeleton
 from evolve.mutators.script import Change, apply_reply, first_sound, numbered_files, numbered_sources, reply_to
 from evolve.mutators.source import SourceCache

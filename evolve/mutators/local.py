@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from evolve.edits import mutable_regions
-from evolve.mutators.base import Mutator
+from evolve.mutation import Mutator
 from evolve.mutators.literals import LiteralTuning
 from evolve.mutators.recombine import Recombination
 from evolve.mutators.source import SourceCache

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from evolve.edits import Span
+from evolve.mutation import MutationFailed, MutationRequest
 from evolve.mutators.alignment import Hunk, function_swaps, hunks
-from evolve.mutators.base import MutationFailed, MutationRequest
 from evolve.mutators.expressions import pick
 from evolve.mutators.literals import Vector, matching
 from evolve.mutators.numerals import Numbered, digits_for, shortened

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from evolve.edits import Region, Span, check_edit, mutable_regions, splice
-from evolve.mutators.base import MutationFailed
+from evolve.mutation import MutationFailed
 from evolve.mutators.languages import syntax_of
 from evolve.mutators.numerals import Numbered
 from evolve.mutators.plain import PlainSource

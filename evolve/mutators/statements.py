@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from evolve.mutation import MutationRequest
 from evolve.mutators import blocks, expressions, rearrange
-from evolve.mutators.base import MutationRequest
 from evolve.mutators.expressions import Tweak
 from evolve.mutators.script import Change, apply_reply, first_sound, python_sources, reply_to
 from evolve.mutators.source import PythonSource, SourceCache

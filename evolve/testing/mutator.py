@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from evolve.edits import check_edit
-from evolve.mutators.base import MutationFailed, MutationRequest, Mutator, Scored
+from evolve.mutation import MutationFailed, MutationRequest, Mutator, Scored
 from evolve.program import Evaluation, Files, Outcome, Program, Reply, Task
 
 _PLAIN = '''\
@@ -111,7 +111,7 @@ def varied(files: Files) -> Files:
 
 
 class MutatorContract:
-    """The contract of `evolve.mutators.base.Mutator`, as tests.
+    """The contract of `evolve.mutation.Mutator`, as tests.
 
     Attributes:
         draws: Random generators tried on each source.

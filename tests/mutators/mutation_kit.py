@@ -7,7 +7,7 @@ import asyncio
 import numpy as np
 
 from evolve.edits import mutable_regions
-from evolve.mutators.base import MutationRequest, Scored
+from evolve.mutation import MutationRequest, Scored
 from evolve.mutators.source import PythonSource
 from evolve.program import Direction, Evaluation, Objective, Outcome, Program, Task
 

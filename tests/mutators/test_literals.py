@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from mutation_kit import child_of, reply_of, request, scored, source_of
 
-from evolve.mutators.base import MutationFailed
+from evolve.mutation import MutationFailed
 from evolve.mutators.literals import SIGMA, LiteralsConfig, LiteralTuning, difference_step, int_step, nice_step
 from evolve.mutators.numerals import digits_for, rewritten
 from evolve.program import Direction

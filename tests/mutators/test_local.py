@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from mutation_kit import reply_of, request, scored
 
 from evolve.edits import check_edit, mutable_regions
-from evolve.mutators.base import MutationFailed
+from evolve.mutation import MutationFailed
 from evolve.mutators.local import local_mutators
 from evolve.program import Program
 

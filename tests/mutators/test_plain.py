@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from evolve.edits import mutable_regions
-from evolve.mutators.base import MutationFailed, MutationRequest, Scored
+from evolve.mutation import MutationFailed, MutationRequest, Scored
 from evolve.mutators.languages import syntax_of
 from evolve.mutators.literals import LiteralsConfig, LiteralTuning
 from evolve.mutators.local import applicable, local_mutators

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from mutation_kit import child_of, reply_of, request, scored
 
-from evolve.mutators.base import MutationFailed
+from evolve.mutation import MutationFailed
 from evolve.mutators.recombine import Recombination, RecombinationConfig
 
 PARENT = """\

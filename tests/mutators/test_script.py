@@ -8,7 +8,7 @@ import pytest
 from mutation_kit import scored
 
 from evolve.edits import Span
-from evolve.mutators.base import MutationFailed
+from evolve.mutation import MutationFailed
 from evolve.mutators.script import Change, apply_reply, first_sound, reply_to
 from evolve.program import Program, Reply
 

@@ -7,7 +7,7 @@ import json
 import pytest
 from mutation_kit import child_of, reply_of, request, scored
 
-from evolve.mutators.base import MutationFailed, MutationRequest
+from evolve.mutation import MutationFailed, MutationRequest
 from evolve.mutators.statements import OPERATORS, StatementMutation, StatementsConfig
 
 TEXT = """\

@@ -2,7 +2,7 @@
 
 import re
 
-from evolve.mutators.base import MutationFailed
+from evolve.mutation import MutationFailed
 from evolve.program import Reply
 
 

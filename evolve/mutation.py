@@ -17,6 +17,13 @@ class Scored(NamedTuple):
     evaluation: Evaluation
 
 
+class Complaint(NamedTuple):
+    """Why an attempt at a step came to nothing, and the reply that it was made from; empty when there was none."""
+
+    why: str
+    reply: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class MutationRequest:
     """Everything a mutator may look at.
@@ -25,13 +32,24 @@ class MutationRequest:
         task: What is being solved.
         parent: What to change.
         inspirations: Other programs to learn or borrow from, best first.
-        complaints: Why earlier attempts at this same step came to nothing, oldest first.
+        complaints: About earlier attempts at this same step, oldest first.
+        step, attempt: Which attempt at which step this is; attempts count from 0.
+        failures: Children of the parent that failed, the latest first.
+        lineage: The parent's ancestors, its own parent first, as far back as prompts look.
+        best: The best program that the plan saw; None before any has scored.
+        advice: What people told the run while it went on, oldest first.
     """
 
     task: Task
     parent: Scored
     inspirations: tuple[Scored, ...] = ()
-    complaints: tuple[str, ...] = ()
+    complaints: tuple[Complaint, ...] = ()
+    step: int = 0
+    attempt: int = 0
+    failures: tuple[Scored, ...] = ()
+    lineage: tuple[Scored, ...] = ()
+    best: Scored | None = None
+    advice: tuple[str, ...] = ()
 
 
 class Mutator(Protocol):
