@@ -6,12 +6,14 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, Select, Table, bindparam, func, select
+from sqlalchemy import Connection, Select, Subquery, Table, bindparam, func, select, union_all
 
 from evolve.archive.records import Addition, PendingStep, Plan, Screen, Settled
-from evolve.archive.rows import Found, evaluation_of, plan_of, program_of, reply_of, screen_of
+from evolve.archive.rows import Found, conditions_of, evaluation_of, plan_of, program_of, reply_of, screen_of
 from evolve.archive.tables import (
     additions,
+    call_ends,
+    calls,
     edit_failures,
     embeddings,
     evaluations,
@@ -76,11 +78,16 @@ def load_settled(connection: Connection, run: int) -> list[Settled]:
     settled = []
     # Unpacked by position: by name, ten thousand rows take twice the time.
     for row in connection.execute(_settled_query(run)):
-        version, step, outcome, program, reward, improved, seen, island, parent, inspired, arm, mark, size, objective, reused = row
+        version, step, outcome, program, reward, improved, seen, island, parent, inspired, arm, *rest = row
+        failures, unavailable, usd_per_step, mark, size, objective, reused = rest
         settled.append(
             Settled(
                 Addition(version, step, outcomes[outcome], program, reward, improved),
-                None if arm is None else Plan(step, seen, island, parent, tuple(inspired.split()), arm),
+                None
+                if arm is None
+                else Plan(
+                    step, seen, island, parent, tuple(inspired.split()), arm, *conditions_of(failures, unavailable, usd_per_step)
+                ),
                 mark or "",
                 objective,
                 size or 0,
@@ -94,7 +101,7 @@ def load_settled(connection: Connection, run: int) -> list[Settled]:
 def _settled_query(run: int) -> Select[Any]:
     query = select(
         *additions.c["version", "step", "outcome", "program", "reward", "improved"],
-        *plans.c["version", "island", "parent", "inspirations", "arm"],
+        *plans.c["version", "island", "parent", "inspirations", "arm", "failures", "unavailable", "usd_per_step"],
         *programs.c["fingerprint", "size"],
         *evaluations.c["objective", "reused_from"],
     ).select_from(additions)
@@ -107,13 +114,29 @@ def _same_step(table: Table) -> Any:  # Any: an expression of SQLAlchemy
     return (table.c.run == additions.c.run) & (table.c.step == additions.c.step)
 
 
-def _costs(connection: Connection, run: int) -> Mapping[int, float]:
-    query = (
-        select(replies.c.step, func.sum(replies.c.cost_usd).label("cost_usd"))
-        .where(replies.c.run == run, replies.c.cost_usd != 0)
-        .group_by(replies.c.step)
+def spending(run: int) -> Subquery:
+    """Selects what a run has spent: rows of ``step`` and ``usd``, one for each reply and each call without one.
+
+    A reply carries the cost of all calls of its attempt; a call whose end is not known counts with what was reserved.
+    """
+    replied = select(replies.c.step, replies.c.cost_usd.label("usd")).where(replies.c.run == run, replies.c.cost_usd != 0)
+    lost = (
+        select(calls.c.step, func.coalesce(call_ends.c.usd, calls.c.reserved_usd).label("usd"))
+        .outerjoin(call_ends, _same_call(call_ends) & (call_ends.c.number == calls.c.number))
+        .outerjoin(replies, _same_call(replies))
+        .where(calls.c.run == run, replies.c.step.is_(None))
     )
-    return {row.step: row.cost_usd for row in connection.execute(query)}
+    return union_all(replied, lost).subquery("spending")
+
+
+def _same_call(table: Table) -> Any:  # Any: an expression of SQLAlchemy
+    return (table.c.run == calls.c.run) & (table.c.step == calls.c.step) & (table.c.attempt == calls.c.attempt)
+
+
+def _costs(connection: Connection, run: int) -> Mapping[int, float]:
+    spent = spending(run)
+    query = select(spent.c.step, func.sum(spent.c.usd).label("usd")).group_by(spent.c.step)
+    return {row.step: row.usd for row in connection.execute(query)}
 
 
 def load_pending(connection: Connection, texts: TextReader, run: int) -> list[PendingStep]:

@@ -37,7 +37,20 @@ def m002_stages_and_holdouts(connection: Connection) -> None:
     tables.holdouts.create(connection)
 
 
-MIGRATIONS: tuple[Migration, ...] = (m001_initial, m002_stages_and_holdouts)
+def m003_models(connection: Connection) -> None:
+    """Adds what runs with language models have to say: every call, what plans reckoned with, and people's advice."""
+    for table, column in (
+        ("plans", "failures TEXT"),
+        ("plans", "unavailable TEXT"),
+        ("plans", "usd_per_step DOUBLE PRECISION"),
+        ("replies", "finish TEXT"),
+    ):
+        connection.execute(text(f"ALTER TABLE {table} ADD COLUMN {column}"))
+    for made in (tables.calls, tables.call_ends, tables.advice):
+        made.create(connection)
+
+
+MIGRATIONS: tuple[Migration, ...] = (m001_initial, m002_stages_and_holdouts, m003_models)
 
 
 def schema_version(connection: Connection, name: str) -> int:

@@ -47,6 +47,9 @@ def fingerprint(files: Files) -> str:
 
 
 def _stripped_lines(text: str) -> list[str]:
+    # Blank lines count where they may follow a continuation: whether Python parses one at the end depends on them.
+    if text.rstrip().endswith("\\"):
+        return text.split("\n")
     return [line.rstrip() for line in text.split("\n") if line.strip()]
 
 
@@ -81,7 +84,7 @@ def _python_tokens(text: str) -> list[str] | None:
     Text that does not parse may well pass: the same tokens fail to parse in the same way.
     """
     text = text.replace("\r\n", "\n").rstrip()
-    # A coding line changes what the text means, a lone \r ends a line to Python alone, and \0 parts the tokens here.
+    # A coding line changes what the text means, a lone \r ends a line to Python alone, \0 parts the tokens here.
     if "\0" in text or "\r" in text or _CODING.match(text):
         return None
     reader = _Reader(keep_docstrings="__doc__" in text)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Select, func, select
 
-from evolve.archive.loading import rows_of_steps
+from evolve.archive.loading import rows_of_steps, spending
 from evolve.archive.records import RunRecord
 from evolve.archive.rows import Found, details_of, metrics_of
 from evolve.archive.store import Archive
@@ -53,13 +53,10 @@ def summary(archive: Archive, run: int) -> Json:
     asked = session.asked_steps if session else (steps if isinstance(steps, int) else 0)
     with archive.read() as connection:
         outcomes = _outcomes(connection, run)
-        calls, usd, tokens = connection.execute(
-            select(
-                func.count(),
-                func.coalesce(func.sum(replies.c.cost_usd), 0.0),
-                func.coalesce(func.sum(replies.c.tokens_in + replies.c.tokens_out), 0),
-            ).where(replies.c.run == run)
+        replied, tokens = connection.execute(
+            select(func.count(), func.coalesce(func.sum(replies.c.tokens_in + replies.c.tokens_out), 0)).where(replies.c.run == run)
         ).one()
+        usd = connection.execute(select(func.coalesce(func.sum(spending(run).c.usd), 0.0))).scalar_one()
         return {
             "run": run,
             "name": record.name,
@@ -71,7 +68,7 @@ def summary(archive: Archive, run: int) -> Json:
             "outcomes": outcomes,
             "initial": _scored(connection, run, 0),
             "best": _best(connection, record),
-            "calls": calls,
+            "calls": replied,
             "usd": usd,
             "tokens": tokens,
             "seconds": session.seconds if session else 0.0,
@@ -175,9 +172,10 @@ def _arms(connection: Connection, run: int) -> dict[str, Json]:
         .group_by(plans.c.arm)
         .order_by(plans.c.arm)
     )
+    paid = spending(run)
     spent = (
-        select(plans.c.arm, func.sum(replies.c.cost_usd).label("usd"))
-        .join(replies, (replies.c.run == plans.c.run) & (replies.c.step == plans.c.step))
+        select(plans.c.arm, func.sum(paid.c.usd).label("usd"))
+        .join(paid, paid.c.step == plans.c.step)
         .where(plans.c.run == run)
         .group_by(plans.c.arm)
     )
@@ -267,11 +265,13 @@ def _attempts_by_step(connection: Connection, archive: Archive, run: int, number
     asked: dict[int, Json] = {
         step: {"edit": None, "usd": 0.0, "attempts": 0, "verdict": None, "latency_s": 0.0} for step in numbers
     }
+    paid = spending(run)
+    for row in connection.execute(select(paid.c.step, paid.c.usd).where(paid.c.step.in_(numbers))):
+        asked[row.step]["usd"] += row.usd
     answers = rows_of_steps(connection, replies, run, numbers)
     read = archive.texts.read(connection, {row.step: row.text for row in answers}.values())
     for row in answers:
         of_step = asked[row.step]
-        of_step["usd"] += row.cost_usd
         of_step["latency_s"] += row.latency_s
         if row.text in read:
             of_step["edit"] = note(read[row.text])

@@ -34,6 +34,9 @@ class Plan:
         parent: Identifier of the program to change.
         inspirations: Identifiers of programs to learn from, best first.
         arm: The arm pulled.
+        failures: Identifiers of the parent's failed children, the latest first.
+        unavailable: Arms that could not be pulled when it was made: their models were down, or too dear for what is left.
+        usd_per_step: Dollars left per step left when it was made; None without a dollar budget.
     """
 
     step: int
@@ -42,6 +45,55 @@ class Plan:
     parent: str
     inspirations: tuple[str, ...]
     arm: str
+    failures: tuple[str, ...] = ()
+    unavailable: tuple[str, ...] = ()
+    usd_per_step: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CallBegun:
+    """A call of a language model that is about to be sent.
+
+    Attributes:
+        step, attempt: Whose attempt it is for.
+        number: Of the attempt's calls, from 0: a retry is a call of its own.
+        model: ``PROVIDER/MODEL``.
+        reserved_usd: The most that it can cost; it counts as spent until the call's end is known.
+    """
+
+    step: int
+    attempt: int
+    number: int
+    model: str
+    reserved_usd: float
+
+
+@dataclass(frozen=True, slots=True)
+class CallEnded:
+    """What came of a call.
+
+    Attributes:
+        step, attempt, number: Which call.
+        outcome: ``"ok"``, ``"length"``, ``"refused"``, ``"empty"``, the name of a failure, or ``"cancelled"``.
+        tokens_in, tokens_cached, tokens_out, tokens_reasoning: As the provider counts them, or estimated where it counts none.
+        usd: What it cost.
+        latency_s: How long it took.
+        presumed: Whether ``usd`` is what was reserved, because nobody said what was spent.
+        error: What went wrong; empty when nothing did.
+    """
+
+    step: int
+    attempt: int
+    number: int
+    outcome: str
+    tokens_in: int = 0
+    tokens_cached: int = 0
+    tokens_out: int = 0
+    tokens_reasoning: int = 0
+    usd: float = 0.0
+    latency_s: float = 0.0
+    presumed: bool = False
+    error: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +148,7 @@ class Settled:
         objective: Its program's objective; None unless the outcome is ``OK``.
         size: Characters of its program's source.
         reused: Whether its evaluation was copied from a known program.
-        cost_usd: What its replies cost.
+        cost_usd: What its calls cost, those that brought no reply included.
     """
 
     addition: Addition

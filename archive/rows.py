@@ -8,13 +8,17 @@ from typing import Any
 
 from sqlalchemy import Row
 
-from evolve.archive.records import Addition, NewRun, Plan, RunRecord, Screen, Verdict
+from evolve.archive.records import Addition, CallBegun, CallEnded, NewRun, Plan, RunRecord, Screen, Verdict
 from evolve.program import Direction, Evaluation, Files, Isolation, Metric, Outcome, Program, Reply, Stage
 
 Values = dict[str, object]
 """A row to be written, by column."""
 Found = Row[Any]  # Any: a row's columns depend on the query
 """A row that was read."""
+
+
+#: How most replies end.
+_FINISHED = "stop"
 
 
 def words(identifiers: tuple[str, ...]) -> str:
@@ -55,12 +59,59 @@ def plan_values(plan: Plan) -> Values:
         "parent": plan.parent,
         "inspirations": words(plan.inspirations),
         "arm": plan.arm,
+        "failures": words(plan.failures) or None,
+        "unavailable": json.dumps(list(plan.unavailable)) if plan.unavailable else None,
+        "usd_per_step": None if plan.usd_per_step is None else float(plan.usd_per_step),
     }
 
 
 def plan_of(row: Found) -> Plan:
     """Reads a plan back."""
-    return Plan(row.step, row.version, row.island, row.parent, tuple(row.inspirations.split()), row.arm)
+    return Plan(
+        row.step,
+        row.version,
+        row.island,
+        row.parent,
+        tuple(row.inspirations.split()),
+        row.arm,
+        *conditions_of(row.failures, row.unavailable, row.usd_per_step),
+    )
+
+
+def conditions_of(
+    failures: str | None, unavailable: str | None, usd_per_step: float | None
+) -> tuple[tuple[str, ...], tuple[str, ...], float | None]:
+    """Reads what few plans have: failed children, arms that could not be pulled, dollars per step."""
+    return (
+        tuple(failures.split()) if failures else (),
+        tuple(json.loads(unavailable)) if unavailable else (),
+        usd_per_step,
+    )
+
+
+def call_values(begun: CallBegun) -> Values:
+    """Makes the row of a call that is about to be sent."""
+    return {**_call_key(begun), "model": begun.model, "reserved_usd": float(begun.reserved_usd)}
+
+
+def call_end_values(ended: CallEnded, error: bytes | None) -> Values:
+    """Makes the row of a call's end whose error is stored under this hash."""
+    return {
+        **_call_key(ended),
+        "outcome": ended.outcome,
+        "tokens_in": ended.tokens_in,
+        "tokens_cached": ended.tokens_cached,
+        "tokens_out": ended.tokens_out,
+        "tokens_reasoning": ended.tokens_reasoning,
+        "usd": float(ended.usd),
+        "presumed": ended.presumed,
+        "latency_s": float(ended.latency_s),
+        "error": error,
+    }
+
+
+def _call_key(call: CallBegun | CallEnded) -> Values:
+    return {"step": call.step, "attempt": call.attempt, "number": call.number}
 
 
 def reply_values(step: int, attempt: int, reply: Reply, text: bytes, prompt: bytes | None) -> Values:
@@ -76,6 +127,7 @@ def reply_values(step: int, attempt: int, reply: Reply, text: bytes, prompt: byt
         "tokens_out": reply.tokens_out,
         "cost_usd": float(reply.cost_usd),
         "latency_s": float(reply.latency_s),
+        "finish": None if reply.finish == _FINISHED else reply.finish,
     }
 
 
@@ -90,6 +142,7 @@ def reply_of(row: Found, texts: Mapping[bytes | None, str]) -> Reply:
         tokens_out=row.tokens_out,
         cost_usd=row.cost_usd,
         latency_s=row.latency_s,
+        finish=row.finish or _FINISHED,
     )
 
 

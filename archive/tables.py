@@ -107,6 +107,9 @@ plans = _keyed(
     Column("inspirations", Text, nullable=False),  # identifiers, separated by spaces
     Column("arm", Text, nullable=False),
     Column("planned_at", Double, nullable=False),
+    Column("failures", Text),  # identifiers, separated by spaces
+    Column("unavailable", Text),  # JSON: a list of arms
+    Column("usd_per_step", Double),
 )
 
 replies = _keyed(
@@ -123,6 +126,39 @@ replies = _keyed(
     Column("cost_usd", Double, nullable=False),
     Column("latency_s", Double, nullable=False),
     Column("replied_at", Double, nullable=False),
+    Column("finish", Text),  # null: it ended of itself
+    _of_step("plans"),
+)
+
+# Two rows for one call: the first is there before anything is sent, so that money in flight at a kill is known of.
+calls = _keyed(
+    "calls",
+    _run(),
+    _step(),
+    _attempt(),
+    Column("number", SmallInteger, primary_key=True, autoincrement=False),
+    Column("model", Text, nullable=False),
+    Column("reserved_usd", Double, nullable=False),
+    Column("called_at", Double, nullable=False),
+    _of_step("plans"),
+)
+
+call_ends = _keyed(
+    "call_ends",
+    _run(),
+    _step(),
+    _attempt(),
+    Column("number", SmallInteger, primary_key=True, autoincrement=False),
+    Column("outcome", Text, nullable=False),
+    Column("tokens_in", Integer, nullable=False),
+    Column("tokens_cached", Integer, nullable=False),
+    Column("tokens_out", Integer, nullable=False),
+    Column("tokens_reasoning", Integer, nullable=False),
+    Column("usd", Double, nullable=False),
+    Column("presumed", Boolean, nullable=False),
+    Column("latency_s", Double, nullable=False),
+    _text("error", nullable=True),
+    Column("ended_at", Double, nullable=False),
     _of_step("plans"),
 )
 
@@ -207,5 +243,28 @@ additions = _keyed(
     UniqueConstraint("run", "step"),
 )
 
+# What people tell a live run; not the run's writer's, but anybody's.
+advice = _keyed(
+    "advice",
+    _run(),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("text", Text, nullable=False),
+    Column("given_at", Double, nullable=False),
+)
+
 #: In an order in which every row comes after the rows that it refers to.
-RECORD_TABLES = (texts, plans, replies, edit_failures, screens, programs, sources, embeddings, evaluations, holdouts, additions)
+RECORD_TABLES = (
+    texts,
+    plans,
+    calls,
+    call_ends,
+    replies,
+    edit_failures,
+    screens,
+    programs,
+    sources,
+    embeddings,
+    evaluations,
+    holdouts,
+    additions,
+)

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, bindparam, insert, select
 from evolve.archive import rows
 from evolve.archive.connect import Database
 from evolve.archive.loading import load_evaluations, load_programs, step_of
-from evolve.archive.records import Addition, Plan, Screen
+from evolve.archive.records import Addition, CallBegun, CallEnded, Plan, Screen
 from evolve.archive.sessions import change_session
 from evolve.archive.tables import RECORD_TABLES, runs, sessions
 from evolve.archive.texts import Packed, Packer, TextReader, pack, pack_vector
@@ -84,6 +84,16 @@ class RunWriter:
         prompt = self._text(self._packer.pack(reply.prompt, "prompt")) if reply.prompt else None
         text = self._text(self._packer.pack_like(reply.text, "prompt"))
         self._add("replies", rows.reply_values(step, attempt, reply, text, prompt), replied_at=self._clock())
+
+    def call_begun(self, begun: CallBegun) -> None:
+        """Writes down at once that a call of a language model is about to be sent, and what it may cost."""
+        self._add("calls", rows.call_values(begun), called_at=self._clock())
+        self.commit()
+
+    def call_ended(self, ended: CallEnded) -> None:
+        """Takes down what came of a call."""
+        error = self._text(pack(ended.error)) if ended.error else None
+        self._add("call_ends", rows.call_end_values(ended, error), ended_at=self._clock())
 
     def edit_failed(self, step: int, attempt: int, why: str) -> None:
         """Takes down why an attempt came to no source."""
