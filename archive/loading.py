@@ -12,6 +12,7 @@ from evolve.archive.records import Addition, PendingStep, Plan, Screen, Settled
 from evolve.archive.rows import Found, conditions_of, evaluation_of, plan_of, program_of, reply_of, screen_of
 from evolve.archive.tables import (
     additions,
+    advice,
     call_ends,
     calls,
     edit_failures,
@@ -35,7 +36,7 @@ def _select_steps(table: Table) -> Select[Any]:
 
 # Building a statement costs as much as running it, and a run's programs are looked up one by one.
 _SELECT_STEPS: Mapping[Table, Select[Any]] = {
-    table: _select_steps(table) for table in (replies, edit_failures, screens, programs, sources, evaluations)
+    table: _select_steps(table) for table in (calls, call_ends, replies, edit_failures, screens, programs, sources, evaluations)
 }
 _SELECT_STEP = select(programs.c.step).where(programs.c.program_id == bindparam("program"), programs.c.run == bindparam("run"))
 
@@ -158,6 +159,8 @@ def load_pending(connection: Connection, texts: TextReader, run: int) -> list[Pe
         pending[row.step].edit_failures[row.attempt] = read[row.why]
     for row in rows_of_steps(connection, screens, run, pending):
         pending[row.step].screens[row.attempt] = screen_of(row)
+    for row in rows_of_steps(connection, calls, run, pending):
+        pending[row.step].calls[row.attempt] = row.number + 1
     for step, program in load_programs(connection, texts, run, pending).items():
         pending[step].program = program
     for step, evaluation in load_evaluations(connection, texts, run, pending).items():
@@ -170,6 +173,23 @@ def load_replies(connection: Connection, texts: TextReader, run: int) -> dict[tu
     found = connection.execute(select(replies).where(replies.c.run == run)).all()
     read = texts.read(connection, [row.text for row in found] + [row.prompt for row in found])
     return {(row.step, row.attempt): reply_of(row, read) for row in found}
+
+
+def find_reply(connection: Connection, texts: TextReader, request_sha256: str) -> Reply | None:
+    """Finds what a model answered to exactly this request in any run; the earliest answer, None when there is none."""
+    query = select(replies).where(replies.c.request == bytes.fromhex(request_sha256)).order_by(replies.c.replied_at).limit(1)
+    row = connection.execute(query).one_or_none()
+    return None if row is None else reply_of(row, texts.read(connection, [row.text, row.prompt]))
+
+
+def spent_usd(connection: Connection, run: int) -> float:
+    """Sums what a run has spent, what may have been spent on calls that a kill cut off included."""
+    return float(connection.execute(select(func.coalesce(func.sum(spending(run).c.usd), 0.0))).scalar_one())
+
+
+def load_advice(connection: Connection, run: int) -> tuple[str, ...]:
+    """Reads what people told a run, oldest first."""
+    return tuple(connection.execute(select(advice.c.text).where(advice.c.run == run).order_by(advice.c.number)).scalars())
 
 
 def load_screens(connection: Connection, run: int) -> list[Screen]:

@@ -44,8 +44,10 @@ def m003_models(connection: Connection) -> None:
         ("plans", "unavailable TEXT"),
         ("plans", "usd_per_step DOUBLE PRECISION"),
         ("replies", "finish TEXT"),
+        ("replies", "request BLOB" if connection.dialect.name == "sqlite" else "request BYTEA"),
     ):
         connection.execute(text(f"ALTER TABLE {table} ADD COLUMN {column}"))
+    tables.replies_by_request.create(connection)
     for made in (tables.calls, tables.call_ends, tables.advice):
         made.create(connection)
 

@@ -171,6 +171,7 @@ class PendingStep:
         screens: By attempt.
         program: Its program, once one was accepted.
         evaluation: Of that program, once there is one.
+        calls: Calls of language models that were begun, by attempt.
     """
 
     plan: Plan
@@ -179,6 +180,7 @@ class PendingStep:
     screens: dict[int, Screen] = field(default_factory=dict)
     program: Program | None = None
     evaluation: Evaluation | None = None
+    calls: dict[int, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,6 +128,7 @@ def reply_values(step: int, attempt: int, reply: Reply, text: bytes, prompt: byt
         "cost_usd": float(reply.cost_usd),
         "latency_s": float(reply.latency_s),
         "finish": None if reply.finish == _FINISHED else reply.finish,
+        "request": bytes.fromhex(reply.request_sha256) if reply.request_sha256 else None,
     }
 
 
@@ -143,6 +144,7 @@ def reply_of(row: Found, texts: Mapping[bytes | None, str]) -> Reply:
         cost_usd=row.cost_usd,
         latency_s=row.latency_s,
         finish=row.finish or _FINISHED,
+        request_sha256=row.request.hex() if row.request else "",
     )
 
 

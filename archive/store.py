@@ -23,6 +23,8 @@ from sqlalchemy import Connection, func, insert, select
 from evolve.archive import finding, rows
 from evolve.archive.connect import Database, Durability, locate, make_engine
 from evolve.archive.loading import (
+    find_reply,
+    load_advice,
     load_embeddings,
     load_evaluations,
     load_pending,
@@ -30,13 +32,14 @@ from evolve.archive.loading import (
     load_replies,
     load_screens,
     load_settled,
+    spent_usd,
     step_of,
 )
 from evolve.archive.locks import this_process
 from evolve.archive.migrations import MIGRATIONS, bring_up_to_date, refuse_newer, schema_version
 from evolve.archive.records import NewRun, PendingStep, RunRecord, Screen, Session, Settled
 from evolve.archive.sessions import begin_session, latest_session
-from evolve.archive.tables import holdouts, programs, runs
+from evolve.archive.tables import advice, holdouts, programs, runs
 from evolve.archive.texts import TextReader
 from evolve.archive.writer import RunWriter
 from evolve.errors import ArchiveError, RunNotFound
@@ -240,6 +243,35 @@ class Archive:
         """Reads every reply of a run, by step and attempt."""
         with self.read() as connection:
             return load_replies(connection, self.texts, run)
+
+    def answered(self, request_sha256: str) -> Reply | None:
+        """Finds what a model answered to exactly this request, in any run of the archive; None when there is no answer."""
+        with self.read() as connection:
+            return find_reply(connection, self.texts, request_sha256)
+
+    def spent_usd(self, run: int) -> float:
+        """Sums the dollars that a run has spent; a call that a kill cut off counts with the most that it could cost."""
+        with self.read() as connection:
+            return spent_usd(connection, run)
+
+    # Advice
+
+    def advise(self, run: int, text: str) -> None:
+        """Leaves advice for a run's next prompts, whoever is writing the run.
+
+        Raises:
+            RunNotFound: If there is no such run.
+        """
+        self.run_record(run)
+        with self._database.write() as connection:
+            last = connection.execute(select(func.max(advice.c.number)).where(advice.c.run == run)).scalar()
+            row = {"run": run, "number": 1 if last is None else last + 1, "text": text, "given_at": self._clock()}
+            connection.execute(insert(advice), [row])
+
+    def advice(self, run: int) -> tuple[str, ...]:
+        """Reads what people told a run, oldest first."""
+        with self.read() as connection:
+            return load_advice(connection, run)
 
     def screens(self, run: int) -> list[Screen]:
         """Reads every screen of a run, in the order of steps and attempts."""

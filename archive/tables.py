@@ -13,6 +13,7 @@ from sqlalchemy import (
     Double,
     ForeignKey,
     ForeignKeyConstraint,
+    Index,
     Integer,
     LargeBinary,
     MetaData,
@@ -127,8 +128,10 @@ replies = _keyed(
     Column("latency_s", Double, nullable=False),
     Column("replied_at", Double, nullable=False),
     Column("finish", Text),  # null: it ended of itself
+    Column("request", LargeBinary),  # hash of exactly what was asked; null where no model was
     _of_step("plans"),
 )
+replies_by_request = Index("replies_by_request", replies.c.request, sqlite_where=replies.c.request.is_not(None))
 
 # Two rows for one call: the first is there before anything is sent, so that money in flight at a kill is known of.
 calls = _keyed(

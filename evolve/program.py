@@ -38,6 +38,8 @@ class Outcome(StrEnum):
     """Not evaluated: a copy, or too near a copy, of a known program."""
     EDIT_FAILED = "edit_failed"
     """Not evaluated: the mutator's reply could not be turned into a program."""
+    MODEL_FAILED = "model_failed"
+    """Not evaluated: the language model did not answer, however often it was asked."""
 
 
 class Direction(StrEnum):
@@ -297,6 +299,7 @@ class Reply:
         latency_s: How long the answer took.
         finish: Why the answer ended (see `evolve.llm.base.Finish`); an answer that was cut off is kept, and judged when it
             is applied.
+        request_sha256: Hash of exactly what the model was asked, with its settings; empty for mutators that ask nobody.
     """
 
     text: str
@@ -308,6 +311,7 @@ class Reply:
     cost_usd: float = 0.0
     latency_s: float = field(default=0.0, compare=False)
     finish: str = "stop"
+    request_sha256: str = ""
 
 
 def source_sha256(files: Files) -> str:
