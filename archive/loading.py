@@ -116,18 +116,22 @@ def _same_step(table: Table) -> Any:  # Any: an expression of SQLAlchemy
 
 
 def spending(run: int) -> Subquery:
-    """Selects what a run has spent: rows of ``step`` and ``usd``, one for each reply and each call without one.
+    """Selects what a run has spent: rows of ``step``, ``attempt`` and ``usd``, one for each call.
 
-    A reply carries the cost of all calls of its attempt; a call whose end is not known counts with what was reserved.
+    A call whose end is not known counts with what was reserved; the reply of a mutator that keeps no record of its calls, with
+    what it says that it cost.
     """
-    replied = select(replies.c.step, replies.c.cost_usd.label("usd")).where(replies.c.run == run, replies.c.cost_usd != 0)
-    lost = (
-        select(calls.c.step, func.coalesce(call_ends.c.usd, calls.c.reserved_usd).label("usd"))
+    called = (
+        select(calls.c.step, calls.c.attempt, func.coalesce(call_ends.c.usd, calls.c.reserved_usd).label("usd"))
         .outerjoin(call_ends, _same_call(call_ends) & (call_ends.c.number == calls.c.number))
-        .outerjoin(replies, _same_call(replies))
-        .where(calls.c.run == run, replies.c.step.is_(None))
+        .where(calls.c.run == run)
     )
-    return union_all(replied, lost).subquery("spending")
+    told = (
+        select(replies.c.step, replies.c.attempt, replies.c.cost_usd.label("usd"))
+        .outerjoin(calls, _same_call(replies))
+        .where(replies.c.run == run, replies.c.cost_usd != 0, calls.c.step.is_(None))
+    )
+    return union_all(called, told).subquery("spending")
 
 
 def _same_call(table: Table) -> Any:  # Any: an expression of SQLAlchemy
@@ -138,6 +142,32 @@ def _costs(connection: Connection, run: int) -> Mapping[int, float]:
     spent = spending(run)
     query = select(spent.c.step, func.sum(spent.c.usd).label("usd")).group_by(spent.c.step)
     return {row.step: row.usd for row in connection.execute(query)}
+
+
+def attempt_costs(connection: Connection, run: int) -> dict[tuple[int, int], float]:
+    """Sums what each attempt of a run has cost, by step and attempt; those that cost nothing are left out."""
+    spent = spending(run)
+    query = select(spent.c.step, spent.c.attempt, func.sum(spent.c.usd).label("usd")).group_by(spent.c.step, spent.c.attempt)
+    return {(row.step, row.attempt): row.usd for row in connection.execute(query) if row.usd}
+
+
+def cost_of(connection: Connection, run: int, step: int) -> float:
+    """Sums what one step of a run has cost."""
+    spent = spending(run)
+    return float(connection.execute(select(func.coalesce(func.sum(spent.c.usd), 0.0)).where(spent.c.step == step)).scalar_one())
+
+
+def paid_steps(connection: Connection, run: int) -> set[int]:
+    """Lists the open steps of a run that cost something, or may have."""
+    paid = union_all(
+        select(replies.c.step).where(replies.c.run == run, replies.c.cost_usd != 0), select(calls.c.step).where(calls.c.run == run)
+    ).subquery()
+    query = (
+        select(paid.c.step)
+        .outerjoin(additions, (additions.c.run == run) & (additions.c.step == paid.c.step))
+        .where(additions.c.step.is_(None))
+    )
+    return set(connection.execute(query).scalars())
 
 
 def load_pending(connection: Connection, texts: TextReader, run: int) -> list[PendingStep]:

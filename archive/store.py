@@ -23,6 +23,7 @@ from sqlalchemy import Connection, func, insert, select
 from evolve.archive import finding, rows
 from evolve.archive.connect import Database, Durability, locate, make_engine
 from evolve.archive.loading import (
+    attempt_costs,
     find_reply,
     load_advice,
     load_embeddings,
@@ -253,6 +254,11 @@ class Archive:
         """Sums the dollars that a run has spent; a call that a kill cut off counts with the most that it could cost."""
         with self.read() as connection:
             return spent_usd(connection, run)
+
+    def attempt_costs(self, run: int) -> dict[tuple[int, int], float]:
+        """Sums what each attempt of a run has cost, by step and attempt; those that cost nothing are left out."""
+        with self.read() as connection:
+            return attempt_costs(connection, run)
 
     # Advice
 

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, bindparam, insert, select
 
 from evolve.archive import rows
 from evolve.archive.connect import Database
-from evolve.archive.loading import load_evaluations, load_programs, step_of
+from evolve.archive.loading import cost_of, load_evaluations, load_programs, paid_steps, step_of
 from evolve.archive.records import Addition, CallBegun, CallEnded, Plan, Screen
 from evolve.archive.sessions import change_session
 from evolve.archive.tables import RECORD_TABLES, runs, sessions
@@ -59,6 +59,7 @@ class RunWriter:
         with database.read() as connection:
             self._evaluator: str = connection.execute(select(runs.c.evaluator_sha256).where(runs.c.number == run)).scalar_one()
             initial = load_programs(connection, texts, run, [0]).get(0)
+            self._paid = paid_steps(connection, run)
         self._packer = Packer()
         for path, text in initial.files.items() if initial else ():
             self._packer.begin(text, f"source {path}")
@@ -81,12 +82,15 @@ class RunWriter:
 
     def reply(self, step: int, attempt: int, reply: Reply) -> None:
         """Takes down what a mutator answered."""
+        if reply.cost_usd:
+            self._paid.add(step)
         prompt = self._text(self._packer.pack(reply.prompt, "prompt")) if reply.prompt else None
         text = self._text(self._packer.pack_like(reply.text, "prompt"))
         self._add("replies", rows.reply_values(step, attempt, reply, text, prompt), replied_at=self._clock())
 
     def call_begun(self, begun: CallBegun) -> None:
         """Writes down at once that a call of a language model is about to be sent, and what it may cost."""
+        self._paid.add(begun.step)
         self._add("calls", rows.call_values(begun), called_at=self._clock())
         self.commit()
 
@@ -199,6 +203,13 @@ class RunWriter:
             self._connection.close()
 
     # Reading back
+
+    def cost_usd(self, step: int) -> float:
+        """Sums what a step has cost so far, as its addition will be read back."""
+        if step not in self._paid:
+            return 0.0
+        with self._database.read() as connection:
+            return cost_of(connection, self.run, step)
 
     def program_of(self, program_id: str) -> tuple[Program, Evaluation]:
         """Returns a scored program of the run; recent ones are in memory.

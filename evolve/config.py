@@ -6,6 +6,7 @@ comes out is stored with the run, so that it can be started again from its archi
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,11 +25,12 @@ from evolve.edits import mutable_text
 from evolve.errors import ConfigError, nearest_hint
 from evolve.executors.base import Executor
 from evolve.executors.local import LocalExecutor
-from evolve.mutation import Mutator
-from evolve.mutators.local import applicable, local_mutators
+from evolve.llm.calling import CallConfig
+from evolve.llm.specs import ModelTable
 from evolve.ordering import Asap, Order, Strict
 from evolve.plugins import installed, load
 from evolve.program import Files, Isolation, Task
+from evolve.prompts import PromptConfig
 from evolve.search import Search
 from evolve.settings import assign, build, merged, read_toml
 from evolve.stages import StageConfig
@@ -48,9 +50,14 @@ class RunConfig:
     Attributes:
         steps: Attempts to make a child, in all.
         max_seconds: Wall-clock seconds, in all; None is no limit.
+        budget_usd: Dollars for language models, in all; None is no limit.
         seed: Seed of everything random.
         strategy: Name of the composition of population, bandit and screening.
-        arms: What makes children: SPECs such as ``"local"`` or ``"local/literals"``.
+        arms: What makes children: SPECs such as ``"local"`` or ``"openai/gpt-5-mini[effort=high]"``.
+        models: Settings of models by name, for what does not fit into a SPEC's brackets.
+        prompts: What models are told.
+        calls: How patiently models are called.
+        cache: Whether a request that was answered before, to the letter, is answered from the archive, for nothing.
         order: ``"strict"`` or ``"asap"``; None is strict when every arm is local.
         lag: In strict order, step *i* sees the results of steps up to *i - lag*; more workers than this idle.
         workers: Evaluations at once.
@@ -65,9 +72,14 @@ class RunConfig:
 
     steps: int = 300
     max_seconds: float | None = None
+    budget_usd: float | None = None
     seed: int = 0
     strategy: str = "default"
     arms: tuple[str, ...] = ("local",)
+    models: tuple[ModelTable, ...] = ()
+    prompts: PromptConfig = PromptConfig()
+    calls: CallConfig = CallConfig()
+    cache: bool = False
     order: OrderName | None = None
     lag: int = 4
     workers: int | None = None
@@ -84,6 +96,8 @@ class RunConfig:
             raise ValueError(f"steps must be >= 1, got {self.steps}")
         if self.max_seconds is not None and not self.max_seconds > 0:
             raise ValueError(f"max_seconds must be > 0, got {self.max_seconds}")
+        if self.budget_usd is not None and not 0 < self.budget_usd < math.inf:
+            raise ValueError(f"budget_usd must be > 0, got {self.budget_usd}")
         if self.seed < 0:
             raise ValueError(f"seed must be >= 0, got {self.seed}")
         if self.lag < 1:
@@ -149,39 +163,6 @@ def _without_none(table: Mapping[str, Any]) -> dict[str, Any]:
 def is_local(arm: str) -> bool:
     """Says whether an arm, or a SPEC of arms, is a free local mutator, which repeats itself and costs nothing."""
     return arm == "local" or arm.startswith("local/")
-
-
-def make_arms(specs: Sequence[str], files: Files) -> dict[str, Mutator]:
-    """Makes the mutators that SPECs name: ``local`` for all free ones, ``local/NAME`` for one, or a plug-in's name.
-
-    Args:
-        specs: What the user wants.
-        files: The initial program: ``local`` leaves out what could change nothing in its languages.
-
-    Raises:
-        ConfigError: If a SPEC names nothing known.
-    """
-    local = {mutator.name: mutator for mutator in local_mutators()}
-    plugins = installed("evolve.mutators")
-    arms: dict[str, Mutator] = {}
-    for spec in specs:
-        if spec == "local":
-            arms.update({mutator.name: mutator for mutator in applicable([*local.values()], files)})
-        elif spec in local:
-            arms[spec] = local[spec]
-        elif spec in plugins:
-            arms[spec] = _plugged(spec, load(plugins[spec]))
-        else:
-            raise ConfigError(f"unknown arm {spec!r}; {nearest_hint(spec, ['local', *local, *plugins])}")
-    return arms
-
-
-def _plugged(name: str, factory: object) -> Mutator:
-    """Calls a plug-in's factory: a class or function without arguments that makes a `Mutator`."""
-    if not callable(factory):
-        raise ConfigError(f"plug-in arm {name!r} must be a class or function that makes a mutator, got {factory!r}")
-    made: Mutator = factory()
-    return made
 
 
 def make_executor(task: Task, config: RunConfig) -> Executor:

@@ -8,23 +8,62 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping
-from typing import Protocol
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from evolve.archive.records import Addition, PendingStep, Settled
+from evolve.archive.records import Addition, PendingStep, Plan, Settled
 from evolve.archive.store import RunWriter
 from evolve.budget import Budget
+from evolve.errors import BudgetExceeded, ModelError
 from evolve.ordering import Order
 from evolve.program import Task
-from evolve.search import Finished, Search
+from evolve.search import Conditions, Finished, Search
 from evolve.stages import Abandoned, Result, Stages
 
 logger = logging.getLogger(__name__)
 
 #: How often the writer lock says that its holder lives; other machines take a lock over after 60 s of silence.
 HEARTBEAT_S = 10.0
+# While no arm can be pulled, so that a stop is noticed soon.
+_POLL_S = 1.0
+
+
+class Outage(NamedTuple):
+    """No arm can be pulled.
+
+    Attributes:
+        reason: Why, arm by arm.
+        retry_in_s: When the first may be tried again.
+        hopeless: Whether waiting will not mend it: keys, names of models, money.
+    """
+
+    reason: str
+    retry_in_s: float
+    hopeless: bool
+
+
+class Roster(Protocol):
+    """Knows which arms can be pulled: models go down, and become too dear for what is left."""
+
+    def outage(self) -> Outage | None:
+        """Why no arm can be pulled; None while one can."""
+        ...
+
+    def put_aside(self, arm: str) -> bool:
+        """Puts an arm aside whose next call does not fit the budget; returns whether any paid arm is left."""
+        ...
+
+
+class _AllReady:
+    """The roster of arms that can always be pulled."""
+
+    def outage(self) -> Outage | None:
+        return None
+
+    def put_aside(self, arm: str) -> bool:
+        return False
 
 
 class Watcher(Protocol):
@@ -48,6 +87,9 @@ class Loop:
         order: Order,
         budget: Budget,
         watcher: Watcher | None = None,
+        roster: Roster = _AllReady(),
+        conditions: Callable[[int], Conditions] = lambda _: Conditions(),
+        patience_s: float = 600.0,
     ) -> None:
         """Puts the parts together.
 
@@ -59,7 +101,16 @@ class Loop:
             order: Which results a step may see.
             budget: What may be spent.
             watcher: Told of every addition.
+            roster: Which arms can be pulled.
+            conditions: Returns what the plan of a step reckons with.
+            patience_s: How long to wait while no arm can be pulled, before the run is given up.
         """
+        self._roster = roster
+        self._conditions = conditions
+        self._patience_s = patience_s
+        self._parked: list[PendingStep] = []
+        self._down_since: float | None = None
+        self._broken: ModelError | None = None
         self._task = task
         self._search = search
         self._stages = stages
@@ -68,7 +119,7 @@ class Loop:
         self._budget = budget
         self._watcher = watcher
         self._open: list[PendingStep] = []
-        self._running: dict[asyncio.Task[Result], int] = {}
+        self._running: dict[asyncio.Task[Result], PendingStep] = {}
         self._results: dict[int, Result] = {}
         self._planned = 0
         self._planned_at = 0
@@ -85,7 +136,7 @@ class Loop:
         history = list(settled)
         self._open = list(pending)
         plans = [item.plan for item in history if item.plan is not None] + [item.plan for item in self._open]
-        recorded = {plan.step for plan in plans}
+        recorded = {plan.step: plan for plan in plans}
         # A later step never saw less than an earlier one: replays go by that.
         self._planned_at = max((plan.version for plan in plans), default=0)
         for item in history:
@@ -103,14 +154,15 @@ class Loop:
 
         Raises:
             TaskError: If the initial program does not score.
+            ModelError: If no arm can be pulled any more; the steps that waited for one stay open.
         """
         beating = asyncio.create_task(self._beat())
         try:
             if self._search.version < 0:
                 self._add(await self._stages.initial(self._task))
             self._start_open()
-            while self._running:
-                await self._advance()
+            while self._running or self._waits():
+                await (self._advance() if self._running else self._wait_out())
             if self._search.version < self._budget.steps and self._budget.left_s == 0.0:
                 self.stop("max_seconds is up")
         finally:
@@ -119,6 +171,46 @@ class Loop:
                 task.cancel()
             await asyncio.gather(beating, *self._running, return_exceptions=True)
             self._writer.commit()
+        if self._broken is not None:
+            raise self._broken
+
+    def _waits(self) -> bool:
+        """Whether work is left that only waits for an arm."""
+        if self.stop_reason:
+            return False
+        more = self._budget.allows(self._planned + 1) and self._roster.outage() is not None
+        return bool(self._parked) or more
+
+    async def _wait_out(self) -> None:
+        """Waits until an arm can be pulled, or gives the run up."""
+        outage = self._roster.outage()
+        if outage is None:
+            self._take_up()
+            return
+        now = asyncio.get_running_loop().time()
+        if self._down_since is None:
+            self._down_since = now
+            logger.warning("the run pauses, no arm can be pulled: %s", outage.reason)
+        if outage.hopeless or now - self._down_since >= self._patience_s:
+            self._broken = ModelError(f"no arm can be pulled: {outage.reason}. Nothing is lost: mend it, then `evolve resume`")
+            self.stop("no model answers")
+            return
+        left_s = self._budget.left_s
+        pause_s = min(max(outage.retry_in_s, 0.05), _POLL_S, left_s if left_s is not None else _POLL_S)
+        await asyncio.sleep(pause_s)
+        if self._budget.left_s == 0.0:
+            self.stop("max_seconds is up")
+
+    def _take_up(self) -> None:
+        """Goes on after an outage: the steps that waited, and those that are due."""
+        if self._down_since is not None:
+            logger.warning("the run goes on")
+        self._down_since = None
+        self._open += self._parked
+        self._parked = []
+        self._plan_due({})
+        self._writer.commit()
+        self._start_open()
 
     async def _advance(self) -> None:
         """Waits for a step to finish, or for time to be up, and adds what may be added."""
@@ -127,20 +219,43 @@ class Loop:
         if self._budget.left_s == 0.0:
             self.stop("max_seconds is up")
         for task in done:
-            step = self._running.pop(task)
+            pending = self._running.pop(task)
+            step = pending.plan.step
             try:
                 self._results[step] = task.result()
             except Abandoned:
                 logger.debug("step %d: abandoned, it can be resumed", step)
+            except BudgetExceeded as error:
+                self._unaffordable(pending, error)
+            except ModelError as error:
+                self._unanswered(pending, error)
+        if self._parked and self._roster.outage() is None:
+            self._take_up()
         while (next_step := self._order.next_addition(self._search.version, self._results)) is not None:
             self._add(self._results.pop(next_step))
+
+    def _unanswered(self, pending: PendingStep, error: ModelError) -> None:
+        """Ends a step whose model is down, or keeps it until one is up when no arm can be pulled."""
+        logger.warning("step %d: %s: %s", pending.plan.step, pending.plan.arm, error)
+        if self._roster.outage() is None:
+            self._results[pending.plan.step] = self._stages.unanswered(pending, error)
+        else:
+            self._parked.append(pending)
+
+    def _unaffordable(self, pending: PendingStep, error: BudgetExceeded) -> None:
+        """Puts arms aside that are too dear for what is left; without any other paid arm the run stops, the step left open."""
+        logger.info("step %d: %s: %s", pending.plan.step, pending.plan.arm, error)
+        if self._roster.put_aside(pending.plan.arm):
+            self._results[pending.plan.step] = self._stages.unanswered(pending, error)
+        else:
+            self.stop(f"budget_usd is spent: {error}")
 
     def _add(self, result: Result) -> None:
         """Adds a result, together with the plans that it makes due, in one transaction."""
         finished = result.finished
         addition = self._search.settle(finished, result.embedding)
         self._writer.addition(addition)
-        self._plan_due(set())
+        self._plan_due({})
         self._writer.commit()
         self._stages.advanced()
         self._start_open()
@@ -152,19 +267,21 @@ class Loop:
         if self._watcher is not None:
             self._watcher.settled(addition, finished, self._search)
 
-    def _plan_due(self, recorded: set[int]) -> None:
+    def _plan_due(self, recorded: Mapping[int, Plan]) -> None:
         """Plans every step that order and budget allow at this version.
 
         Args:
-            recorded: Steps that an earlier session planned.
+            recorded: Plans that an earlier session made, by step.
         """
         while not self.stop_reason:
             step = self._planned + 1
-            if step not in recorded:
+            if step in recorded:
+                self._search.planned(recorded[step])
+            else:
                 due = self._search.version >= self._planned_at and self._order.may_plan(step, self._search.version)
-                if not (due and self._budget.allows(step)):
+                if not (due and self._budget.allows(step)) or self._roster.outage() is not None:
                     return
-                plan = self._search.plan(step)
+                plan = self._search.plan(step, self._conditions(step))
                 self._writer.plan(plan)
                 self._open.append(PendingStep(plan))
             self._planned = step
@@ -173,7 +290,7 @@ class Loop:
         """Starts the steps that have a plan and no task."""
         for pending in sorted(self._open, key=lambda pending: pending.plan.step):
             task = asyncio.create_task(self._stages.run(pending), name=f"step {pending.plan.step}")
-            self._running[task] = pending.plan.step
+            self._running[task] = pending
         self._open.clear()
 
     async def _beat(self) -> None:
@@ -192,4 +309,5 @@ def _recorded(item: Settled) -> Finished:
         objective=item.objective,
         size=item.size,
         reused=item.reused,
+        cost_usd=item.cost_usd,
     )

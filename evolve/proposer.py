@@ -1,8 +1,8 @@
-"""Makes a child: parent + inspirations + complaints -> arm -> reply -> source, with every edit checked."""
+"""Makes a child: parent + inspirations + history -> arm -> reply -> source, with every edit checked."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from evolve.archive.records import Plan
@@ -10,6 +10,9 @@ from evolve.edits import check_edit
 from evolve.mutation import Complaint, MutationFailed, MutationRequest, Mutator, Scored
 from evolve.program import Evaluation, Program, Reply, Task
 from evolve.rng import generator
+
+#: How far back prompts look.
+_ANCESTORS = 6
 
 
 class Sources(Protocol):
@@ -29,6 +32,9 @@ class Proposer:
         seed: int,
         arms: Mapping[str, Mutator],
         sources: Sources,
+        *,
+        best_at: Callable[[int], str | None],
+        advice: Callable[[], tuple[str, ...]] = tuple,
         recorded: Mapping[tuple[int, int], Reply] | None = None,
     ) -> None:
         """Puts the parts together.
@@ -38,6 +44,8 @@ class Proposer:
             seed: The run's seed.
             arms: Mutators by the names that plans use.
             sources: Where parents and inspirations are looked up.
+            best_at: Returns the identifier of the best program of an archive's version.
+            advice: Reads what people told the run so far.
             recorded: Replies by (step, attempt) to give instead of asking.
         """
         self._recorded = recorded or {}
@@ -45,6 +53,8 @@ class Proposer:
         self._seed = seed
         self._arms = arms
         self._sources = sources
+        self._best_at = best_at
+        self._advice = advice
 
     async def ask(self, plan: Plan, attempt: int, complaints: Sequence[Complaint]) -> Reply:
         """Asks the plan's arm for an edit.
@@ -55,13 +65,32 @@ class Proposer:
         """
         if (plan.step, attempt) in self._recorded:
             return self._recorded[plan.step, attempt]
-        request = MutationRequest(
+        request = self._request(plan, attempt, complaints)
+        return await self._arms[plan.arm].generate(request, generator(self._seed, plan.step, f"generate/{attempt}"))
+
+    def _request(self, plan: Plan, attempt: int, complaints: Sequence[Complaint]) -> MutationRequest:
+        best = self._best_at(plan.version)
+        parent = self._scored(plan.parent)
+        return MutationRequest(
             task=self._task,
-            parent=self._scored(plan.parent),
+            parent=parent,
             inspirations=tuple(self._scored(program_id) for program_id in plan.inspirations),
             complaints=tuple(complaints),
+            step=plan.step,
+            attempt=attempt,
+            failures=tuple(self._scored(program_id) for program_id in plan.failures),
+            lineage=self._lineage(parent.program),
+            best=None if best is None else self._scored(best),
+            advice=self._advice(),
         )
-        return await self._arms[plan.arm].generate(request, generator(self._seed, plan.step, f"generate/{attempt}"))
+
+    def _lineage(self, program: Program) -> tuple[Scored, ...]:
+        """Looks up a program's ancestors along first parents, its own parent first."""
+        ancestors: list[Scored] = []
+        while program.parents and len(ancestors) < _ANCESTORS:
+            ancestors.append(self._scored(program.parents[0]))
+            program = ancestors[-1].program
+        return tuple(ancestors)
 
     def child(self, plan: Plan, reply: Reply) -> Program:
         """Applies a reply to the plan's parent.

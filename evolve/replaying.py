@@ -7,8 +7,9 @@ arms answer with their recorded replies, and every program is evaluated again.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,13 @@ import numpy as np
 from evolve.archive.queries import steps
 from evolve.archive.records import PendingStep, Settled
 from evolve.archive.store import Archive
-from evolve.config import is_local, make_arms
+from evolve.arms import make_mutators
+from evolve.config import is_local
+from evolve.errors import ModelError
 from evolve.mutation import MutationFailed, MutationRequest, Mutator
 from evolve.ordering import Recorded
-from evolve.program import Files, Program, Reply, Task
+from evolve.program import Files, Outcome, Program, Reply, Task
+from evolve.search import Conditions
 from evolve.session import Parts, create, drive, recorded
 
 
@@ -41,11 +45,14 @@ class Replay:
 class _Silent:
     """An arm that is never asked: what it replied is recorded, and only applied again."""
 
-    def __init__(self, mutator: Mutator) -> None:
+    def __init__(self, mutator: Mutator, unanswered: Collection[int]) -> None:
         self._mutator = mutator
+        self._unanswered = unanswered
         self.name = mutator.name
 
     async def generate(self, request: MutationRequest, rng: np.random.Generator) -> Reply:
+        if request.step in self._unanswered:
+            raise ModelError("its model did not answer")
         raise MutationFailed("no reply is recorded for this attempt")
 
     def apply(self, reply: Reply, parent: Program) -> Files:
@@ -66,11 +73,20 @@ async def replay(archive: Archive, number: int, task: Task | None = None) -> Rep
     settled, pending = archive.history(number)
     highest = max([1, *(item.addition.step for item in settled), *(item.plan.step for item in pending)])
     task, config = recorded(archive, number, task, {"steps": highest, "max_seconds": None})
-    arms = {name: arm if is_local(name) else _Silent(arm) for name, arm in make_arms(config.arms, task.files).items()}
+    unanswered = {item.addition.step for item in settled if item.addition.outcome is Outcome.MODEL_FAILED}
+    arms = {name: arm if is_local(name) else _Silent(arm, unanswered) for name, arm in make_mutators(task, config).items()}
     plans = [item.plan for item in settled if item.plan is not None] + [item.plan for item in pending]
     pulled = {plan.step: plan.arm for plan in plans}
-    replies = {key: reply for key, reply in archive.replies(number).items() if not is_local(pulled[key[0]])}
-    parts = Parts(order=_order(archive, number, settled, pending), arms=arms, replies=replies)
+    paid = archive.attempt_costs(number)
+    replies = {
+        key: dataclasses.replace(reply, cost_usd=paid.get(key, 0.0))
+        for key, reply in archive.replies(number).items()
+        if not is_local(pulled[key[0]])
+    }
+    conditions = {plan.step: Conditions(plan.unavailable, plan.usd_per_step) for plan in plans}
+    order = _order(archive, number, settled, pending)
+    costs = {item.addition.step: item.cost_usd for item in settled}
+    parts = Parts(order=order, arms=arms, replies=replies, conditions=conditions, costs=costs)
     with (
         tempfile.TemporaryDirectory(prefix="evolve-replay-") as folder,
         Archive.open(Path(folder) / "replay.db", create=True) as fresh,
@@ -101,6 +117,9 @@ def _differences(before: list[dict[str, Any]], after: Mapping[int, dict[str, Any
             yield f"step {step}: not repeated"
             continue
         for key, value in row.items():
+            # What was spent without an answer leaves no reply to repeat it with.
+            if key == "usd" and row["outcome"] == Outcome.MODEL_FAILED:
+                continue
             if key.endswith(("_s", "_at")) or _untimed(value) == _untimed(after[step].get(key)):
                 continue
             yield f"step {step}: {key} was {value!r} and is {after[step].get(key)!r}"

@@ -6,16 +6,22 @@ through `Search.settle`, so there is no second way for state to come about.
 
 from __future__ import annotations
 
+from collections import Counter, OrderedDict
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from evolve.archive.novelty import NoveltyScreen
 from evolve.archive.population import Member, Population
 from evolve.archive.records import Addition, Plan, Screen
-from evolve.bandits import Bandit, PercentileReward
+from evolve.bandits import Bandit, PercentileReward, Situation
 from evolve.program import Direction, Outcome
 from evolve.rng import generator
+
+#: Failed children of one parent that prompts may show, and parents of which they are remembered.
+_FAILURES = 3
+_PARENTS = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +36,7 @@ class Finished:
         objective: Of its program, when it has one.
         size: Characters of its program's source.
         reused: Whether the evaluation is a known program's.
+        cost_usd: What the step's calls cost.
     """
 
     plan: Plan | None
@@ -39,6 +46,7 @@ class Finished:
     objective: float | None = None
     size: int = 0
     reused: bool = False
+    cost_usd: float = 0.0
 
     @property
     def step(self) -> int:
@@ -53,6 +61,18 @@ class Best:
     program: str
     step: int
     objective: float
+
+
+class Conditions(NamedTuple):
+    """What a plan reckons with beside the additions; recorded with it.
+
+    Attributes:
+        unavailable: Arms that cannot be pulled now.
+        usd_per_step: Dollars left per step left; None without a dollar budget.
+    """
+
+    unavailable: tuple[str, ...] = ()
+    usd_per_step: float | None = None
 
 
 class Search:
@@ -75,20 +95,39 @@ class Search:
         self._reward = reward
         self._screen = screen
         self._fitness: dict[str, float] = {}
+        self._failures: OrderedDict[str, tuple[str, ...]] = OrderedDict()
+        self._in_flight: Counter[str] = Counter()
         self.version = -1
         self.best: Best | None = None
-        self._bests: list[float | None] = []
+        self._bests: list[Best | None] = []
+
+    def best_at(self, version: int) -> Best | None:
+        """The best program of the archive's version; None before any has scored."""
+        return self._bests[version]
 
     def beats_best_at(self, version: int, objective: float) -> bool:
         """Whether an objective is better than the best one of the archive's version."""
         best = self._bests[version]
-        return best is None or self._direction.oriented(objective) > self._direction.oriented(best)
+        return best is None or self._direction.oriented(objective) > self._direction.oriented(best.objective)
 
-    def plan(self, step: int) -> Plan:
-        """Plans a step from the additions so far."""
+    def plan(self, step: int, conditions: Conditions = Conditions()) -> Plan:
+        """Plans a step from the additions so far.
+
+        Raises:
+            ValueError: If no arm is available.
+        """
         rng = generator(self._seed, step, "plan")
         choice = self._population.choose(step, rng)
-        return Plan(step, self.version, choice.island, choice.parent, choice.inspirations, self._bandit.choose(rng))
+        available = frozenset(self._bandit.pulls()).difference(conditions.unavailable)
+        arm = self._bandit.choose(rng, Situation(self._in_flight, available, conditions.usd_per_step))
+        failures = self._failures.get(choice.parent, ())
+        plan = Plan(step, self.version, choice.island, choice.parent, choice.inspirations, arm, failures, *conditions)
+        self.planned(plan)
+        return plan
+
+    def planned(self, plan: Plan) -> None:
+        """Takes note of a plan that an earlier session made."""
+        self._in_flight[plan.arm] += 1
 
     def screen(self, step: int, attempt: int, version: int, fingerprint: str, embedding: np.ndarray | None) -> Screen:
         """Compares a child with the programs known at a version."""
@@ -108,14 +147,26 @@ class Search:
         news = finished.program is not None and not finished.reused
         reward = 0.0
         if plan is not None:
+            self._in_flight[plan.arm] -= 1
             reward = self._reward.of(fitness - self._fitness[plan.parent] if news and fitness is not None else None)
-            self._bandit.update(plan.arm, reward)
+            self._bandit.update(plan.arm, reward, finished.cost_usd)
+            if news and fitness is None:
+                self._remember_failure(plan.parent, finished.program)
         if news and finished.program is not None:
             self._screen.add(self.version, finished.program, finished.fingerprint, embedding)
         self._population.settle(plan.parent if plan else None, self._member(finished, fitness) if news else None)
         improved = news and self._improve(finished, fitness)
-        self._bests.append(self.best.objective if self.best is not None else None)
+        self._bests.append(self.best)
         return Addition(self.version, finished.step, finished.outcome, finished.program, reward, improved)
+
+    def _remember_failure(self, parent: str, child: str | None) -> None:
+        """Keeps the latest failed children of the latest parents that had any."""
+        if child is None:
+            return
+        self._failures[parent] = (child, *self._failures.get(parent, ()))[:_FAILURES]
+        self._failures.move_to_end(parent)
+        if len(self._failures) > _PARENTS:
+            self._failures.popitem(last=False)
 
     def _member(self, finished: Finished, fitness: float | None) -> Member | None:
         if fitness is None or finished.program is None:

@@ -10,7 +10,7 @@ import contextlib
 import dataclasses
 import signal
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -20,16 +20,20 @@ from evolve.archive.novelty import SLACK
 from evolve.archive.queries import summary
 from evolve.archive.records import NewRun
 from evolve.archive.store import Archive, RunWriter
-from evolve.budget import Budget
-from evolve.config import RunConfig, make_arms, make_embed, make_executor, make_order, make_search
+from evolve.arms import Arms, check_models, make_mutators, open_arms
+from evolve.budget import Budget, Dollars
+from evolve.config import RunConfig, make_embed, make_executor, make_order, make_search
 from evolve.errors import ConfigError, EvolveError, TaskError
 from evolve.executors.base import Executor
+from evolve.ledger import RunLedger
+from evolve.llm.calling import Ledger
 from evolve.loop import Loop, Watcher
 from evolve.mutation import Mutator
 from evolve.ordering import Order
 from evolve.program import Reply, Task
 from evolve.proposer import Proposer
 from evolve.provenance import commit_of, repeat_command, versions
+from evolve.search import Conditions
 from evolve.settings import build, plain
 from evolve.stages import Stages
 from evolve.tasks.catalog import locate
@@ -50,16 +54,19 @@ class Parts:
     order: Order | None = None
     arms: Mapping[str, Mutator] | None = None
     replies: Mapping[tuple[int, int], Reply] | None = None
+    conditions: Mapping[int, Conditions] | None = None
+    costs: Mapping[int, float] | None = None
 
 
 def check(task: Task, config: RunConfig) -> None:
     """Refuses a configuration whose parts cannot be made, before anything is on disk.
 
     Raises:
-        ConfigError: If an arm or the executor is unknown.
+        ConfigError: If an arm or the executor is unknown, a key is missing, or a price is unknown under a dollar budget.
         TaskError: If a plug-in cannot be loaded.
     """
-    make_arms(config.arms, task.files)
+    make_mutators(task, config)
+    check_models(task, config)
     make_executor(task, config)
 
 
@@ -164,24 +171,47 @@ async def _run_loop(
     watcher: Watcher | None,
     parts: Parts,
 ) -> Loop:
-    arms = make_arms(config.arms, task.files) if parts.arms is None else parts.arms
+    settled, pending = archive.history(number)
+    dollars = Dollars(config.budget_usd, archive.spent_usd(number))
     embed = make_embed(config)
-    async with parts.executor or make_executor(task, config) as executor:
-        search = make_search(task, config, list(arms))
+    async with (
+        _arms(archive, task, config, parts, dollars=dollars, ledger=RunLedger(writer, pending)) as arms,
+        parts.executor or make_executor(task, config) as executor,
+    ):
+        search = make_search(task, config, list(arms.mutators))
         order = parts.order or make_order(config)
         stages = Stages(
             seed=config.seed,
             config=config.stages,
             search=search,
-            proposer=Proposer(task, config.seed, arms, writer, parts.replies),
+            proposer=Proposer(
+                task,
+                config.seed,
+                arms.mutators,
+                writer,
+                best_at=lambda version: best.program if (best := search.best_at(version)) else None,
+                advice=lambda: archive.advice(number),
+                recorded=parts.replies,
+            ),
             executor=executor,
             writer=writer,
             order=order,
             embed=embed,
             objective=task.objective,
+            cost_of=None if parts.costs is None else lambda step: (parts.costs or {}).get(step, 0.0),
         )
-        loop = Loop(task=task, search=search, stages=stages, writer=writer, order=order, budget=budget, watcher=watcher)
-        settled, pending = archive.history(number)
+        loop = Loop(
+            task=task,
+            search=search,
+            stages=stages,
+            writer=writer,
+            order=order,
+            budget=budget,
+            watcher=watcher,
+            roster=arms,
+            conditions=_conditions(config, arms, dollars, parts.conditions),
+            patience_s=config.stages.patience_s,
+        )
         embeddings: Mapping[str, np.ndarray] = {}
         if embed:
             # More than screens compare: those of open steps are among the latest, and older versions are screened at.
@@ -192,6 +222,33 @@ async def _run_loop(
         if not loop.stop_reason:
             await _hold_out(archive, executor, writer, config.seed)
     return loop
+
+
+@contextlib.asynccontextmanager
+async def _arms(
+    archive: Archive, task: Task, config: RunConfig, parts: Parts, *, dollars: Dollars, ledger: Ledger
+) -> AsyncIterator[Arms]:
+    """Makes the arms that the configuration names, unless others are given."""
+    if parts.arms is not None:
+        yield Arms(parts.arms)
+        return
+    answered = archive.answered if config.cache else None
+    async with open_arms(task, config, dollars=dollars, ledger=ledger, answered=answered) as arms:
+        yield arms
+
+
+def _conditions(
+    config: RunConfig, arms: Arms, dollars: Dollars, recorded: Mapping[int, Conditions] | None
+) -> Callable[[int], Conditions]:
+    """Says what the plan of a step reckons with: what is the case now, or what a recorded plan reckoned with."""
+
+    def now(step: int) -> Conditions:
+        left = dollars.left
+        return Conditions(arms.unavailable(), None if left is None else left / max(1, config.steps - step + 1))
+
+    if recorded is None:
+        return now
+    return lambda step: recorded.get(step, Conditions())
 
 
 async def _hold_out(archive: Archive, executor: Executor, writer: RunWriter, seed: int) -> None:

@@ -19,7 +19,7 @@ import numpy as np
 from evolve.archive.novelty import fingerprint
 from evolve.archive.records import PendingStep, Plan, Screen, Verdict
 from evolve.archive.store import RunWriter
-from evolve.errors import TaskError
+from evolve.errors import ModelError, TaskError
 from evolve.executors.base import Executor
 from evolve.mutation import Complaint, MutationFailed
 from evolve.ordering import Order
@@ -45,11 +45,13 @@ class StageConfig:
         proposals: Replies awaited at once.
         max_attempts: Replies asked for in one step before it is given up.
         verify: Whether a program that would be the best is evaluated a second time, in a fresh sandbox, before it counts.
+        patience_s: How long a run waits while no arm can be pulled, before it is given up.
     """
 
     proposals: int = 4
     max_attempts: int = 3
     verify: bool = True
+    patience_s: float = 600.0
 
     def __post_init__(self) -> None:
         if self.proposals < 1:
@@ -89,6 +91,7 @@ class Stages:
         order: Order,
         embed: Callable[[Files], np.ndarray] | None = None,
         objective: Objective = Objective(),
+        cost_of: Callable[[int], float] | None = None,
     ) -> None:
         """Puts the parts together.
 
@@ -102,7 +105,9 @@ class Stages:
             order: Which results a screen may see.
             embed: Makes the embedding that screening compares; None when it compares identity alone.
             objective: What a second evaluation is compared by.
+            cost_of: Returns what a step's calls cost; None asks the archive.
         """
+        self._cost_of = cost_of or writer.cost_usd
         self._objective = objective
         self._seed = seed
         self._config = config
@@ -132,6 +137,7 @@ class Stages:
 
         Raises:
             Abandoned: If the run is stopping and the step is not finished.
+            ModelError: If its model did not answer; ``pending`` holds what was made before, and may be run again.
         """
         async with self._generating:
             children = await self._generate(pending)
@@ -179,12 +185,14 @@ class Stages:
                 if attempt not in pending.edit_failures:
                     self._writer.edit_failed(pending.plan.step, attempt, str(failure))
                     self._writer.commit()
-                complaints.append(Complaint(str(failure)))
+                    pending.edit_failures[attempt] = str(failure)
+                complaints.append(_complaint(pending, attempt, str(failure)))
                 continue
             children.append(child)
             if child.screen.verdict is Verdict.NEW:
                 break
-            complaints.append(Complaint(f"this repeats program {child.screen.nearest}, which is known; make another change"))
+            known = f"this repeats program {child.screen.nearest}, which is known; make another change"
+            complaints.append(_complaint(pending, attempt, known))
         return children
 
     async def _attempt(self, pending: PendingStep, attempt: int, complaints: Sequence[Complaint]) -> Child:
@@ -196,6 +204,7 @@ class Stages:
             reply = await self._proposer.ask(plan, attempt, complaints)
             self._writer.reply(plan.step, attempt, reply)
             self._writer.commit()
+            pending.replies[attempt] = reply
         program = self._proposer.child(plan, reply)
         mark = fingerprint(program.files)
         embedding = self._embed(program.files) if self._embed is not None else None
@@ -206,7 +215,15 @@ class Stages:
             if screen.verdict is Verdict.NEW:
                 self._writer.program(program, mark, embedding)
             self._writer.commit()
+            pending.screens[attempt] = screen
         return Child(program, mark, screen, embedding)
+
+    def unanswered(self, pending: PendingStep, error: ModelError) -> Result:
+        """Ends a step whose model did not answer, however often it was asked."""
+        step = pending.plan.step
+        self._writer.edit_failed(step, len({*pending.replies, *pending.edit_failures}), str(error))
+        self._writer.commit()
+        return Result(Finished(pending.plan, Outcome.MODEL_FAILED, cost_usd=self._cost_of(step)))
 
     async def _screen(self, plan: Plan, attempt: int, mark: str, embedding: np.ndarray | None) -> Screen:
         version = self._order.screen_version(plan.step, attempt, self._search.version)
@@ -221,10 +238,11 @@ class Stages:
         plan = pending.plan
         copies = [child for child in children if child.screen.verdict is Verdict.KNOWN and child.screen.nearest]
         if not copies:
-            return Result(Finished(plan, Outcome.REJECTED if children else Outcome.EDIT_FAILED))
+            outcome = Outcome.REJECTED if children else Outcome.EDIT_FAILED
+            return Result(Finished(plan, outcome, cost_usd=self._cost_of(plan.step)))
         copy = copies[-1]
         if pending.evaluation is not None:
-            return Result(_finished(plan, copy.program, copy.fingerprint, pending.evaluation))
+            return self._result(plan, copy, pending.evaluation)
         known = self._writer.program_of(str(copy.screen.nearest))
         evaluation = dataclasses.replace(known[1], reused_from=known[0].program_id)
         self._writer.program(copy.program, copy.fingerprint)
@@ -234,7 +252,7 @@ class Stages:
 
     async def _evaluate(self, pending: PendingStep, child: Child) -> Result:
         if pending.evaluation is not None:
-            return Result(_finished(pending.plan, child.program, child.fingerprint, pending.evaluation), child.embedding)
+            return self._result(pending.plan, child, pending.evaluation)
         async with self._evaluating:
             self._proceed()
             evaluation = (await self._executor.evaluate(child.program.files, seed=self._seed)).evaluation
@@ -253,11 +271,21 @@ class Stages:
     def _record(self, plan: Plan, child: Child, evaluation: Evaluation) -> Result:
         self._writer.evaluation(plan.step, child.program.program_id, evaluation)
         self._writer.commit()
-        return Result(_finished(plan, child.program, child.fingerprint, evaluation), child.embedding)
+        return self._result(plan, child, evaluation)
+
+    def _result(self, plan: Plan, child: Child, evaluation: Evaluation) -> Result:
+        finished = _finished(plan, child.program, child.fingerprint, evaluation)
+        return Result(dataclasses.replace(finished, cost_usd=self._cost_of(plan.step)), child.embedding)
 
     def _proceed(self) -> None:
         if self._stopping:
             raise Abandoned
+
+
+def _complaint(pending: PendingStep, attempt: int, why: str) -> Complaint:
+    """Says why an attempt came to nothing, with the reply that it was made from."""
+    reply = pending.replies.get(attempt)
+    return Complaint(why, "" if reply is None else reply.text)
 
 
 def _finished(plan: Plan | None, program: Program, mark: str, evaluation: Evaluation) -> Finished:

@@ -13,7 +13,7 @@ LAYERS = [
     ["evolve.api"],
     ["evolve.checks", "evolve.takeaway", "evolve.replaying"],
     ["evolve.session"],
-    ["evolve.provenance"],
+    ["evolve.provenance", "evolve.arms", "evolve.ledger"],
     ["evolve.config"],
     ["evolve.loop"],
     ["evolve.stages"],

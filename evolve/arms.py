@@ -1,0 +1,232 @@
+"""Makes a run's arms from their SPECs, and knows which of them can be pulled.
+
+An arm is a mutator with its model, settings and edit kind. Local mutators and plug-ins are always ready; a model's arms share
+one caller, whose breaker opens when the model is down, and are put aside when its next call could cost more than is left.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from evolve.budget import Dollars
+from evolve.config import RunConfig
+from evolve.errors import ConfigError, nearest_hint
+from evolve.llm.calling import Caller, Ledger
+from evolve.llm.clients import make_client
+from evolve.llm.prices import Price, lookup, require_price
+from evolve.llm.specs import EditKind, ModelSpec, is_model, parse_spec
+from evolve.loop import Outage
+from evolve.mutation import Mutator
+from evolve.mutators.local import applicable, local_mutators
+from evolve.mutators.models import Asking, ModelMutator, ModelReplies
+from evolve.plugins import installed, load
+from evolve.program import Files, Reply, Task
+from evolve.prompts import Prompts, Templates
+from evolve.rng import generator
+
+#: Models with less context than this are given brief prompts.
+_SMALL_CONTEXT = 16_384
+#: Tokens of context left free beside prompt and answer, for what a server's own template adds.
+_MARGIN = 256
+_NOTHING_LEFT = "the next call could cost more than what is left of the budget"
+
+
+@dataclass(slots=True)
+class Arms:
+    """A run's arms.
+
+    Attributes:
+        mutators: By the names that plans use.
+        callers: Of the arms that ask a model; arms of one model share theirs.
+    """
+
+    mutators: Mapping[str, Mutator]
+    callers: Mapping[str, Caller] = field(default_factory=dict)
+    _too_dear: set[str] = field(default_factory=set)
+
+    def unavailable(self) -> tuple[str, ...]:
+        """Arms that cannot be pulled now, in order."""
+        return tuple(name for name in self.mutators if self._reason(name))
+
+    def outage(self) -> Outage | None:
+        """Why no arm can be pulled; None while one can."""
+        reasons = {name: self._reason(name) for name in self.mutators}
+        if not all(reasons.values()):
+            return None
+        callers = {id(self.callers[name]): self.callers[name] for name in reasons if name not in self._too_dear}
+        return Outage(
+            "; ".join(dict.fromkeys(f"{self.callers[name].name}: {reason}" for name, reason in reasons.items())),
+            min((caller.reopens_in_s for caller in callers.values()), default=0.0),
+            all(caller.hopeless for caller in callers.values()),
+        )
+
+    def put_aside(self, arm: str) -> bool:
+        """Puts the arms of a model aside whose next call does not fit the budget; returns whether any paid arm is left."""
+        caller = self.callers[arm]
+        self._too_dear.update(name for name, other in self.callers.items() if other is caller)
+        return any(name not in self._too_dear for name in self.callers)
+
+    def _reason(self, name: str) -> str:
+        """Why an arm cannot be pulled; empty when it can."""
+        caller = self.callers.get(name)
+        if caller is None:
+            return ""
+        if name in self._too_dear:
+            return _NOTHING_LEFT
+        return "" if caller.available else caller.reason
+
+    async def close(self) -> None:
+        """Closes the models' connections."""
+        for caller in {id(caller): caller for caller in self.callers.values()}.values():
+            await caller.close()
+
+
+def make_mutators(task: Task, config: RunConfig) -> dict[str, Mutator]:
+    """Makes a run's arms without connections: models' arms read recorded replies and are never asked.
+
+    Raises:
+        ConfigError: If a SPEC names nothing known.
+    """
+    return _mutators(
+        task.files,
+        config,
+        lambda spec: [
+            ModelReplies(arm_name(spec, kind), kind, spec.settings.max_tokens) for kind in spec.settings.kinds
+        ],
+    )  # fmt: skip
+
+
+@contextlib.asynccontextmanager
+async def open_arms(
+    task: Task,
+    config: RunConfig,
+    *,
+    dollars: Dollars,
+    ledger: Ledger,
+    answered: Callable[[str], Reply | None] | None = None,
+    environment: Mapping[str, str] = os.environ,
+) -> AsyncIterator[Arms]:
+    """Makes a run's arms and closes their connections in the end.
+
+    Args:
+        task: What is being solved.
+        config: The run's configuration.
+        dollars: What models' calls are paid from.
+        ledger: Takes down every call.
+        answered: Finds what was answered to exactly the same request before.
+        environment: Where keys are read.
+
+    Raises:
+        ConfigError: If a SPEC names nothing known, a key is missing, or a price is unknown under a dollar budget.
+    """
+    prompts = Prompts(Templates.load(*_template_folders(task, config)), config.prompts)
+    callers: dict[str, Caller] = {}
+
+    def asked(spec: ModelSpec) -> list[Mutator]:
+        facts = lookup(spec)
+        price = require_price(spec) if dollars.cap is not None else facts.price
+        caller = Caller(
+            make_client(spec, environment),
+            spec,
+            price or Price(0.0, 0.0, 0.0),
+            dollars,
+            ledger,
+            rng=generator(config.seed, 0, f"pauses of {spec.label}"),
+            config=config.calls,
+        )
+        asking = _asking(spec, config, facts.context, answered)
+        mutators = [ModelMutator(arm_name(spec, kind), kind, caller, prompts, asking) for kind in spec.settings.kinds]
+        callers.update({mutator.name: caller for mutator in mutators})
+        return [*mutators]
+
+    arms = Arms(_mutators(task.files, config, asked), callers)
+    try:
+        yield arms
+    finally:
+        await arms.close()
+
+
+def check_models(task: Task, config: RunConfig, environment: Mapping[str, str] = os.environ) -> None:
+    """Refuses models that could not be asked, and templates that could not be filled in, before anything is on disk.
+
+    Raises:
+        ConfigError: If a key is missing, a price is unknown under a dollar budget, or a template is broken.
+    """
+    specs = model_specs(config)
+    if specs:
+        Prompts(Templates.load(*_template_folders(task, config)), config.prompts)
+    for spec in specs:
+        make_client(spec, environment)
+        _asking(spec, config, lookup(spec).context, None)
+        if config.budget_usd is not None:
+            require_price(spec)
+
+
+def arm_name(spec: ModelSpec, kind: EditKind) -> str:
+    """Names the arm that asks a model for one kind of edit."""
+    return f"{spec.label}/{kind}"
+
+
+def model_specs(config: RunConfig) -> list[ModelSpec]:
+    """Lists the language models among a run's arms.
+
+    Raises:
+        ConfigError: If a SPEC is malformed.
+    """
+    return [parse_spec(text, config.models) for text in config.arms if is_model(text)]
+
+
+def _asking(spec: ModelSpec, config: RunConfig, context: int | None, answered: Callable[[str], Reply | None] | None) -> Asking:
+    room = config.prompts.max_tokens
+    if context is not None:
+        room = min(room, context - spec.settings.max_tokens - _MARGIN)
+    if room < 1:
+        raise ConfigError(
+            f"model {spec.name}: max_tokens={spec.settings.max_tokens} leaves no room for a prompt in its context of {context} "
+            f"tokens; write {spec.name}[max_tokens={max(256, (context or 0) // 4)}]"
+        )
+    brief = config.prompts.brief
+    small = context is not None and context <= _SMALL_CONTEXT
+    return Asking(spec, room, small if brief is None else brief, answered)
+
+
+def _template_folders(task: Task, config: RunConfig) -> list[str]:
+    folders = [task.prompts, config.prompts.templates]
+    return [str(folder) for folder in folders if folder is not None]
+
+
+def _mutators(files: Files, config: RunConfig, models: Callable[[ModelSpec], Sequence[Mutator]]) -> dict[str, Mutator]:
+    """Makes the mutators that SPECs name: ``local`` for all free ones, ``local/NAME`` for one, a model, or a plug-in's name.
+
+    Args:
+        files: The initial program: ``local`` leaves out what could change nothing in its languages.
+        config: The run's configuration.
+        models: Makes the arms of a model.
+    """
+    local = {mutator.name: mutator for mutator in local_mutators()}
+    plugins = installed("evolve.mutators")
+    arms: dict[str, Mutator] = {}
+    for spec in config.arms:
+        if spec == "local":
+            made: Sequence[Mutator] = applicable([*local.values()], files)
+        elif spec in local:
+            made = [local[spec]]
+        elif spec in plugins:
+            made = [_plugged(spec, load(plugins[spec]))]
+        elif "/" in spec and not spec.startswith("local/"):
+            made = models(parse_spec(spec, config.models))
+        else:
+            raise ConfigError(f"unknown arm {spec!r}; {nearest_hint(spec, ['local', *local, *plugins])}")
+        arms.update({mutator.name: mutator for mutator in made})
+    return arms
+
+
+def _plugged(name: str, factory: object) -> Mutator:
+    """Calls a plug-in's factory: a class or function without arguments that makes a `Mutator`."""
+    if not callable(factory):
+        raise ConfigError(f"plug-in arm {name!r} must be a class or function that makes a mutator, got {factory!r}")
+    made: Mutator = factory()
+    return made

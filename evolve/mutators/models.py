@@ -1,0 +1,193 @@
+"""Language models as mutators: a prompt is rendered, a model asked, and its reply applied to the parent, strictly."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from evolve.edits import mutable_regions
+from evolve.llm.base import CallFailed, Completion, Failure, Finish, Message, ModelRequest, Role
+from evolve.llm.calling import Called
+from evolve.llm.grammar import diff_grammar, full_rewrite_grammar
+from evolve.llm.specs import EditKind, ModelSpec
+from evolve.mutation import MutationFailed, MutationRequest
+from evolve.notation import EditRefused, apply_diff, apply_full
+from evolve.program import Files, Program, Reply
+from evolve.prompts import Prompt, effective_kind
+
+#: How often a prompt that turns out too long for its model is halved.
+_HALVINGS = 3
+#: Tokens left free beside prompt and answer, for what a server's own template adds.
+_MARGIN = 256
+
+_UNFINISHED = {
+    Finish.LENGTH: "the answer was cut off at its longest length of {max_tokens} tokens, so it is not whole; answer more briefly: "
+    "change less, and leave out explanations",
+    Finish.REFUSED: "the answer was a refusal; this is a programming task on a program of the user's own",
+    Finish.EMPTY: "the answer was empty; write the edit itself",
+}
+
+
+class Asked(Protocol):
+    """Stands between mutator and model (`evolve.llm.calling.Caller`)."""
+
+    async def call(self, request: ModelRequest, step: int, attempt: int) -> Called:
+        """Brings an answer, or raises `ModelError` when it gives up."""
+        ...
+
+
+class Prompting(Protocol):
+    """Renders prompts (`evolve.prompts.Prompts`)."""
+
+    def messages(self, request: MutationRequest, kind: EditKind, *, budget_tokens: int, brief: bool) -> Prompt:
+        """Renders the prompt of a request within a budget.
+
+        Raises:
+            ValueError: If even the least of it does not fit.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """How a model is asked.
+
+    Attributes:
+        spec: Which model, with its settings.
+        prompt_tokens: The longest prompt, in tokens as they are estimated.
+        brief: Whether prompts are fewer and simpler words, for small models.
+        answered: Finds what was answered to exactly the same request before, by its hash; None where nothing is looked up.
+    """
+
+    spec: ModelSpec
+    prompt_tokens: int
+    brief: bool = False
+    answered: Callable[[str], Reply | None] | None = None
+
+
+class ModelReplies:
+    """The half of a model's arm that reads replies: enough to repeat a run from its record, without key or network."""
+
+    def __init__(self, name: str, kind: EditKind, max_tokens: int) -> None:
+        self.name = name
+        self._kind = kind
+        self._max_tokens = max_tokens
+
+    async def generate(self, request: MutationRequest, rng: np.random.Generator) -> Reply:
+        raise MutationFailed("no reply is recorded for this attempt")
+
+    def apply(self, reply: Reply, parent: Program) -> Files:
+        finish = Finish(reply.finish)
+        if finish is not Finish.STOP:
+            raise MutationFailed(_UNFINISHED[finish].format(max_tokens=self._max_tokens))
+        try:
+            return apply_diff(reply.text, parent.files) if self._kind is EditKind.DIFF else apply_full(reply.text, parent.files)
+        except EditRefused as refused:
+            raise MutationFailed(str(refused)) from refused
+
+
+class ModelMutator(ModelReplies):
+    """One arm of a language model: the model, its settings, and the kind of edit it is asked for."""
+
+    def __init__(self, name: str, kind: EditKind, caller: Asked, prompts: Prompting, asking: Asking) -> None:
+        """Puts the parts together.
+
+        Args:
+            name: Of the arm.
+            kind: What to ask for.
+            caller: Brings the answers.
+            prompts: Renders what is asked.
+            asking: How.
+        """
+        super().__init__(name, kind, asking.spec.settings.max_tokens)
+        self._caller = caller
+        self._prompts = prompts
+        self._asking = asking
+
+    async def generate(self, request: MutationRequest, rng: np.random.Generator) -> Reply:
+        seed = int(rng.integers(2**31))
+        tokens = self._asking.prompt_tokens
+        for _ in range(_HALVINGS):
+            asked = self._request(request, tokens, seed)
+            try:
+                return await self._reply(asked, request)
+            except CallFailed as failed:
+                if failed.failure is not Failure.CONTEXT_OVERFLOW:
+                    raise
+                # Estimates of tokens are rough, and servers are started with less context than their model has.
+                tokens //= 2
+        return await self._reply(self._request(request, tokens, seed), request)
+
+    def _request(self, request: MutationRequest, tokens: int, seed: int) -> ModelRequest:
+        settings = self._asking.spec.settings
+        kind = effective_kind(request, self._kind)
+        try:
+            prompt = self._prompts.messages(request, kind, budget_tokens=tokens, brief=self._asking.brief)
+        except ValueError as error:
+            raise MutationFailed(f"the prompt does not fit: {error}") from error
+        return ModelRequest(
+            messages=prompt.messages,
+            max_tokens=settings.max_tokens,
+            temperature=settings.temperature,
+            effort=settings.effort,
+            seed=seed,
+            files=request.parent.program.files,
+            extra={"grammar": _grammar(kind, request.parent.program.files)} if settings.grammar else {},
+        )
+
+    async def _reply(self, asked: ModelRequest, request: MutationRequest) -> Reply:
+        key = request_sha256(self._asking.spec, asked)
+        known = self._asking.answered(key) if self._asking.answered is not None else None
+        if known is not None:
+            return Reply(known.text, prompt=written(asked.messages), finish=known.finish, request_sha256=key)
+        called = await self._caller.call(asked, request.step, request.attempt)
+        return _reply(called, asked, key)
+
+
+def _reply(called: Called, asked: ModelRequest, key: str) -> Reply:
+    completion: Completion = called.completion
+    return Reply(
+        text=completion.text,
+        prompt=written(asked.messages),
+        tokens_in=called.usage.input,
+        tokens_out=called.usage.output,
+        cost_usd=called.cost_usd,
+        latency_s=called.latency_s,
+        finish=completion.finish.value,
+        request_sha256=key,
+    )
+
+
+def _grammar(kind: EditKind, files: Files) -> str:
+    """Makes the grammar that a llama.cpp server holds the answer to."""
+    if kind is not EditKind.DIFF:
+        return full_rewrite_grammar("")
+    lines = [
+        line
+        for path, regions in mutable_regions(files).items()
+        for region in regions
+        for line in files[path][region.start : region.end].splitlines()
+    ]
+    return diff_grammar(lines)
+
+
+def written(messages: tuple[Message, ...]) -> str:
+    """Writes a conversation as records hold it: JSON, a list of ``[role, text]``."""
+    return json.dumps([[message.role.value, message.text] for message in messages], ensure_ascii=False)
+
+
+def read(prompt: str) -> tuple[Message, ...]:
+    """Reads what `written` wrote."""
+    return tuple(Message(Role(role), text) for role, text in json.loads(prompt))
+
+
+def request_sha256(spec: ModelSpec, request: ModelRequest) -> str:
+    """Hashes exactly what a model is asked: the model, its server, the messages and every setting."""
+    settings = [request.max_tokens, request.temperature, request.effort, request.seed, dict(request.extra)]
+    text = json.dumps([spec.name, spec.url, written(request.messages), settings], sort_keys=True)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
