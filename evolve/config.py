@@ -20,7 +20,7 @@ from evolve.archive.embeddings import HashedNgrams
 from evolve.archive.islands import IslandConfig, Islands
 from evolve.archive.novelty import NoveltyConfig, NoveltyScreen
 from evolve.archive.selection import RankWeighted, RankWeightedConfig
-from evolve.bandits import BanditConfig, PercentileReward, Ucb1
+from evolve.bandits import BanditConfig, PercentileReward, make_bandit
 from evolve.edits import mutable_text
 from evolve.errors import ConfigError, nearest_hint
 from evolve.executors.base import Executor
@@ -201,12 +201,12 @@ def make_embed(config: RunConfig) -> Callable[[Files], np.ndarray] | None:
 
 
 def _default_strategy(task: Task, config: RunConfig, arms: Sequence[str]) -> Search:
-    """Islands with rank-weighted parents, UCB1 over arms with percentile rewards."""
+    """Islands with rank-weighted parents, the configured bandit over arms with percentile rewards."""
     return Search(
         seed=config.seed,
         direction=task.objective.direction,
         population=Islands(config.islands, RankWeighted(config.parents)),
-        bandit=Ucb1(arms, config.bandit.exploration),
+        bandit=make_bandit(arms, config.bandit),
         reward=PercentileReward(config.bandit.reward_window),
         screen=NoveltyScreen(config.novelty),
     )
