@@ -14,6 +14,7 @@ from evolve.archive.queries import steps as step_rows
 from evolve.archive.queries import summary
 from evolve.archive.store import Archive
 from evolve.config import RunConfig, resolve
+from evolve.errors import ConfigError
 from evolve.loop import Watcher
 from evolve.program import Evaluation, Program, Task
 from evolve.session import Ending, check, create, drive, recorded
@@ -85,6 +86,7 @@ def run(
     arms: Sequence[str] | None = None,
     workers: int | None = None,
     max_seconds: float | None = None,
+    budget_usd: float | None = None,
     strategy: str | None = None,
     order: str | None = None,
     isolation: str | None = None,
@@ -102,6 +104,7 @@ def run(
         arms: SPECs of what makes children.
         workers: Evaluations at once.
         max_seconds: Wall-clock seconds.
+        budget_usd: Dollars for language models; None is no limit.
         strategy: Name of a strategy.
         order: ``"strict"`` or ``"asap"``.
         isolation: The weakest sandbox level to accept.
@@ -120,6 +123,7 @@ def run(
         "arms": None if arms is None else list(arms),
         "workers": workers,
         "max_seconds": max_seconds,
+        "budget_usd": budget_usd,
         "strategy": strategy,
         "order": order,
         "isolation": isolation,
@@ -141,6 +145,7 @@ def resume(
     *,
     steps: int | None = None,
     max_seconds: float | None = None,
+    budget_usd: float | None = None,
     workers: int | None = None,
     archive: str | Path = DEFAULT_ARCHIVE,
     task: Task | None = None,
@@ -152,6 +157,7 @@ def resume(
         run: Name, number or unique prefix; None is the latest.
         steps: Steps of the whole run; None keeps what was asked for before.
         max_seconds: Wall-clock seconds of the whole run, earlier sessions included.
+        budget_usd: Dollars of the whole run, earlier sessions included; None keeps what was allowed before.
         workers: Evaluations at once.
         archive: File or URL.
         task: The task of a run that was given it inline.
@@ -163,9 +169,28 @@ def resume(
     with Archive.open(archive) as opened:
         number = opened.find_run(run)
         asked = summary(opened, number)["steps"]["asked"]
-        changes = {"steps": steps or asked, "workers": workers, "max_seconds": max_seconds}
+        changes = {"steps": steps or asked, "workers": workers, "max_seconds": max_seconds, "budget_usd": budget_usd}
         found, config = recorded(opened, number, task, changes)
         return Run(str(archive), number, _complete(lambda: drive(opened, number, found, config, watcher=watcher)))
+
+
+def steer(run: str | None, advice: str, *, archive: str | Path = DEFAULT_ARCHIVE) -> int:
+    """Leaves advice for a run's prompts, from its next request on; returns the run's number.
+
+    Args:
+        run: Name, number or unique prefix; None is the latest.
+        advice: What to tell it.
+        archive: File or URL.
+
+    Raises:
+        ConfigError: If the advice is empty.
+    """
+    if not advice.strip():
+        raise ConfigError("advice must say something")
+    with Archive.open(archive) as opened:
+        number = opened.find_run(run)
+        opened.advise(number, advice.strip())
+        return number
 
 
 def replay(run: str | None = None, *, archive: str | Path = DEFAULT_ARCHIVE, task: Task | None = None) -> replaying.Replay:

@@ -87,7 +87,7 @@ class Loop:
         order: Order,
         budget: Budget,
         watcher: Watcher | None = None,
-        roster: Roster = _AllReady(),
+        roster: Roster | None = None,
         conditions: Callable[[int], Conditions] = lambda _: Conditions(),
         patience_s: float = 600.0,
     ) -> None:
@@ -101,11 +101,11 @@ class Loop:
             order: Which results a step may see.
             budget: What may be spent.
             watcher: Told of every addition.
-            roster: Which arms can be pulled.
+            roster: Which arms can be pulled; None is all of them, always.
             conditions: Returns what the plan of a step reckons with.
             patience_s: How long to wait while no arm can be pulled, before the run is given up.
         """
-        self._roster = roster
+        self._roster = roster or _AllReady()
         self._conditions = conditions
         self._patience_s = patience_s
         self._parked: list[PendingStep] = []

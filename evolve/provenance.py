@@ -12,10 +12,17 @@ from evolve.config import RunConfig, resolve
 from evolve.program import SHARED_ORIGINS, Task
 from evolve.settings import plain
 
-_PACKAGES = ("evolve-platform", "numpy", "scikit-learn", "sqlalchemy")
+_PACKAGES = ("evolve-platform", "numpy", "scikit-learn", "sqlalchemy", "jinja2", "openai", "anthropic")
 
 #: Settings with an option of their own on the command line.
-_OPTIONS = {"steps": "--steps", "seed": "--seed", "strategy": "--strategy", "order": "--order", "max_seconds": "--max-seconds"}
+_OPTIONS = {
+    "steps": "--steps",
+    "seed": "--seed",
+    "strategy": "--strategy",
+    "order": "--order",
+    "max_seconds": "--max-seconds",
+    "budget_usd": "--budget-usd",
+}
 
 #: Where a run's evaluations happen does not change what they find.
 _IMMATERIAL = {"workers", "executor", "isolation"}

@@ -30,6 +30,7 @@ COMMANDS = {
     "run": Command("evolve.cli.run", "Starts a run: improves a task's initial program step by step."),
     "resume": Command("evolve.cli.run", "Takes up a run that stopped or was killed, or gives a finished one more steps."),
     "replay": Command("evolve.cli.run", "Repeats a run from its record and reports every difference."),
+    "steer": Command("evolve.cli.run", "Adds advice to a run's prompts, from its next request on, also while it is running."),
     "runs": Command("evolve.cli.read", "Lists the runs of the archive, the latest last."),
     "show": Command("evolve.cli.read", "Shows one run in figures: objective, outcomes, arms."),
     "best": Command("evolve.cli.best", "Shows a run's best program, or writes it to a folder with patch, picture and provenance."),
@@ -39,6 +40,7 @@ COMMANDS = {
     "export": Command("evolve.cli.read", "Writes every step of a run as JSON lines or CSV."),
     "task": Command("evolve.cli.tasks", "Lists, writes and checks tasks."),
     "eval": Command("evolve.cli.evaluate", "Scores program files against a task, each in a fresh sandbox."),
+    "models": Command("evolve.cli.models", "Lists language models with their prices, and tries them."),
     "doctor": Command("evolve.cli.doctor", "Says what works on this machine, and what to do about what does not."),
 }
 

@@ -21,6 +21,9 @@ RunArgument = Annotated[
     str | None, typer.Argument(metavar="[RUN]", help="Name, number or unique prefix of a run; the latest by default.")
 ]
 RunOption = Annotated[str | None, typer.Option("--run", metavar="RUN", help="Look in this run; the latest by default.")]
+BudgetOption = Annotated[
+    float | None, typer.Option("--budget-usd", metavar="X", help="Dollars for language models; the run never spends more.")
+]
 WorkersOption = Annotated[int | None, typer.Option("--workers", min=1, metavar="N", help="Evaluations at once.")]
 IsolationOption = Annotated[
     str | None, typer.Option("--isolation", metavar="LEVEL", help="strong, landlock or process: refuse to run with less.")

@@ -107,6 +107,7 @@ def _held_out_rows(shown: dict[str, Any]) -> list[list[str]]:  # Any: JSON value
 def program(
     program_id: Annotated[str, typer.Argument(metavar="ID", help="A program, a unique beginning of one, initial, or best.")],
     run: RunOption = None,
+    prompt: Annotated[bool, typer.Option("--prompt", help="Show what the model was told, and what it answered.")] = False,
     archive: ArchiveOption = DEFAULT,
     json: JsonOption = False,
 ) -> None:
@@ -119,6 +120,9 @@ def program(
         name = opened.run_record(number_).name
     if json:
         print_json({"run": name, **_program_json(shown, evaluation), "lineage": ancestors, "attempts": tried})
+        return
+    if prompt:
+        _print_conversations(tried)
         return
     stdout.print(
         f"program {shown.program_id} of run {name}, step {shown.step}, generation {shown.generation}", style="bold", markup=False
@@ -133,6 +137,24 @@ def program(
     for path, text in shown.files.items():
         stdout.print(f"── {path}", style="dim", markup=False)
         stdout.print(Syntax(text, Syntax.guess_lexer(path, text), background_color="default"))
+
+
+def _print_conversations(tried: list[dict[str, Any]]) -> None:  # Any: JSON values
+    """Prints what was asked and answered, attempt by attempt."""
+    if not any(attempt.get("prompt") for attempt in tried):
+        stdout.print("no model was asked: a local mutator, or nobody, made this program", markup=False)
+    for attempt in tried:
+        for role, text in jsonlib.loads(attempt.get("prompt") or "[]"):
+            stdout.print(f"══ attempt {attempt['attempt']}, {role}", style="bold", markup=False)
+            stdout.print(text, markup=False)
+        if attempt.get("prompt"):
+            spent = f"{attempt['tokens_in']} + {attempt['tokens_out']} tokens, {attempt['usd']:.5f} usd"
+            stdout.print(
+                f"══ attempt {attempt['attempt']}, reply ({spent}, {seconds(attempt['latency_s'])})", style="bold", markup=False
+            )
+            stdout.print(attempt["reply"], markup=False)
+        if attempt.get("edit_failure"):
+            stdout.print(f"══ attempt {attempt['attempt']} came to nothing: {attempt['edit_failure']}", style="red", markup=False)
 
 
 def _print_evaluation(evaluation: Evaluation) -> None:

@@ -1,4 +1,4 @@
-"""Commands that drive runs: `run`, `resume`, `replay`."""
+"""Commands that drive runs: `run`, `resume`, `replay`, `steer`."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ import typer
 from evolve import api
 from evolve.archive.queries import summary
 from evolve.archive.store import Archive
+from evolve.cli.budgets import with_budget
 from evolve.cli.options import (
     DEFAULT,
     ArchiveOption,
+    BudgetOption,
     IsolationOption,
     JsonOption,
     QuietOption,
@@ -36,9 +38,11 @@ def run(
     task: Annotated[str, typer.Argument(metavar="TASK", help="A bundled or installed task's name, or a folder with task.toml.")],
     steps: Annotated[int | None, typer.Option(metavar="N", help="Attempts to make a child.")] = None,
     max_seconds: Annotated[float | None, typer.Option(metavar="S", help="Stop after so many seconds.")] = None,
+    budget_usd: BudgetOption = None,
     seed: Annotated[int | None, typer.Option(metavar="S", help="Seed of everything random.")] = None,
     arm: Annotated[
-        list[str] | None, typer.Option(metavar="SPEC", help="What makes children: local, local/NAME, a plug-in; repeatable.")
+        list[str] | None,
+        typer.Option(metavar="SPEC", help="What makes children: local, local/NAME, PROVIDER/MODEL[key=value,...]@URL; repeatable."),
     ] = None,
     strategy: Annotated[str | None, typer.Option(metavar="NAME", help="How parents, arms and survivors are chosen.")] = None,
     workers: WorkersOption = None,
@@ -61,6 +65,7 @@ def run(
     options = {
         "steps": steps,
         "max_seconds": max_seconds,
+        "budget_usd": budget_usd,
         "seed": seed,
         "arms": arm,
         "strategy": strategy,
@@ -70,7 +75,7 @@ def run(
         "order": order,
         "isolation": isolation,
     }
-    resolved = resolve(found, file=config, settings=setting or (), options=options)
+    resolved = with_budget(found, resolve(found, file=config, settings=setting or (), options=options))
     with _saying_how_to_resume(archive), progress(found, resolved.steps, stderr, quiet=quiet or _log_events(verbose)) as watcher:
         done = api.start(found, resolved, archive=archive, name=name, watcher=watcher)
     _report(done, json=json, quiet=quiet)
@@ -82,6 +87,7 @@ def resume(
     max_seconds: Annotated[
         float | None, typer.Option(metavar="S", help="Stop when the whole run has taken so many seconds.")
     ] = None,
+    budget_usd: BudgetOption = None,
     workers: WorkersOption = None,
     archive: ArchiveOption = DEFAULT,
     json: JsonOption = False,
@@ -94,8 +100,26 @@ def resume(
         asked = steps or summary(opened, number_)["steps"]["asked"]
         task, resolved = recorded(opened, number_, None, {"steps": asked})
     with _saying_how_to_resume(archive), progress(task, resolved.steps, stderr, quiet=quiet or _log_events(verbose)) as watcher:
-        done = api.resume(str(number_), steps=steps, max_seconds=max_seconds, workers=workers, archive=archive, watcher=watcher)
+        done = api.resume(
+            str(number_),
+            steps=steps,
+            max_seconds=max_seconds,
+            budget_usd=budget_usd,
+            workers=workers,
+            archive=archive,
+            watcher=watcher,
+        )
     _report(done, json=json, quiet=quiet)
+
+
+def steer(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Name, number or unique prefix of a run.")],
+    advice: Annotated[str, typer.Argument(metavar="ADVICE", help="What its prompts shall say.")],
+    archive: ArchiveOption = DEFAULT,
+) -> None:
+    """Adds advice to a run's prompts, from its next request on, also while it is running."""
+    number_ = api.steer(run, advice, archive=archive)
+    stdout.print(f"run {number_} will be told: {advice.strip()}", markup=False)
 
 
 def replay(run: RunArgument = None, archive: ArchiveOption = DEFAULT, json: JsonOption = False) -> None:
@@ -182,4 +206,4 @@ def _archive_option(archive: str) -> str:
     return "" if archive == DEFAULT else f" --archive {archive}"
 
 
-COMMANDS = {"run": run, "resume": resume, "replay": replay}
+COMMANDS = {"run": run, "resume": resume, "replay": replay, "steer": steer}
