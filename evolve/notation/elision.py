@@ -14,13 +14,14 @@ _LEFT_OUT = (
     r"your code|code here|other (?:code|functions|methods|classes|imports)"
 )
 _NOUN = r"(?:code|file|program|function|class|method|implementation|script|module|body|logic|imports?|definitions?)s?"
+_STAYS = r"(?:is |are |stays? |remains? |kept )?(?:unchanged|the same|omitted)\W*(?:as before\W*)?$"
 # Dots and a word for leaving out, dots alone, or the few phrases that mean nothing else without dots. `# 1, 2, ...` is a
 # remark, and so is `# the rest of the circles`.
 _ELIDED = re.compile(
     rf"{_COMMENT}(?:{_DOTS}\W*$|(?=.*{_DOTS})(?=.*\b(?:{_LEFT_OUT})\b)"
     rf"|\W*(?:the )?(?:rest|remainder) of (?:the |this |your )?{_NOUN}\b"
-    rf"|\W*(?:(?:existing|remaining|same|other|previous) {_NOUN} )?(?:is |are |stays? |remains? |kept )?(?:unchanged|the same|omitted)\W*"
-    rf"(?:as before\W*)?$|\W*(?:same as before|existing code(?: here)?|no changes?(?: here)?)\W*$)",
+    rf"|\W*(?:(?:existing|remaining|same|other|previous) {_NOUN} )?{_STAYS}"
+    r"|\W*(?:same as before|existing code(?: here)?|no changes?(?: here)?)\W*$)",
     re.IGNORECASE,
 )
 _MENTIONS = re.compile(rf"{_DOTS}|rest|remain|unchanged|same|omitted|existing|no change", re.IGNORECASE)

@@ -42,7 +42,9 @@ def named_by_fence(info: str, files: Files) -> str | None:
 def described(files: Files) -> str:
     """Says what a program consists of."""
     names = ", ".join(sorted(files))
-    return f"is not in the program: its only file is {names}" if len(files) == 1 else f"is not in the program: its files are {names}"
+    return (
+        f"is not in the program: its only file is {names}" if len(files) == 1 else f"is not in the program: its files are {names}"
+    )
 
 
 def _file(text: str, files: Files) -> str | None:
