@@ -206,7 +206,7 @@ def _refuse_overlaps(changes: Sequence[Change]) -> None:
                 one, two = sorted((change, other), key=lambda change: change.block)
                 raise EditRefused(
                     f"blocks {one.block} and {two.block} overlap in {one.file.path}: {_lines(one)} and {_lines(two)}. Every "
-                    "SEARCH is looked for in the program as it was; make one block of both, or give only one where they are alternatives"
+                    "SEARCH is looked for in the program as it was; join them, or keep one of them where they are alternatives"
                 )
 
 
@@ -227,7 +227,8 @@ def _fixed(block: Block, place: _Place, files: Mapping[str, Indexed]) -> str:
 
 
 def _missing(block: Block, where: Sequence[Indexed], files: Mapping[str, Indexed]) -> str:
-    [reading, *_] = next(block.readings())
+    # The least literal one: fences and numbers would be what differs first.
+    reading = [reading for readings in block.readings() for reading in readings if not reading.empty][-1]
     searched = ", ".join(file.path for file in where)
     elsewhere = [place for file in files.values() if file not in where for place in _find(reading, [file])]
     if elsewhere:

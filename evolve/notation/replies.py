@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from evolve.notation.lines import Lines
 from evolve.notation.refusal import EditRefused
 
 _REASONING = re.compile(r"\s*<(think|thinking|reasoning)>")
@@ -43,7 +44,7 @@ class Fence(NamedTuple):
 
 
 def answer(reply: str) -> str:
-    """Leaves out the reasoning that some models write between tags before their answer.
+    """Leaves out the reasoning that some models write between tags before their answer; its lines stay, blank.
 
     Raises:
         EditRefused: If the reasoning does not end.
@@ -51,11 +52,16 @@ def answer(reply: str) -> str:
     opened = _REASONING.match(reply)
     if opened is None:
         closed = _REASONED.search(reply)
-        return reply if closed is None else reply[closed.end() :]
+        return reply if closed is None else _blanked(reply, closed.end())
     end = reply.find(f"</{opened[1]}>")
     if end < 0:
         raise EditRefused("the reply was cut off within its reasoning. Reason more briefly and write the whole answer")
-    return reply[end + len(opened[1]) + 3 :]
+    return _blanked(reply, end + len(opened[1]) + 3)
+
+
+def _blanked(reply: str, end: int) -> str:
+    # Lines of a reply are named by their numbers.
+    return "\n" * len(Lines.of(reply[:end]).content[:-1]) + reply[end:]
 
 
 def fence(line: str) -> Fence | None:
