@@ -32,17 +32,17 @@ def fenced(text: str, limit: int) -> str:
         limit: Longest text in characters, the note about what was cut included; at least `LEAST_CHARS`.
 
     Returns:
-        A fenced block that ends with a newline.
+        A fenced block, without a newline at its end.
     """
     shown = shortened(_disarmed(visible(text)).strip("\n"), limit)
     return block(shown, "text")
 
 
 def block(text: str, language: str) -> str:
-    """Writes text into a fence that is longer than any run of backticks in it."""
+    """Writes text into a fence that is longer than any run of backticks in it, without a newline at its end."""
     longest = max((len(run) for run in _BACKTICKS.findall(text)), default=0)
     fence = "`" * max(3, longest + 1)
-    return f"{fence}{language}\n{text}{'' if text.endswith(chr(10)) or not text else chr(10)}{fence}\n"
+    return f"{fence}{language}\n{text}{'' if text.endswith(chr(10)) or not text else chr(10)}{fence}"
 
 
 def shortened(text: str, limit: int) -> str:

@@ -67,9 +67,16 @@ def written(value: float, digits: int) -> str:
     return f"{mantissa}e{power}"
 
 
+def exact(value: float) -> str:
+    """Writes a number with all its digits, and none that do not tell it from its neighbours."""
+    return next(text for digits in range(1, _ALL + 1) if float(text := written(value, digits)) == value)
+
+
 def compared(direction: Direction, value: float, other: float) -> str:
     """Says how a value stands to another one: ``"better by 0.0123 than"``, ``"worse by ... than"`` or ``"equal to"``."""
     gain = direction.oriented(value) - direction.oriented(other)
     if gain == 0:
         return "equal to"
+    if math.isinf(gain):
+        return "better than" if gain > 0 else "worse than"
     return f"{'better' if gain > 0 else 'worse'} by {written(abs(gain), 3)} than"
