@@ -15,7 +15,7 @@ from evolve.program import Direction, Objective
 from evolve.prompts.budget import Detail
 from evolve.prompts.fencing import shortened, visible
 from evolve.prompts.precision import exact
-from evolve.prompts.views import MENDABLE, Views, feedback, marked
+from evolve.prompts.views import MENDABLE, Views, feedback, in_order, marked
 
 #: Of one piece of advice: a page of text.
 _ADVICE_CHARS = 2000
@@ -63,7 +63,7 @@ class Parts:
             "kind": kind.value,
             "marked": marked(files),
             "one_region": self._views.only_region is not None,
-            "paths": tuple(files),
+            "paths": tuple(in_order(files, request.task.files)),
         }
         self._shared |= _goal(request.task.objective)
 
@@ -109,9 +109,9 @@ class Parts:
         """Returns the line that says what had no room."""
         return self._part("left_out.md", names=names)
 
-    def retry(self, why: str, *, reply_shortened: bool) -> Part:
+    def retry(self, why: str, *, reply_shown: bool, reply_shortened: bool) -> Part:
         """Returns what is said about an earlier reply; ``why`` is fenced."""
-        return self._part("retry.md", why=why, reply_shortened=reply_shortened)
+        return self._part("retry.md", why=why, reply_shown=reply_shown, reply_shortened=reply_shortened)
 
     def _format(self) -> str:
         if self._views.only_region is not None and self._kind is not EditKind.DIFF:

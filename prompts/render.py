@@ -149,7 +149,7 @@ class _Writer:
             reply = visible(complaint.reply).strip() if detail.replies else ""
             shown = shortened(reply, detail.reply_chars)
             why = fenced(complaint.why, detail.complaint_chars)
-            retry = self._templates.fill(self._parts.retry(why, reply_shortened=shown != reply))
+            retry = self._templates.fill(self._parts.retry(why, reply_shown=bool(shown), reply_shortened=shown != reply))
             if shown:
                 turns += [Message(Role.ASSISTANT, shown), Message(Role.USER, f"{retry}\n")]
             else:

@@ -37,8 +37,8 @@ def _parts(request: MutationRequest) -> Iterator[Part]:
             yield from parts.changing(detail)
             yield parts.ask()
             yield parts.left_out((CUTS[0].name, CUTS[1].name))
-            for reply_shortened in (False, True):
-                yield parts.retry("```text\nno block\n```\n", reply_shortened=reply_shortened)
+            for shown in (False, True):
+                yield parts.retry("```text\nno block\n```", reply_shown=shown, reply_shortened=shown)
 
 
 def _bare(files: Files, objective: Objective) -> MutationRequest:

@@ -129,7 +129,7 @@ def _environment(source: Callable[[str], tuple[str, str, Callable[[], bool]] | N
         loader=jinja2.FunctionLoader(source),
         undefined=jinja2.StrictUndefined,
         finalize=_printable,
-        autoescape=False,  # noqa: S701 - prompts are Markdown for models, never HTML
+        autoescape=False,  # prompts are Markdown for models, never HTML
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,

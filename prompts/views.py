@@ -144,7 +144,7 @@ class Views:
     def source(self, files: Files) -> str:
         """Writes what a model has to read of a program that it changes."""
         region = only_region(files) if self._brief else None
-        shown = files if region is None else {next(iter(files)): region}
+        shown = in_order(files, self._request.task.files) if region is None else {next(iter(files)): region}
         return render_files(shown).rstrip("\n")
 
     def surroundings(self) -> str:
@@ -300,6 +300,12 @@ def _better(metric: Metric) -> str:
 def feedback(evaluation: Evaluation, limit: int) -> str:
     """Fences what was said about a program; nothing when nothing was said."""
     return fenced(evaluation.feedback, limit) if evaluation.feedback.strip() else ""
+
+
+def in_order(files: Files, wanted: Iterable[str]) -> Files:
+    """Orders files as a task does, the one with the entry points first."""
+    known = [path for path in wanted if path in files]
+    return {path: files[path] for path in (*known, *(path for path in files if path not in known))}
 
 
 def only_region(files: Files) -> str | None:
