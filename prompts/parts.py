@@ -1,0 +1,140 @@
+"""Which templates make up a prompt, in which order, and what each of them is filled with.
+
+The order is from what never changes in a run to what changes at every step: servers keep what they have read of a prompt up to
+the first difference, so that a constant beginning is read, and paid for, once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from evolve.llm.specs import EditKind
+from evolve.mutation import MutationRequest, Scored
+from evolve.program import Direction, Objective
+from evolve.prompts.budget import Detail
+from evolve.prompts.fencing import shortened, visible
+from evolve.prompts.precision import exact
+from evolve.prompts.views import MENDABLE, Views, feedback, in_order, marked
+
+#: Of one piece of advice: a page of text.
+_ADVICE_CHARS = 2000
+
+
+class Part(NamedTuple):
+    """A piece of a prompt: a template and what fills it."""
+
+    template: str
+    context: Mapping[str, object]
+
+
+def mendable(request: MutationRequest) -> Scored | None:
+    """Returns the latest failed child that ran and failed by its own fault."""
+    return next((failure for failure in request.failures if failure.evaluation.outcome in MENDABLE), None)
+
+
+def effective_kind(request: MutationRequest, kind: EditKind) -> EditKind:
+    """Returns what can be asked: combining needs an inspiration, mending a failed child; else the parent is rewritten whole."""
+    if kind is EditKind.CROSS and not request.inspirations:
+        return EditKind.FULL
+    if kind is EditKind.REPAIR and mendable(request) is None:
+        return EditKind.FULL
+    return kind
+
+
+class Parts:
+    """Chooses and fills the parts of the prompt for one request."""
+
+    def __init__(self, request: MutationRequest, kind: EditKind, *, brief: bool) -> None:
+        """Prepares the parts.
+
+        Args:
+            request: What is asked.
+            kind: What the model is to write; see `effective_kind`.
+            brief: Whether the prompt is for a small model.
+        """
+        self._request = request
+        self._kind = kind
+        self._views = Views(request, brief=brief)
+        self._mended = mendable(request) if kind is EditKind.REPAIR else None
+        files = request.parent.program.files
+        self._shared: dict[str, object] = {
+            "brief": brief,
+            "kind": kind.value,
+            "marked": marked(files),
+            "one_region": self._views.only_region is not None,
+            "paths": tuple(in_order(files, request.task.files)),
+        }
+        self._shared |= _goal(request.task.objective)
+
+    def constant(self) -> list[Part]:
+        """Lists the parts that are the same at every step with the same kind of edit."""
+        request = self._request
+        objective = request.task.objective
+        best_known = "" if objective.best_known is None else exact(objective.best_known)
+        parts = [
+            self._part("system.md"),
+            self._part("task.md", background=request.task.background.strip(), summary=request.task.summary.strip()),
+            self._part("objective.md", best_known=best_known, source=objective.best_known_source),
+        ]
+        surroundings = self._views.surroundings()
+        if surroundings:
+            parts.append(self._part("surroundings.md", files=surroundings))
+        return [*parts, self._part(self._format())]
+
+    def changing(self, detail: Detail) -> list[Part]:
+        """Lists the parts that say what this step starts from, what changes least first."""
+        request, views = self._request, self._views
+        parts = []
+        if advice := request.advice[-detail.advice :] if detail.advice else ():
+            parts.append(self._part("advice.md", advice=tuple(shortened(visible(text).strip(), _ADVICE_CHARS) for text in advice)))
+        if detail.lineage and request.lineage:
+            parts.append(self._part("lineage.md", ancestors=views.lineage()))
+        if inspirations := views.inspirations(detail, cross=self._kind is EditKind.CROSS):
+            parts.append(self._part("inspirations.md", inspirations=inspirations))
+        parts.append(self._part("parent.md", parent=views.parent(detail)))
+        if text := feedback(request.parent.evaluation, detail.feedback_chars):
+            parts.append(self._part("feedback.md", feedback=text))
+        if failures := views.failures(detail, self._mended):
+            parts.append(self._part("failures.md", failures=failures))
+        if self._mended is not None:
+            parts.append(self._part("repair.md", failed=views.mended(self._mended, detail)))
+        return parts
+
+    def ask(self) -> Part:
+        """Returns the last part of a request."""
+        return self._part("ask.md")
+
+    def left_out(self, names: tuple[str, ...]) -> Part:
+        """Returns the line that says what had no room."""
+        return self._part("left_out.md", names=names)
+
+    def retry(self, why: str, *, reply_shown: bool, reply_shortened: bool) -> Part:
+        """Returns what is said about an earlier reply; ``why`` is fenced."""
+        return self._part("retry.md", why=why, reply_shown=reply_shown, reply_shortened=reply_shortened)
+
+    def _format(self) -> str:
+        if self._views.only_region is not None and self._kind is not EditKind.DIFF:
+            return "format_region.md"
+        return f"format_{self._kind.value}.md"
+
+    def _part(self, template: str, **context: object) -> Part:
+        return Part(template, {**self._shared, **context})
+
+
+def _goal(objective: Objective) -> dict[str, object]:
+    more = objective.direction is Direction.MAXIMIZE
+    return {"metric": objective.metric, "goal": "higher" if more else "lower"}
+
+
+def initial(background: str, objective: Objective, files_hint: str) -> Part:
+    """Returns the part that asks for the first program of a task.
+
+    Args:
+        background: What is to be solved, and how it is scored.
+        objective: What counts.
+        files_hint: Which files and functions are wanted.
+    """
+    best_known = "" if objective.best_known is None else exact(objective.best_known)
+    context = {**_goal(objective), "background": background.strip(), "files_hint": files_hint.strip(), "best_known": best_known}
+    return Part("initial.md", context)
