@@ -12,7 +12,7 @@ _SIGNS = (
         Failure.UNAUTHORIZED,
         r"invalid api key|run /login|not logged in|log ?in (first|required)|unauthorized|authenticat|\b40[13]\b",
     ),
-    (Failure.OUT_OF_QUOTA, r"usage limit|quota|credit balance|out of credits|hit your [\w ]*limit|limit reached|billing"),
+    (Failure.OUT_OF_QUOTA, r"usage limit|quota|credit balance|out of credits|hit your [\w ]*limit|(?<!rate )limit reached|billing"),
     (Failure.RATE_LIMITED, r"rate.?limit|too many requests|\b429\b"),
     (Failure.CONTEXT_OVERFLOW, r"prompt is too long|context (window|length)|maximum context|too many tokens"),
     (Failure.UNKNOWN_MODEL, r"(unknown|invalid) model|model\b.{0,60}(not found|not exist|not supported|not have access)"),
