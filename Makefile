@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO := demo-result
 
-.PHONY: help demo test check lint types tests test-fast docs-check bench format clean
+.PHONY: help demo test check lint types tests test-fast docs-check bench local-model format clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -40,6 +40,9 @@ test-fast: .venv/dev ## The suite without the slow tests
 
 bench: .venv/dev ## Measure speed, memory and disk; writes benchmarks/RESULTS.md
 	$(BIN)/python benchmarks/run.py
+
+local-model: ## Fetch a small language model and its server to ~/.cache/evolve/models (3.4 GB free; docs/local-models.md)
+	@$(PYTHON) benchmarks/local_model/fetch.py
 
 format: .venv/dev ## Format and mend what can be mended
 	$(BIN)/ruff format .
