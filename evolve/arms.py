@@ -24,7 +24,8 @@ from evolve.mutators.local import applicable, local_mutators
 from evolve.mutators.models import Asking, ModelMutator, ModelReplies
 from evolve.plugins import installed, load
 from evolve.program import Files, Reply, Task
-from evolve.prompts import Prompts, Templates
+from evolve.prompts.render import Prompts
+from evolve.prompts.templates import Templates
 from evolve.rng import generator
 
 #: Models with less context than this are given brief prompts.

@@ -30,7 +30,7 @@ from evolve.llm.specs import ModelTable
 from evolve.ordering import Asap, Order, Strict
 from evolve.plugins import installed, load
 from evolve.program import Files, Isolation, Task
-from evolve.prompts import PromptConfig
+from evolve.prompts.config import PromptConfig
 from evolve.search import Search
 from evolve.settings import assign, build, merged, read_toml
 from evolve.stages import StageConfig

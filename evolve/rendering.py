@@ -46,6 +46,12 @@ def tree(files: Files) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
+def language(path: str) -> str:
+    """Returns what the language of a file is called above its fenced block; its ending where no other name is known."""
+    ending = PurePosixPath(path).suffix.removeprefix(".")
+    return _LANGUAGES.get(ending, ending) or "text"
+
+
 def _block(path: str, text: str) -> str:
     longest = max((len(found) for found in _FENCE.findall(text)), default=2)
     fence = "`" * max(3, longest + 1)

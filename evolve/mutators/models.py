@@ -18,7 +18,9 @@ from evolve.llm.specs import EditKind, ModelSpec
 from evolve.mutation import MutationFailed, MutationRequest
 from evolve.notation import EditRefused, apply_diff, apply_full
 from evolve.program import Files, Program, Reply
-from evolve.prompts import Prompt, effective_kind
+from evolve.prompts.parts import effective_kind
+from evolve.prompts.render import Prompt
+from evolve.rendering import language
 
 #: How often a prompt that turns out too long for its model is halved.
 _HALVINGS = 3
@@ -166,14 +168,9 @@ def _reply(called: Called, asked: ModelRequest, key: str) -> Reply:
 def _grammar(kind: EditKind, files: Files) -> str:
     """Makes the grammar that a llama.cpp server holds the answer to."""
     if kind is not EditKind.DIFF:
-        return full_rewrite_grammar("")
-    lines = [
-        line
-        for path, regions in mutable_regions(files).items()
-        for region in regions
-        for line in files[path][region.start : region.end].splitlines()
-    ]
-    return diff_grammar(lines)
+        return full_rewrite_grammar(language(next(iter(files))))
+    regions = [files[path][region.start : region.end] for path, regions in mutable_regions(files).items() for region in regions]
+    return diff_grammar([text.splitlines() for text in regions])
 
 
 def written(messages: tuple[Message, ...]) -> str:

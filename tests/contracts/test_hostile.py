@@ -1,6 +1,7 @@
 import pytest
 
 from evolve.errors import TaskError
+from evolve.evaluators.sandbox import available_levels
 from evolve.program import Isolation
 from evolve.tasks.base import load
 from evolve.tasks.catalog import bundled_folders
@@ -11,11 +12,25 @@ from evolve.testing.hostile.suite import HostileSuite
 PYTHON = [name for name, folder in sorted(bundled_folders().items()) if next(iter(load(folder, "bundled").files)).endswith(".py")]
 
 
-class TestBundledTasks(HostileSuite):
-    @pytest.fixture(scope="class", params=PYTHON)
+class TestCirclePackingAtEveryLevel(HostileSuite):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def task(cls):
+        return load(bundled_folders()["circle_packing"], "bundled")
+
+
+class TestOtherTasksAtTheStrongestLevel(HostileSuite):
+    """What a level stops does not depend on the task; that a task's own files and callbacks open nothing does."""
+
+    @pytest.fixture(scope="class", params=[name for name in PYTHON if name != "circle_packing"])
     @classmethod
     def task(cls, request):
         return load(bundled_folders()[request.param], "bundled")
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def isolation(cls):
+        return max((report.level for report in available_levels() if report.available), key=lambda level: level.rank)
 
 
 def test_a_task_of_another_language_is_refused_with_the_reason():
