@@ -121,7 +121,7 @@ class Machine(RuleBasedStateMachine):
     def start(self):
         self.breaker, self.now, self.tickets, self.probe = Breaker(), 0.0, [], None
 
-    @rule(seconds=st.floats(0, 400))
+    @rule(seconds=st.integers(0, 400))
     def wait(self, seconds):
         self.now += seconds
 
