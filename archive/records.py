@@ -235,7 +235,8 @@ class CallEnded:
         tokens_reasoning: Those that were thought and not shown.
         usd: What it cost.
         latency_s: From sending to the answer or failure.
-        presumed: Whether tokens and dollars are presumed, because the server did not tell: then ``usd`` is the most it can be.
+        presumed: Whether the server did not tell what it counted: then tokens are estimates, or 0 where there is no answer to
+            estimate from, and ``usd`` is the most that the call can have cost.
         error: What was reported of a failure; otherwise empty.
     """
 

@@ -189,7 +189,7 @@ class Reservation:
     def settle(self, actual: float) -> None:
         """Records what the call cost and frees the rest.
 
-        More than was reserved is recorded in full, for it is spent, and logged.
+        More than was reserved is recorded in full, for it is spent, and logged where there is a cap that it may break.
 
         Args:
             actual: Dollars.
@@ -201,7 +201,7 @@ class Reservation:
         spent = _nano(actual)
         if not self._open:
             raise RuntimeError(f"a reservation of ${self.usd:.4f} was settled or released twice")
-        if spent > self._amount:
+        if spent > self._amount and self._dollars.cap is not None:
             logger.warning("a call cost $%.6f although at most $%.6f was reserved for it", actual, self.usd)
         self._open = False
         self._dollars._end(self._amount, spent)

@@ -67,6 +67,10 @@ class Price:
         cached = min(usage.cached, usage.input)
         return ((usage.input - cached) * self.input + cached * self.cached + usage.output * self.output) / 1_000_000
 
+    def most(self, asked: int, answered: int) -> float:
+        """Returns the most dollars that tokens can cost, whatever of them is cached."""
+        return (asked * max(self.input, self.cached) + answered * self.output) / 1_000_000
+
 
 FREE = Price(0.0, 0.0, 0.0)
 
