@@ -252,3 +252,57 @@ class Session:
     seconds: float
     began_at: float
     writing: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CallBegun:
+    """A call to a language model that is about to be sent.
+
+    It is on disk before anything is sent, so a call that was in flight when the process was killed is known, and what it may
+    have cost counts as spent.
+
+    Attributes:
+        step, attempt: Whose child it is for; attempts count from 0.
+        number: Which call of this attempt it is, from 0.
+        model: ``PROVIDER/MODEL``.
+        reserved_usd: The most that it can cost.
+    """
+
+    step: int
+    attempt: int
+    number: int
+    model: str
+    reserved_usd: float
+
+
+@dataclass(frozen=True, slots=True)
+class CallEnded:
+    """How a call to a language model ended.
+
+    Attributes:
+        step, attempt, number: Which `CallBegun` it ends.
+        outcome: ``"ok"``, ``"length"``, ``"refused"``, ``"empty"``, the value of a `evolve.llm.base.Failure`, or
+            ``"cancelled"`` for a call that nobody waited for to the end.
+        tokens_in: All tokens asked, cached ones included.
+        tokens_cached: Those that were read from a prompt cache.
+        tokens_out: All tokens answered, reasoning included.
+        tokens_reasoning: Those that were thought and not shown.
+        usd: What it cost.
+        latency_s: From sending to the answer or failure.
+        presumed: Whether the server did not tell what it counted: then tokens are estimates, or 0 where there is no answer to
+            estimate from, and ``usd`` is the most that the call can have cost.
+        error: What was reported of a failure; otherwise empty.
+    """
+
+    step: int
+    attempt: int
+    number: int
+    outcome: str
+    tokens_in: int = 0
+    tokens_cached: int = 0
+    tokens_out: int = 0
+    tokens_reasoning: int = 0
+    usd: float = 0.0
+    latency_s: float = 0.0
+    presumed: bool = False
+    error: str = ""

@@ -1,0 +1,374 @@
+"""Calls a model so that no dollar is spent unseen: turns, reservations, retries, and a record of every call."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from evolve.archive.records import CallBegun, CallEnded
+from evolve.budget import Dollars, Reservation
+from evolve.llm.base import CallFailed, Completion, Failure, Finish, LanguageModel, ModelRequest, Usage
+from evolve.llm.breaker import Breaker, State
+from evolve.llm.pacing import Pace, Slot
+from evolve.llm.prices import Price, typical_tokens, upper_bound_tokens
+from evolve.llm.specs import ModelSpec
+
+logger = logging.getLogger(__name__)
+
+#: Seconds between two looks at whether somebody else's probe has ended.
+_LOOK_AGAIN_S = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class CallConfig:
+    """How long a call is tried.
+
+    Attributes:
+        give_up_s: Seconds since its first failure after which a call is given up; a network lost for a minute costs nothing.
+        max_attempts: Calls sent for one answer.
+        first_wait_s: Longest wait after the first failure; it doubles with every further one.
+        max_wait_s: Longest of these waits, and the longest that a server's wish to wait is granted.
+    """
+
+    give_up_s: float = 180.0
+    max_attempts: int = 12
+    first_wait_s: float = 1.0
+    max_wait_s: float = 60.0
+
+    def __post_init__(self) -> None:
+        if self.max_attempts < 1:
+            raise ValueError(f"max_attempts must be >= 1, got {self.max_attempts}")
+        for name, value in (("give_up_s", self.give_up_s), ("first_wait_s", self.first_wait_s), ("max_wait_s", self.max_wait_s)):
+            if not (math.isfinite(value) and value >= 0):
+                raise ValueError(f"{name} must be finite and >= 0, got {value}")
+
+
+class Ledger(Protocol):
+    """Where calls are written down.
+
+    **Order.** ``began`` returns once the record is on disk; only then is the call sent. ``ended`` follows exactly once, in the
+    same process, unless that is killed: a call that began and never ended may have cost all that it reserved.
+
+    **Errors.** What ``began`` raises keeps the call from being sent.
+    """
+
+    def began(self, call: CallBegun) -> None:
+        """Writes down a call that is about to be sent."""
+        ...
+
+    def ended(self, call: CallEnded) -> None:
+        """Writes down how it ended."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Called:
+    """An answer, and what it took to get it.
+
+    Attributes:
+        completion: The answer.
+        usage: Its tokens; estimated where the server counts none.
+        cost_usd: What all calls made for it cost, failed ones included.
+        latency_s: What they lasted, without the waits between them.
+        n_calls: How many there were.
+    """
+
+    completion: Completion
+    usage: Usage
+    cost_usd: float
+    latency_s: float
+    n_calls: int
+
+
+@dataclass(slots=True)
+class _Ask:
+    """One request on its way to an answer.
+
+    Attributes:
+        number: Of its next call.
+        stuck_since: When it first failed, or first waited for the breaker.
+        error: Its last failure.
+    """
+
+    request: ModelRequest
+    step: int
+    attempt: int
+    number: int
+    n_calls: int = 0
+    cost_usd: float = 0.0
+    latency_s: float = 0.0
+    stuck_since: float | None = None
+    error: CallFailed | None = None
+
+
+class _Admission(NamedTuple):
+    """Leave to send one call."""
+
+    ticket: int
+    slot: Slot
+    reservation: Reservation
+
+
+class _Bill(NamedTuple):
+    """How a call ended and what it cost."""
+
+    outcome: str
+    usd: float
+    usage: Usage = Usage()
+    presumed: bool = False
+    error: str = ""
+
+
+class Caller:
+    """Calls one model for everybody who asks it.
+
+    A call waits for the circuit breaker, for one of the model's ``concurrency`` turns, for its limits per minute, and for
+    dollars to cover the most that it can cost; it is on disk before it is sent. Transient failures are tried again, at random
+    moments of a doubling time. A failure that may have been charged counts as having cost all that was reserved.
+
+    **Concurrency.** Any number of calls at once, in the tasks of one event loop. A call that is cancelled on its way leaves
+    nothing behind; one that is cancelled after it was sent is recorded, and presumed to have cost all that was reserved.
+    """
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        spec: ModelSpec,
+        price: Price | None,
+        dollars: Dollars,
+        ledger: Ledger,
+        *,
+        rng: np.random.Generator,
+        config: CallConfig = CallConfig(),
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        """Makes no call.
+
+        Args:
+            model: Who is called.
+            spec: Its limits and timeout.
+            price: None where it is not known: nothing is reserved then, and a call costs what the model reports, or nothing.
+            dollars: What calls are paid from.
+            ledger: Where they are written down.
+            rng: Draws the waits between tries.
+            config: How long a call is tried.
+            clock: Returns seconds that never go back.
+            sleep: Waits for seconds of that clock.
+        """
+        settings = spec.settings
+        self._model = model
+        self._price = price
+        self._dollars = dollars
+        self._ledger = ledger
+        self._rng = rng
+        self._config = config
+        self._clock = clock
+        self._sleep = sleep
+        self._timeout_s = settings.timeout_s
+        self._turns = asyncio.Semaphore(settings.concurrency)
+        self._pace = Pace(settings.per_minute, settings.tokens_per_minute, clock=clock, sleep=sleep)
+        self._breaker = Breaker()
+
+    @property
+    def available(self) -> bool:
+        """Whether a call would be sent rather than held back by the breaker."""
+        return self._breaker.allows(self._clock())
+
+    @property
+    def reopens_in_s(self) -> float:
+        """Seconds until the breaker lets a call through; 0 when it does, or is about to know."""
+        return self._breaker.reopens_in_s(self._clock())
+
+    @property
+    def reason(self) -> str:
+        """Why it is not available; empty when nothing is wrong."""
+        return self._breaker.reason
+
+    def worst_usd(self, request: ModelRequest) -> float:
+        """Returns the most that one call can cost; 0 where the price is not known."""
+        return 0.0 if self._price is None else self._price.most(upper_bound_tokens(request), request.max_tokens)
+
+    async def call(self, request: ModelRequest, step: int, attempt: int, *, number: int = 0) -> Called:
+        """Gets an answer.
+
+        Args:
+            request: What is asked.
+            step: The step that asks.
+            attempt: Its attempt, from 0.
+            number: Of the first call: more than 0 where calls of this attempt are on record from before a run was stopped.
+
+        Raises:
+            CallFailed: If the model failed for good, or for longer than the config allows.
+            BudgetExceeded: If the next call could cost more than is left.
+        """
+        ask = _Ask(request, step, attempt, number)
+        while True:
+            await self._wait_for_breaker(ask)
+            try:
+                async with self._turns:
+                    admission = await self._admit(request)
+                    # None: the breaker shut while this call waited for its turn.
+                    if admission is not None:
+                        return await self._send(ask, admission)
+            except CallFailed as error:
+                await self._wait_after(error, ask)
+
+    async def _wait_for_breaker(self, ask: _Ask) -> None:
+        """Waits until the breaker would let a call through.
+
+        Raises:
+            CallFailed: If it is open for good, or for longer than the call is tried.
+        """
+        while not self._breaker.allows(now := self._clock()):
+            wait = self._breaker.reopens_in_s(now)
+            if self._breaker.permanent and self._breaker.state is State.OPEN:
+                raise self._shut(wait)
+            if self._gives_up(ask, now, wait):
+                raise ask.error or self._shut(wait)
+            await self._sleep(wait or _LOOK_AGAIN_S)
+        if ask.error is None:
+            ask.stuck_since = None  # what it waits for from here on, a turn or dollars, is no failure
+
+    def _shut(self, wait: float) -> CallFailed:
+        """Makes the error of a call that is not sent because others failed."""
+        failure = self._breaker.failure or Failure.UNREACHABLE
+        return CallFailed(f"{self._model.name} is not asked for {wait:.0f} s: {self._breaker.reason}", failure, wait)
+
+    async def _wait_after(self, error: CallFailed, ask: _Ask) -> None:
+        """Waits before the next try, or raises the failure where there is none."""
+        ask.error = error
+        config, now = self._config, self._clock()
+        longest = min(config.max_wait_s, config.first_wait_s * 2.0 ** min(ask.n_calls - 1, 60))
+        # Full jitter, on top of what the server asks for: those who were refused together do not come back together.
+        wait = min(max(0.0, error.retry_after_s or 0.0), config.max_wait_s) + float(self._rng.uniform(0.0, longest))
+        if not error.failure.transient or ask.n_calls >= config.max_attempts or self._gives_up(ask, now, wait):
+            raise error
+        logger.warning("%s: %s; tried again in %.1f s (step %d, call %d)", self._model.name, error, wait, ask.step, ask.n_calls)
+        await self._sleep(wait)
+
+    def _gives_up(self, ask: _Ask, now: float, wait: float) -> bool:
+        """Says whether a wait would outlast the patience of a call, which counts from now if nothing has gone wrong yet."""
+        if ask.stuck_since is None:
+            ask.stuck_since = now
+        return now + wait - ask.stuck_since > self._config.give_up_s
+
+    async def _admit(self, request: ModelRequest) -> _Admission | None:
+        """Waits for limits and dollars; None when the breaker does not let the call through, or no longer."""
+        ticket = self._breaker.enter(self._clock())
+        if ticket is None:
+            return None
+        slot: Slot | None = None
+        try:
+            slot = await self._pace.enter(_expected_input(request) + request.max_tokens)
+            reservation = await self._dollars.reserve(self.worst_usd(request))
+        except BaseException:  # cancelled or over budget: another may probe, and the minute has room for it
+            self._breaker.left(ticket)
+            if slot is not None:
+                self._pace.leave(slot)
+            raise
+        admission = _Admission(ticket, slot, reservation)
+        if self._breaker.holds(ticket):
+            return admission
+        self._give_back(admission)
+        return None
+
+    def _give_back(self, admission: _Admission) -> None:
+        """Undoes an admission that no call was sent for."""
+        self._breaker.left(admission.ticket)
+        self._pace.leave(admission.slot)
+        admission.reservation.release()
+
+    async def _send(self, ask: _Ask, admission: _Admission) -> Called:
+        """Makes one call and writes it down."""
+        try:
+            self._ledger.began(CallBegun(ask.step, ask.attempt, ask.number, self._model.name, admission.reservation.usd))
+        except BaseException:
+            self._give_back(admission)
+            raise
+        begun = self._clock()
+        try:
+            completion = await self._complete(ask.request)
+        except CallFailed as error:
+            charged = error.failure.charged
+            bill = _Bill(error.failure.value, admission.reservation.usd * charged, presumed=charged, error=str(error))
+            retry_after_s = min(max(0.0, error.retry_after_s or 0.0), self._config.max_wait_s)
+            reason = f"{error.failure.value}: {error}"
+            self._breaker.failed(admission.ticket, error.failure, self._clock(), reason=reason, retry_after_s=retry_after_s)
+            self._end(ask, admission, begun, bill)
+            raise
+        except BaseException as error:
+            # Cancelled, or a client that breaks its contract: either way nobody saw how the call ended.
+            self._breaker.left(admission.ticket)
+            bill = _Bill("cancelled", admission.reservation.usd, presumed=True, error=f"{type(error).__name__}: {error}")
+            self._end(ask, admission, begun, bill)
+            raise
+        self._breaker.succeeded(admission.ticket)
+        bill = self._bill(ask.request, completion, admission.reservation)
+        admission.slot.tokens = bill.usage.input + bill.usage.output
+        self._end(ask, admission, begun, bill)
+        return Called(completion, bill.usage, ask.cost_usd, ask.latency_s, ask.n_calls)
+
+    async def _complete(self, request: ModelRequest) -> Completion:
+        """Asks the model; a client whose own timeout does not hold, such as against a dribble of bytes, is stopped here."""
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                return await self._model.complete(request)
+        except TimeoutError as error:
+            message = f"{self._model.name} did not answer within {self._timeout_s:g} s; allow more with timeout_s="
+            raise CallFailed(message, Failure.TIMED_OUT) from error
+
+    def _bill(self, request: ModelRequest, completion: Completion, reservation: Reservation) -> _Bill:
+        """Works out what an answer cost: as reported, by the price of its tokens, or the most that it can have cost."""
+        outcome = "ok" if completion.finish is Finish.STOP else completion.finish.value
+        counted = completion.usage
+        usage = Usage(_expected_input(request), 0, typical_tokens(completion.text)) if counted is None else _sane(counted)
+        reported = completion.cost_usd
+        if reported is not None and math.isfinite(reported) and reported >= 0:
+            return _Bill(outcome, reported, usage, presumed=counted is None)
+        if counted is None:
+            return _Bill(outcome, reservation.usd, usage, presumed=True)
+        return _Bill(outcome, 0.0 if self._price is None else self._price.cost(usage), usage)
+
+    def _end(self, ask: _Ask, admission: _Admission, begun: float, bill: _Bill) -> None:
+        """Writes down how a call ended and settles what it cost."""
+        latency_s = max(0.0, self._clock() - begun)
+        record = CallEnded(
+            step=ask.step,
+            attempt=ask.attempt,
+            number=ask.number,
+            outcome=bill.outcome,
+            tokens_in=bill.usage.input,
+            tokens_cached=bill.usage.cached,
+            tokens_out=bill.usage.output,
+            tokens_reasoning=bill.usage.reasoning,
+            usd=bill.usd,
+            latency_s=latency_s,
+            presumed=bill.presumed,
+            error=bill.error,
+        )
+        ask.number += 1
+        ask.n_calls += 1
+        ask.cost_usd += bill.usd
+        ask.latency_s += latency_s
+        try:
+            self._ledger.ended(record)
+        finally:
+            # Whatever the disk says, the money is gone, and others may wait for what is left of it.
+            admission.reservation.settle(bill.usd)
+
+
+def _expected_input(request: ModelRequest) -> int:
+    return sum(typical_tokens(message.text) for message in request.messages)
+
+
+def _sane(usage: Usage) -> Usage:
+    """Takes negative counts, which some servers send for what they do not count, as none."""
+    return Usage(*(max(0, tokens) for tokens in usage))

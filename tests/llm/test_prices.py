@@ -1,0 +1,227 @@
+import json
+
+import pytest
+
+from evolve.errors import ConfigError
+from evolve.llm.base import Message, ModelRequest, Role, Usage
+from evolve.llm.litellm_table import FILE
+from evolve.llm.prices import (
+    FREE,
+    Price,
+    PriceTable,
+    lookup,
+    parse_price,
+    require_price,
+    shipped,
+    typical_tokens,
+    upper_bound_tokens,
+)
+from evolve.llm.specs import parse_spec
+
+MINI = Price(0.25, 0.025, 2.0)
+
+
+@pytest.fixture(autouse=True)
+def no_litellm(monkeypatch, tmp_path):
+    """An installed litellm must not decide what these tests see: one without a table stands before it."""
+    package = tmp_path / "site" / "litellm"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("raise ImportError('litellm is never imported to read its table')")
+    monkeypatch.syspath_prepend(str(package.parent))
+    return package
+
+
+def test_a_call_costs_by_kind_of_token():
+    # 600 000 uncached, 400 000 cached, 100 000 answered.
+    assert MINI.cost(Usage(1_000_000, 400_000, 100_000, 90_000)) == pytest.approx(0.6 * 0.25 + 0.4 * 0.025 + 0.1 * 2.0)
+
+
+def test_a_server_that_counts_more_cached_than_asked_gets_no_rebate():
+    assert MINI.cost(Usage(input=10, cached=1000)) == pytest.approx(10 * 0.025 / 1e6)
+
+
+@pytest.mark.parametrize(
+    ("text", "price"),
+    [
+        ("0.25/2", Price(0.25, 0.25, 2.0)),
+        ("0.25/0.025/2", MINI),
+        (" 1 / 2 ", Price(1.0, 1.0, 2.0)),
+        ("0", FREE),
+        ("0.0", FREE),
+        ("0/0", FREE),
+    ],
+)
+def test_prices_are_written_per_million(text, price):
+    assert parse_price(text) == price
+
+
+@pytest.mark.parametrize("text", ["", "1", "free", "-1/2", "1/-2", "nan/1", "inf/1", "1/2/3/4", "1//2", "$1/2", "1,5/2", "1e3/2"])
+def test_what_is_no_price_is_refused_by_value(text):
+    with pytest.raises(ConfigError, match=r"is not a price; write dollars per million") as error:
+        parse_price(text)
+    assert repr(text) in str(error.value)
+
+
+def test_the_shipped_table_knows_the_usual_models_with_date_and_source():
+    table = shipped()
+    assert len(table.facts) >= 60
+    assert "litellm" in table.source
+    assert "2026-" in table.source
+    for name, facts in table.facts.items():
+        assert facts.price is not None, name
+        assert 0 < facts.price.input <= facts.price.output <= 1000, name
+        assert 0 <= facts.price.cached <= facts.price.input, name
+        assert facts.context >= 32_000, name
+        assert facts.max_output >= 4_000, name
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "openai/gpt-5-mini",
+        "openai/GPT-5-mini",
+        "openai/gpt-5-mini-2025-08-07",
+        "litellm/gpt-5-mini",
+        "litellm/openai/gpt-5-mini",
+        "litellm/openrouter/openai/gpt-5-mini",
+        "openai/openai/gpt-5-mini@https://openrouter.ai/api/v1",
+        "openai/openai/gpt-5-mini-2025-08-07@https://openrouter.ai/api/v1",
+        "openai/gpt-5-mini@http://127.0.0.1:4000/v1",
+    ],
+)
+def test_one_model_goes_by_many_names(spec):
+    facts = lookup(parse_spec(spec))
+    assert (facts.price, facts.context, facts.max_output) == (MINI, 272_000, 128_000)
+
+
+@pytest.mark.parametrize(
+    ("spec", "same_as"),
+    [
+        ("anthropic/claude-haiku-4-5-20251001", "anthropic/claude-haiku-4-5"),
+        ("litellm/vertex/claude-haiku-4-5", None),
+        ("litellm/google/gemini-2.5-pro", "litellm/gemini/gemini-2.5-pro"),
+        ("openai/gemini-2.5-pro@https://generativelanguage.example/v1", "litellm/gemini/gemini-2.5-pro"),
+        ("openai/x-ai/grok-4.7@https://openrouter.ai/api/v1", "litellm/xai/grok-4.7"),
+        ("openai/codestral@https://api.mistral.example/v1", "litellm/mistral/codestral-latest"),
+        ("litellm/groq/openai/gpt-oss-120b", "litellm/groq/openai/gpt-oss-120b"),
+    ],
+)
+def test_vendors_go_by_several_names_and_hosts_have_their_own_prices(spec, same_as):
+    found = lookup(parse_spec(spec)).price
+    assert found == (None if same_as is None else lookup(parse_spec(same_as)).price)
+    assert (found is None) == (same_as is None)
+
+
+@pytest.mark.parametrize(
+    "spec", ["openai/deepseek/deepseek-v4-pro@https://openrouter.ai/api/v1", "litellm/openrouter/qwen/qwen3-coder-plus"]
+)
+def test_models_with_open_weights_have_no_known_price_at_openrouter(spec):
+    assert lookup(parse_spec(spec)).price is None
+
+
+def test_a_name_that_merely_begins_like_a_known_one_is_unknown():
+    assert lookup(parse_spec("openai/gpt-5-mini-deluxe")).price is None
+    assert lookup(parse_spec("openai/gpt-5-mini:free")).price is None
+
+
+def test_the_settings_of_the_spec_win():
+    facts = lookup(parse_spec("openai/gpt-5-mini[price=1/2,context=4096]"))
+    assert (facts.price, facts.context, facts.max_output, facts.source) == (Price(1, 1, 2), 4096, 128_000, "price= of the SPEC")
+
+
+def test_a_mistyped_price_of_a_spec_names_the_model():
+    with pytest.raises(ConfigError, match=r"model openai/x: price: 'cheap' is not a price"):
+        lookup(parse_spec("openai/x[price=cheap]"))
+
+
+def test_a_price_that_is_needed_and_not_known_says_how_to_write_it():
+    with pytest.raises(ConfigError, match=r"openai/gpt-5-mni\[price=INPUT/OUTPUT\].*\[price=0\].*did you mean 'gpt-5-mini'"):
+        require_price(parse_spec("openai/gpt-5-mni"))
+    assert require_price(parse_spec("openai/qwen[price=0]@http://127.0.0.1:8000/v1")) == FREE
+
+
+def table(tmp_path, text):
+    path = tmp_path / "own.toml"
+    path.write_text(text)
+    return PriceTable.read(path)
+
+
+def test_a_table_of_ones_own_is_read(tmp_path):
+    own = table(tmp_path, '[acme]\n"Big-1" = { price = "1/2", context = 8000 }\n')
+    facts = lookup(parse_spec("litellm/acme/big-1"), own)
+    assert (facts.price, facts.context) == (Price(1, 1, 2), 8000)
+    with pytest.raises(ConfigError, match="did you mean 'big-1'"):
+        require_price(parse_spec("litellm/acme/big-2"), own)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[openai\n", r"own\.toml: cannot be read"),
+        ('[openai]\n"a" = { prise = "1/2" }', r"own\.toml: \[openai\] 'a': unknown key 'prise'; did you mean 'price'"),
+        ('[openai]\n"a" = { price = "1/x" }', r"own\.toml: \[openai\] 'a': '1/x' is not a price"),
+        ('[openai]\n"a" = { price = 1.0 }', r"own\.toml: \[openai\] 'a': price must be"),
+        ('[openai]\n"a" = { context = 5 }', r"own\.toml: \[openai\] 'a': key 'price' is missing"),
+        ('[openai]\n"a" = { price = "1/2", context = 0 }', r"own\.toml: \[openai\] 'a': context must be >= 1"),
+        ('[openai]\n"a" = "1/2"', r"own\.toml: \[openai\] 'a' must be a table"),
+        ('"a" = "1/2"', r"own\.toml: key 'a' is neither"),
+    ],
+)
+def test_a_table_with_a_mistake_is_refused_by_file_and_key(tmp_path, text, message):
+    with pytest.raises(ConfigError, match=message):
+        table(tmp_path, text)
+
+
+def test_a_table_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match=r"none\.toml: cannot be read"):
+        PriceTable.read(tmp_path / "none.toml")
+
+
+ENTRY = {"mode": "chat", "input_cost_per_token": 3e-07, "output_cost_per_token": 1.1e-06, "max_input_tokens": 1000}
+
+
+@pytest.mark.parametrize(
+    ("entry", "price", "context"),
+    [
+        (ENTRY, Price(0.3, 0.3, 1.1), 1000),
+        ({**ENTRY, "cache_read_input_token_cost": 2.5e-08}, Price(0.3, 0.025, 1.1), 1000),
+        ({**ENTRY, "max_input_tokens": 10**6, "input_cost_per_token_above_200k_tokens": 1e-6}, Price(0.3, 0.3, 1.1), 200_000),
+        ({**ENTRY, "output_cost_per_reasoning_token": 4e-6}, Price(0.3, 0.3, 4.0), 1000),
+        ({**ENTRY, "output_cost_per_token": "unknown"}, None, 1000),
+        ({**ENTRY, "mode": "embedding"}, None, None),
+        (
+            {
+                "mode": "chat",
+                "max_input_tokens": 10**6,
+                "tiered_pricing": [
+                    {"range": [0, 32000], "input_cost_per_token": 1e-6, "output_cost_per_token": 5e-6},
+                    {"range": [32000, 128000], "input_cost_per_token": 2e-6, "output_cost_per_token": 9e-6},
+                    {"range": [128000, 1e6], "input_cost_per_token": 4e-6, "output_cost_per_token": 2e-5},
+                ],
+            },
+            Price(2.0, 2.0, 9.0),
+            128_000,
+        ),
+        ({**ENTRY, "tiered_pricing": [{"range": "0-32"}, 5]}, Price(0.3, 0.3, 1.1), 1000),
+    ],
+)
+def test_an_installed_litellm_is_asked_last_and_not_imported(no_litellm, entry, price, context):
+    (no_litellm / FILE).write_text(json.dumps({"some/model": entry}))
+    facts = lookup(parse_spec("litellm/some/model"))
+    assert (facts.price, facts.context) == (price, context)
+
+
+def test_a_broken_table_of_litellm_is_named(no_litellm):
+    (no_litellm / FILE).write_text("{")
+    with pytest.raises(ConfigError, match=f"{FILE}, cannot be read"):
+        lookup(parse_spec("litellm/some/model"))
+
+
+def test_no_tokenizer_counts_more_than_the_upper_bound():
+    request = ModelRequest((Message(Role.SYSTEM, "é" * 10), Message(Role.USER, "\ud800")), max_tokens=5)
+    assert upper_bound_tokens(request) == 20 + 3 + 2 * 16 + 64
+
+
+def test_typical_tokens_of_code_are_bytes_over_three_point_six():
+    assert typical_tokens("x" * 360) == 100
+    assert typical_tokens("") == 0
