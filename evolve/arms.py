@@ -16,7 +16,7 @@ from evolve.config import RunConfig
 from evolve.errors import ConfigError, nearest_hint
 from evolve.llm.calling import Caller, Ledger
 from evolve.llm.clients import make_client
-from evolve.llm.prices import Price, lookup, require_price
+from evolve.llm.prices import lookup, require_price
 from evolve.llm.specs import EditKind, ModelSpec, is_model, parse_spec
 from evolve.loop import Outage
 from evolve.mutation import Mutator
@@ -132,7 +132,7 @@ async def open_arms(
         caller = Caller(
             make_client(spec, environment),
             spec,
-            price or Price(0.0, 0.0, 0.0),
+            price,
             dollars,
             ledger,
             rng=generator(config.seed, 0, f"pauses of {spec.label}"),

@@ -20,18 +20,17 @@ class RunLedger:
             pending: Open steps: calls that an earlier session began for them keep their numbers.
         """
         self._writer = writer
-        self._numbers: defaultdict[tuple[int, int], int] = defaultdict(int)
+        self._counts: defaultdict[tuple[int, int], int] = defaultdict(int)
         for step in pending:
-            self._numbers.update({(step.plan.step, attempt): count for attempt, count in step.calls.items()})
+            self._counts.update({(step.plan.step, attempt): count for attempt, count in step.calls.items()})
 
-    def began(self, step: int, attempt: int, model: str, reserved_usd: float) -> int:
-        """Writes down a call that is about to be sent; returns its number among the attempt's calls."""
-        number = self._numbers[step, attempt]
-        self._numbers[step, attempt] += 1
-        self._writer.call_begun(CallBegun(step, attempt, number, model, reserved_usd))
-        return number
+    def number(self, step: int, attempt: int) -> int:
+        return self._counts[step, attempt]
 
-    def ended(self, ended: CallEnded) -> None:
-        """Takes down what came of a call."""
-        self._writer.call_ended(ended)
+    def began(self, call: CallBegun) -> None:
+        self._writer.call_begun(call)
+        self._counts[call.step, call.attempt] = call.number + 1
+
+    def ended(self, call: CallEnded) -> None:
+        self._writer.call_ended(call)
         self._writer.commit()

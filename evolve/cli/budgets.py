@@ -11,11 +11,13 @@ import typer
 from evolve.arms import model_specs
 from evolve.cli.output import stderr
 from evolve.config import RunConfig
-from evolve.llm.estimate import estimate, warning
-from evolve.llm.prices import lookup
-from evolve.llm.specs import ModelSpec
+from evolve.llm.estimate import ArmForecast, Estimate, estimate, warning
+from evolve.llm.prices import FREE, lookup, typical_tokens
+from evolve.llm.specs import ModelSpec, is_model
 from evolve.program import Task
 
+#: Tokens of the words around programs in a prompt, and around the edit in an answer.
+_WORDS = 600
 #: What a run may spend when nobody says.
 _DEFAULT_USD = 5.0
 #: Hosts that are this machine: a model there is not paid by the token unless somebody says so.
@@ -32,12 +34,30 @@ def with_budget(task: Task, config: RunConfig) -> RunConfig:
     if paid and config.budget_usd is None:
         config = dataclasses.replace(config, budget_usd=_ask(paid))
     if specs and config.budget_usd is not None:
-        expected = estimate(task, config, specs)
-        stderr.print(expected.text, style="dim", markup=False)
+        expected = _estimate(task, config, specs)
+        stderr.print(_told(expected, config), style="dim", markup=False)
         told = warning(expected, config.budget_usd)
         if told is not None:
             stderr.print(f"warning: {told}", style="yellow", markup=False)
     return config
+
+
+def _estimate(task: Task, config: RunConfig, specs: list[ModelSpec]) -> Estimate:
+    """Estimates what a run costs if every arm is pulled alike and answers are about as long as the program."""
+    source = typical_tokens("".join(task.files.values()))
+    arms = [
+        ArmForecast(spec.label, lookup(spec).price, len(spec.settings.kinds), spec.settings.max_tokens) for spec in specs
+    ]  # fmt: skip
+    others = [ArmForecast(name, FREE) for name in config.arms if not is_model(name)]
+    prompt = min(config.prompts.max_tokens, typical_tokens(task.background) + 3 * source + _WORDS)
+    return estimate([*arms, *others], config.steps, prompt_tokens=prompt, answer_tokens=source + _WORDS, attempts=config.stages.max_attempts)
+
+
+def _told(expected: Estimate, config: RunConfig) -> str:
+    return (
+        f"expected: about {expected.calls:.0f} calls at {expected.typical_call:.4f} usd, {expected.typical:.2f} usd in all "
+        f"(if answers are as long as the program; reasoning costs more); at most {config.budget_usd:.2f} usd will be spent"
+    )
 
 
 def _paid(spec: ModelSpec) -> bool:

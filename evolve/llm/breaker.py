@@ -8,10 +8,10 @@ from evolve.llm.base import Failure
 
 #: Failures in a row, none of them of the request's making, after which a model is taken to be down.
 _IN_A_ROW = 3
-#: Seconds until the first probe, after failures that pass of themselves and after those that somebody must mend.
-_COOLDOWN_S = 5.0
-_PERMANENT_COOLDOWN_S = 60.0
-_LONGEST_S = 300.0
+#: How much longer the first probe is put off after failures that somebody must mend.
+_PERMANENT = 12
+#: The longest that probes are put off, against the first time.
+_LONGEST = 60
 #: The server answered; it is this request that it would not take.
 _FAULTS_OF_REQUESTS = frozenset((Failure.CONTEXT_OVERFLOW, Failure.BAD_REQUEST))
 
@@ -30,7 +30,7 @@ class State(StrEnum):
 class Breaker:
     """Opens after three transient failures in a row or one permanent one; closes when a probe succeeds.
 
-    The cooldown doubles with every failed probe, from 5 s (60 s after a permanent failure) to 300 s.
+    The cooldown doubles with every failed probe, from ``cooldown_s`` (12 times that after a permanent failure) to 60 times it.
 
     Whoever makes a call enters with a *ticket* and reports how the call ended. Tickets of calls that were begun before the
     breaker last opened or closed say nothing about the model as it is now, so their reports are ignored: sixteen calls that
@@ -39,7 +39,13 @@ class Breaker:
     It reads no clock: seconds of a monotonic clock are handed in.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, cooldown_s: float = 5.0) -> None:
+        """Starts closed.
+
+        Args:
+            cooldown_s: Seconds until the first probe, after failures that pass of themselves.
+        """
+        self._first_s = cooldown_s
         self.state = State.CLOSED
         self.failure: Failure | None = None
         self.reason = ""
@@ -107,8 +113,8 @@ class Breaker:
             self._open(failure, now, reason, retry_after_s)
 
     def _open(self, failure: Failure, now: float, reason: str, retry_after_s: float) -> None:
-        least = _COOLDOWN_S if failure.transient else _PERMANENT_COOLDOWN_S
-        self._cooldown_s = min(_LONGEST_S, max(least, 2 * self._cooldown_s))
+        least = self._first_s if failure.transient else self._first_s * _PERMANENT
+        self._cooldown_s = min(self._first_s * _LONGEST, max(least, 2 * self._cooldown_s))
         self._reopens_at = now + max(self._cooldown_s, retry_after_s)
         self.failure, self.reason = failure, reason or failure.value
         self._turn(State.OPEN)

@@ -35,17 +35,21 @@ class CallConfig:
         max_attempts: Calls sent for one answer.
         first_wait_s: Longest wait after the first failure; it doubles with every further one.
         max_wait_s: Longest of these waits, and the longest that a server's wish to wait is granted.
+        cooldown_s: How long a model that is down is left alone at first; twice as long after each time that it still is, up
+            to 60 times as long.
     """
 
     give_up_s: float = 180.0
     max_attempts: int = 12
     first_wait_s: float = 1.0
     max_wait_s: float = 60.0
+    cooldown_s: float = 5.0
 
     def __post_init__(self) -> None:
         if self.max_attempts < 1:
             raise ValueError(f"max_attempts must be >= 1, got {self.max_attempts}")
-        for name, value in (("give_up_s", self.give_up_s), ("first_wait_s", self.first_wait_s), ("max_wait_s", self.max_wait_s)):
+        for name in ("give_up_s", "first_wait_s", "max_wait_s", "cooldown_s"):
+            value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0):
                 raise ValueError(f"{name} must be finite and >= 0, got {value}")
 
@@ -58,6 +62,10 @@ class Ledger(Protocol):
 
     **Errors.** What ``began`` raises keeps the call from being sent.
     """
+
+    def number(self, step: int, attempt: int) -> int:
+        """Returns the number of an attempt's next call: one more than the last that it has on record, from 0."""
+        ...
 
     def began(self, call: CallBegun) -> None:
         """Writes down a call that is about to be sent."""
@@ -92,7 +100,7 @@ class _Ask:
     """One request on its way to an answer.
 
     Attributes:
-        number: Of its next call.
+        number: Of its latest call.
         stuck_since: When it first failed, or first waited for the breaker.
         error: Its last failure.
     """
@@ -100,7 +108,7 @@ class _Ask:
     request: ModelRequest
     step: int
     attempt: int
-    number: int
+    number: int = 0
     n_calls: int = 0
     cost_usd: float = 0.0
     latency_s: float = 0.0
@@ -175,7 +183,16 @@ class Caller:
         self._timeout_s = settings.timeout_s
         self._turns = asyncio.Semaphore(settings.concurrency)
         self._pace = Pace(settings.per_minute, settings.tokens_per_minute, clock=clock, sleep=sleep)
-        self._breaker = Breaker()
+        self._breaker = Breaker(config.cooldown_s)
+
+    @property
+    def name(self) -> str:
+        """The model's: ``PROVIDER/MODEL``."""
+        return self._model.name
+
+    async def close(self) -> None:
+        """Closes the model's connections."""
+        await self._model.close()
 
     @property
     def available(self) -> bool:
@@ -192,24 +209,28 @@ class Caller:
         """Why it is not available; empty when nothing is wrong."""
         return self._breaker.reason
 
+    @property
+    def hopeless(self) -> bool:
+        """Whether it is down because of something that waiting does not mend: key, name or account."""
+        return self._breaker.permanent
+
     def worst_usd(self, request: ModelRequest) -> float:
         """Returns the most that one call can cost; 0 where the price is not known."""
         return 0.0 if self._price is None else self._price.most(upper_bound_tokens(request), request.max_tokens)
 
-    async def call(self, request: ModelRequest, step: int, attempt: int, *, number: int = 0) -> Called:
+    async def call(self, request: ModelRequest, step: int, attempt: int) -> Called:
         """Gets an answer.
 
         Args:
             request: What is asked.
             step: The step that asks.
             attempt: Its attempt, from 0.
-            number: Of the first call: more than 0 where calls of this attempt are on record from before a run was stopped.
 
         Raises:
             CallFailed: If the model failed for good, or for longer than the config allows.
             BudgetExceeded: If the next call could cost more than is left.
         """
-        ask = _Ask(request, step, attempt, number)
+        ask = _Ask(request, step, attempt)
         while True:
             await self._wait_for_breaker(ask)
             try:
@@ -289,6 +310,7 @@ class Caller:
     async def _send(self, ask: _Ask, admission: _Admission) -> Called:
         """Makes one call and writes it down."""
         try:
+            ask.number = self._ledger.number(ask.step, ask.attempt)
             self._ledger.began(CallBegun(ask.step, ask.attempt, ask.number, self._model.name, admission.reservation.usd))
         except BaseException:
             self._give_back(admission)
@@ -354,7 +376,6 @@ class Caller:
             presumed=bill.presumed,
             error=bill.error,
         )
-        ask.number += 1
         ask.n_calls += 1
         ask.cost_usd += bill.usd
         ask.latency_s += latency_s
