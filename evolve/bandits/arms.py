@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 import numpy as np
 
 from evolve.bandits.base import Situation
-from evolve.bandits.cost import best_mixture, within_budget
+from evolve.bandits.cost import best_mixture, pick_largest, within_budget
 
 
 class ArmsBandit(ABC):
@@ -104,8 +104,7 @@ class ScoredBandit(ArmsBandit):
         scores = self._scores(rng, in_flight)[available]
         if usd_per_step is not None:
             return best_mixture(scores, self.mean_costs_usd()[available], usd_per_step, rng).draw(rng)
-        best = np.flatnonzero(scores == scores.max())
-        return int(best[0]) if len(best) == 1 else int(rng.choice(best))
+        return pick_largest(scores, rng)
 
 
 class MixedBandit(ArmsBandit):

@@ -11,6 +11,7 @@ pull varies little against how rarely one pays off.
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -45,20 +46,31 @@ def best_mixture(scores: np.ndarray, costs: np.ndarray, usd_per_step: float, rng
         usd_per_step: What a choice may cost on average. Where every arm costs more, the cheapest is taken.
         rng: Breaks ties.
     """
-    cheap, dear = np.flatnonzero(costs <= usd_per_step), np.flatnonzero(costs > usd_per_step)
-    if not len(cheap):
-        cheapest = int(rng.choice(np.flatnonzero(costs == costs.min())))
-        return Mixture(cheapest, cheapest, 0.0, np.inf)
-    finite = _finite(scores)
-    one = cheap[_pick_largest(finite[cheap], rng)]
-    if not len(dear) or finite[dear].max() <= finite[one]:
-        return Mixture(int(one), int(one), 0.0, 0.0)
-    shares = (usd_per_step - costs[cheap, None]) / (costs[None, dear] - costs[cheap, None])
-    values = finite[cheap, None] + shares * (finite[None, dear] - finite[cheap, None])
-    row, column = divmod(_pick_largest(values.ravel(), rng), len(dear))
-    a, b = int(cheap[row]), int(dear[column])
-    # A cheap arm that beats the dear one alone would be `one`; of the pairs, the best one's slope is the multiplier.
-    return Mixture(a, b, float(shares[row, column]), float((finite[b] - finite[a]) / (costs[b] - costs[a])))
+    # Plain numbers: arrays of a few arms cost more to set up than to compute with.
+    values, prices = _finite(scores).tolist(), costs.tolist()
+    cheap = [arm for arm, price in enumerate(prices) if price <= usd_per_step]
+    if not cheap:
+        cheapest = pick_largest(-costs, rng)
+        return Mixture(cheapest, cheapest, 0.0, math.inf)
+    best = max(values[arm] for arm in cheap)
+    mixtures = [Mixture(arm, arm, 0.0, 0.0) for arm in cheap if values[arm] == best]
+    for dear in range(len(prices)):
+        if prices[dear] <= usd_per_step or values[dear] < best:
+            continue
+        for arm in cheap:
+            mixture = _mixture(arm, dear, values, prices, usd_per_step)
+            value = values[arm] + mixture.dear_share * (values[dear] - values[arm])
+            if value > best:
+                best, mixtures = value, [mixture]
+            elif value == best:
+                mixtures.append(mixture)
+    return mixtures[0] if len(mixtures) == 1 else mixtures[int(rng.integers(len(mixtures)))]
+
+
+def _mixture(cheap: int, dear: int, values: list[float], prices: list[float], usd_per_step: float) -> Mixture:
+    """Mixes two arms such that what may be spent is spent."""
+    extra = prices[dear] - prices[cheap]
+    return Mixture(cheap, dear, (usd_per_step - prices[cheap]) / extra, (values[dear] - values[cheap]) / extra)
 
 
 def _finite(scores: np.ndarray) -> np.ndarray:
@@ -70,9 +82,10 @@ def _finite(scores: np.ndarray) -> np.ndarray:
     return np.where(infinite, (known.max() if len(known) else 0.0) + 1e6, scores)
 
 
-def _pick_largest(values: np.ndarray, rng: np.random.Generator) -> int:
-    best = np.flatnonzero(values == values.max())
-    return int(best[0]) if len(best) == 1 else int(rng.choice(best))
+def pick_largest(values: np.ndarray, rng: np.random.Generator) -> int:
+    """Picks the index of the largest value; ties are broken by chance."""
+    best = (values == values.max()).nonzero()[0]
+    return int(best[0] if len(best) == 1 else rng.choice(best))
 
 
 def within_budget(chances: np.ndarray, costs: np.ndarray, usd_per_step: float) -> np.ndarray:
@@ -87,23 +100,26 @@ def within_budget(chances: np.ndarray, costs: np.ndarray, usd_per_step: float) -
         costs: ``(n_arms,)`` expected dollars per pull, >= 0.
         usd_per_step: What a choice may cost on average. Where every arm with a chance costs more, the cheapest are taken.
     """
-    if chances @ costs <= usd_per_step:
+    if float(chances @ costs) <= usd_per_step:
         return chances
-    extra = costs - costs[chances > 0].min()
-    allowed = usd_per_step - costs[chances > 0].min()
-    cheapest = np.where(extra <= 0, chances, 0.0)
+    weights, prices = chances.tolist(), costs.tolist()
+    least = min(price for price, weight in zip(prices, weights, strict=True) if weight > 0)
+    # Arms without a chance may cost less than that: theirs must not overflow.
+    extra = [max(price - least, 0.0) for price in prices]
+    allowed = usd_per_step - least
     if allowed <= 0:
-        return cheapest / cheapest.sum()
-    low, high = 0.0, 1.0 / extra.max()
-    while _tilted(chances, extra, high) @ extra > allowed:
+        return _tilted(weights, extra, math.inf)[0]
+    low, high = 0.0, 1.0 / max(extra)
+    while _tilted(weights, extra, high)[1] > allowed:
         low, high = high, 2 * high
-    for _ in range(40):
+    while high - low > 1e-3 * high:  # the upper end keeps the budget, so this errs on the cheap side
         middle = (low + high) / 2
-        low, high = (middle, high) if _tilted(chances, extra, middle) @ extra > allowed else (low, middle)
-    return _tilted(chances, extra, high)
+        low, high = (middle, high) if _tilted(weights, extra, middle)[1] > allowed else (low, middle)
+    return _tilted(weights, extra, high)[0]
 
 
-def _tilted(chances: np.ndarray, extra: np.ndarray, multiplier: float) -> np.ndarray:
-    # Arms without a chance may be cheaper than the cheapest with one: they must not overflow.
-    weights = chances * np.exp(-multiplier * np.maximum(extra, 0.0))
-    return np.asarray(weights / weights.sum())
+def _tilted(weights: list[float], extra: list[float], multiplier: float) -> tuple[np.ndarray, float]:
+    """Gives the tilted chances and what they cost on average beyond the cheapest."""
+    tilted = [weight * math.exp(-multiplier * more) if more else weight for weight, more in zip(weights, extra, strict=True)]
+    total = sum(tilted)
+    return np.array(tilted) / total, sum(weight * more for weight, more in zip(tilted, extra, strict=True)) / total

@@ -19,7 +19,7 @@ class ThompsonBeta(FadingBandit):
     def _scores(self, rng: np.random.Generator, in_flight: np.ndarray) -> np.ndarray:
         mean = (1 + self._faded_rewards) / (2 + self._faded_pulls)
         weight = (2 + self._faded_pulls + in_flight) / self._exploration
-        return rng.beta(mean * weight, (1 - mean) * weight)
+        return np.asarray(rng.beta(mean * weight, (1 - mean) * weight))
 
 
 class ThompsonGaussian(FadingBandit):
