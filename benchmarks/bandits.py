@@ -118,7 +118,7 @@ def make_world(name: str, seed: int) -> World:
     scenario = SCENARIOS[name]
     rng = generator(seed, 0, f"world/{name}")
     rates = scenario.rates(rng)
-    n_arms = rates.shape[1]
+    n_arms = int(rates.shape[1])
     sizes = rng.uniform(0.35, 0.65, n_arms)
     best = int((rates * sizes).sum(axis=0).argmax())
     costs = np.array(scenario.costs) if scenario.costs is not None else rng.permutation(np.resize(PRICES, n_arms))
@@ -144,7 +144,7 @@ def attainable(world: World, budget: float | None) -> float:
         return float((world.worth - price * world.costs).max(axis=1).sum() + price * budget)
 
     low, high = 0.0, 1e3
-    for _ in range(100):  # ternary search: the bound is convex
+    for _ in range(60):  # ternary search: the bound is convex
         left, right = low + (high - low) / 3, high - (high - low) / 3
         low, high = (low, right) if bound(left) <= bound(right) else (left, high)
     return bound((low + high) / 2)
@@ -222,8 +222,8 @@ GRIDS: Mapping[str, Mapping[str, Sequence[float]]] = {
 
 def grid(name: str) -> list[BanditConfig]:
     """All settings of a bandit that are tried."""
-    axes = GRIDS[name]
-    return [BanditConfig(name=name, **dict(zip(axes, values, strict=True))) for values in itertools.product(*axes.values())]
+    explorations, discounts = GRIDS[name]["exploration"], GRIDS[name].get("discount", (None,))
+    return [BanditConfig(name, exploration, discount) for exploration, discount in itertools.product(explorations, discounts)]
 
 
 def tune(names: Iterable[str], seeds: range, processes: int) -> None:

@@ -53,22 +53,25 @@ def best_mixture(scores: np.ndarray, costs: np.ndarray, usd_per_step: float, rng
         cheapest = pick_largest(-costs, rng)
         return Mixture(cheapest, cheapest, 0.0, math.inf)
     best = max(values[arm] for arm in cheap)
-    mixtures = [Mixture(arm, arm, 0.0, 0.0) for arm in cheap if values[arm] == best]
-    for dear in range(len(prices)):
-        if prices[dear] <= usd_per_step or values[dear] < best:
+    pairs = [(arm, arm) for arm in cheap if values[arm] == best]
+    for dear, price in enumerate(prices):
+        if price <= usd_per_step or values[dear] < best:
             continue
         for arm in cheap:
-            mixture = _mixture(arm, dear, values, prices, usd_per_step)
-            value = values[arm] + mixture.dear_share * (values[dear] - values[arm])
+            share = (usd_per_step - prices[arm]) / (price - prices[arm])
+            value = values[arm] + share * (values[dear] - values[arm])
             if value > best:
-                best, mixtures = value, [mixture]
+                best, pairs = value, [(arm, dear)]
             elif value == best:
-                mixtures.append(mixture)
-    return mixtures[0] if len(mixtures) == 1 else mixtures[int(rng.integers(len(mixtures)))]
+                pairs.append((arm, dear))
+    arm, dear = pairs[0] if len(pairs) == 1 else pairs[int(rng.integers(len(pairs)))]
+    return _mixture(arm, dear, values, prices, usd_per_step)
 
 
 def _mixture(cheap: int, dear: int, values: list[float], prices: list[float], usd_per_step: float) -> Mixture:
     """Mixes two arms such that what may be spent is spent."""
+    if cheap == dear:
+        return Mixture(cheap, cheap, 0.0, 0.0)
     extra = prices[dear] - prices[cheap]
     return Mixture(cheap, dear, (usd_per_step - prices[cheap]) / extra, (values[dear] - values[cheap]) / extra)
 

@@ -25,9 +25,11 @@ class ThompsonBeta(FadingBandit):
 class ThompsonGaussian(FadingBandit):
     """Thompson sampling from normal distributions of mean ``rewards / (pulls + 1)`` and variance ``1 / (pulls + 1)``.
 
-    Source: Agrawal & Goyal 2013, whose standard deviation is multiplied by ``exploration``: 1 is theirs.
+    Source: Agrawal & Goyal 2013, whose standard deviation is multiplied by ``exploration``: 1 is theirs. Below 1 the prior may
+    not reach what other arms pay, so arms never pulled come first.
     """
 
     def _scores(self, rng: np.random.Generator, in_flight: np.ndarray) -> np.ndarray:
         mean = self._faded_rewards / (self._faded_pulls + 1)
-        return rng.normal(mean, self._exploration / np.sqrt(self._faded_pulls + in_flight + 1))
+        begun = self._faded_pulls + in_flight
+        return np.where(begun > 0, rng.normal(mean, self._exploration / np.sqrt(begun + 1)), np.inf)
