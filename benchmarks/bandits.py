@@ -212,10 +212,10 @@ def places() -> list[tuple[str, bool]]:
 
 GRIDS: Mapping[str, Mapping[str, Sequence[float]]] = {
     "ucb1": {"exploration": (0.02, 0.05, 0.1, 0.2, 0.35)},
-    "discounted-ucb": {"exploration": (0.02, 0.05, 0.1, 0.2), "discount": (0.98, 0.99, 0.995)},
-    "thompson-beta": {"exploration": (0.1, 0.25, 0.5, 1.0), "discount": (0.98, 0.99, 0.995, 1.0)},
-    "thompson-gaussian": {"exploration": (0.05, 0.1, 0.2, 0.4), "discount": (0.98, 0.99, 0.995, 1.0)},
-    "exp3": {"exploration": (0.1, 0.2, 0.4, 0.6), "discount": (0.99, 1.0)},
+    "discounted-ucb": {"exploration": (0.02, 0.05, 0.1), "discount": (0.98, 0.99, 0.995)},
+    "thompson-gaussian": {"exploration": (0.05, 0.1, 0.2), "discount": (0.99, 0.995, 1.0)},
+    "thompson-beta": {"exploration": (0.1, 0.3, 1.0), "discount": (0.99, 0.995, 1.0)},
+    "exp3": {"exploration": (0.1, 0.3, 0.6), "discount": (0.99, 1.0)},
     "asymmetric": {"exploration": (0.1, 0.3, 1.0), "discount": (0.95, 0.99)},
 }
 

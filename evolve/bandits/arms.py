@@ -117,4 +117,6 @@ class MixedBandit(ArmsBandit):
         chances = weights / weights.sum()
         if usd_per_step is not None:
             chances = within_budget(chances, self.mean_costs_usd()[available], usd_per_step)
-        return int(rng.choice(len(chances), p=chances))
+        # Bounds need not end at 1: a draw below 1 times the last one stays below it.
+        bounds = chances.cumsum()
+        return int(bounds.searchsorted(rng.random() * bounds[-1], side="right"))

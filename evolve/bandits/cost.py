@@ -12,6 +12,7 @@ pull varies little against how rarely one pays off.
 from __future__ import annotations
 
 import math
+from operator import mul
 from typing import NamedTuple
 
 import numpy as np
@@ -111,18 +112,35 @@ def within_budget(chances: np.ndarray, costs: np.ndarray, usd_per_step: float) -
     extra = [max(price - least, 0.0) for price in prices]
     allowed = usd_per_step - least
     if allowed <= 0:
-        return _tilted(weights, extra, math.inf)[0]
-    low, high = 0.0, 1.0 / max(extra)
-    while _tilted(weights, extra, high)[1] > allowed:
-        low, high = high, 2 * high
-    while high - low > 1e-3 * high:  # the upper end keeps the budget, so this errs on the cheap side
-        middle = (low + high) / 2
-        low, high = (middle, high) if _tilted(weights, extra, middle)[1] > allowed else (low, middle)
-    return _tilted(weights, extra, high)[0]
+        return np.array(_tilted(weights, extra, math.inf).chances)
+    return np.array(_tilted_to(weights, extra, allowed))
 
 
-def _tilted(weights: list[float], extra: list[float], multiplier: float) -> tuple[np.ndarray, float]:
-    """Gives the tilted chances and what they cost on average beyond the cheapest."""
+class _Tilted(NamedTuple):
+    chances: list[float]
+    mean: float
+    variance: float
+
+
+def _tilted(weights: list[float], extra: list[float], multiplier: float) -> _Tilted:
+    """Gives the tilted chances, and mean and variance of what they cost beyond the cheapest."""
     tilted = [weight * math.exp(-multiplier * more) if more else weight for weight, more in zip(weights, extra, strict=True)]
     total = sum(tilted)
-    return np.array(tilted) / total, sum(weight * more for weight, more in zip(tilted, extra, strict=True)) / total
+    chances = [weight / total for weight in tilted]
+    mean = sum(map(mul, chances, extra))
+    return _Tilted(chances, mean, sum(map(mul, map(mul, chances, extra), extra)) - mean * mean)
+
+
+def _tilted_to(weights: list[float], extra: list[float], allowed: float) -> list[float]:
+    """Finds the multiplier whose mean is allowed, to a thousandth and not above: Newton's steps, halved where they leave."""
+    low, high = 0.0, math.inf
+    multiplier = 0.0
+    while True:
+        tilted = _tilted(weights, extra, multiplier)
+        if 0.999 * allowed <= tilted.mean <= allowed or high - low <= 1e-12 * high < math.inf:
+            return tilted.chances
+        low, high = (multiplier, high) if tilted.mean > allowed else (low, multiplier)
+        step = (tilted.mean - 0.9995 * allowed) / tilted.variance if tilted.variance > 0 else math.inf
+        multiplier += step
+        if not low < multiplier < high:
+            multiplier = (low + high) / 2 if high < math.inf else 2 * low + 1 / max(extra)
