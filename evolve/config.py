@@ -20,7 +20,7 @@ from evolve.archive.embeddings import HashedNgrams
 from evolve.archive.islands import IslandConfig, Islands
 from evolve.archive.novelty import NoveltyConfig, NoveltyScreen
 from evolve.archive.selection import RankWeighted, RankWeightedConfig
-from evolve.bandits import BanditConfig, PercentileReward, make_bandit
+from evolve.bandits import Bandit, BanditConfig, PercentileReward, make_bandit
 from evolve.edits import mutable_text
 from evolve.errors import ConfigError, nearest_hint
 from evolve.executors.base import Executor
@@ -200,13 +200,20 @@ def make_embed(config: RunConfig) -> Callable[[Files], np.ndarray] | None:
     return lambda files: embedder.embed(mutable_text(files))
 
 
+def _make_bandit(arms: Sequence[str], config: BanditConfig) -> Bandit:
+    try:
+        return make_bandit(arms, config)
+    except ValueError as error:
+        raise ConfigError(f"bandit: {error}") from error
+
+
 def _default_strategy(task: Task, config: RunConfig, arms: Sequence[str]) -> Search:
     """Islands with rank-weighted parents, the configured bandit over arms with percentile rewards."""
     return Search(
         seed=config.seed,
         direction=task.objective.direction,
         population=Islands(config.islands, RankWeighted(config.parents)),
-        bandit=make_bandit(arms, config.bandit),
+        bandit=_make_bandit(arms, config.bandit),
         reward=PercentileReward(config.bandit.reward_window),
         screen=NoveltyScreen(config.novelty),
     )

@@ -25,7 +25,8 @@ def build(kind: type[T], table: Mapping[str, object], where: str) -> T:
     """Builds a dataclass from a table whose keys are its fields.
 
     Args:
-        kind: A dataclass; fields may be bool, int, float, str, enumerations, dataclasses, tuples of these, or None.
+        kind: A dataclass; fields may be bool, int, float, str, enumerations, dataclasses, tuples of these, mappings from
+            names to these, or None.
         table: What the user wrote.
         where: How messages call the table, such as ``"task.toml [limits]"``.
 
@@ -57,6 +58,10 @@ def _value(hint: Any, value: object, where: str) -> object:  # Any: a type hint 
         if not isinstance(value, list | tuple):
             raise ConfigError(f"{where} must be a list, got {value!r}")
         return tuple(_value(typing.get_args(hint)[0], item, f"{where}[{index}]") for index, item in enumerate(value))
+    if origin is Mapping:
+        if not isinstance(value, Mapping):
+            raise ConfigError(f"{where} must be a table, got {value!r}")
+        return {str(key): _value(typing.get_args(hint)[1], item, f"{where}.{key}") for key, item in value.items()}
     if dataclasses.is_dataclass(hint):
         if not isinstance(value, Mapping):
             raise ConfigError(f"{where} must be a table, got {value!r}")

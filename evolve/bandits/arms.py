@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 import numpy as np
 
 from evolve.bandits.base import Situation
-from evolve.bandits.cost import best_mixture, within_budget
+from evolve.bandits.cost import best_mixture, pick_largest, within_budget
 
 
 class ArmsBandit(ABC):
@@ -38,8 +38,6 @@ class ArmsBandit(ABC):
         for arm, count in situation.in_flight.items():
             in_flight[self._index(arm)] = count
         available = self._available(situation.available)
-        if len(available) == 1:
-            return self._arms[available[0]]
         return self._arms[available[self._pick(rng, in_flight, available, situation.usd_per_step)]]
 
     def update(self, arm: str, reward: float, cost_usd: float = 0.0) -> None:
@@ -86,7 +84,7 @@ class ArmsBandit(ABC):
 
     @abstractmethod
     def _pick(self, rng: np.random.Generator, in_flight: np.ndarray, available: list[int], usd_per_step: float | None) -> int:
-        """Picks a position in ``available``, which holds at least two arms."""
+        """Picks a position in ``available``, which is not empty."""
 
 
 class ScoredBandit(ArmsBandit):
@@ -104,23 +102,21 @@ class ScoredBandit(ArmsBandit):
         scores = self._scores(rng, in_flight)[available]
         if usd_per_step is not None:
             return best_mixture(scores, self.mean_costs_usd()[available], usd_per_step, rng).draw(rng)
-        best = np.flatnonzero(scores == scores.max())
-        return int(best[0]) if len(best) == 1 else int(rng.choice(best))
+        return pick_largest(scores, rng)
 
 
 class MixedBandit(ArmsBandit):
     """Draws the arm from chances, under a budget from the nearest chances that keep it."""
 
     @abstractmethod
-    def _chances(self, in_flight: np.ndarray) -> np.ndarray:
-        """Gives each arm a weight >= 0; what is drawn is proportional among the available ones."""
+    def _chances(self, in_flight: np.ndarray, available: list[int]) -> np.ndarray:
+        """Gives each available arm a weight >= 0, at least one of them above 0; chances are proportional to weights."""
 
     def _pick(self, rng: np.random.Generator, in_flight: np.ndarray, available: list[int], usd_per_step: float | None) -> int:
-        weights = self._chances(in_flight)[available]
-        if not weights.sum() > 0:
-            names = ", ".join(self._arms[index] for index in available)
-            raise ValueError(f"no arm with a weight above 0 is available: of {names}, give one a weight")
+        weights = self._chances(in_flight, available)
         chances = weights / weights.sum()
         if usd_per_step is not None:
             chances = within_budget(chances, self.mean_costs_usd()[available], usd_per_step)
-        return int(rng.choice(len(chances), p=chances))
+        # Bounds need not end at 1: a draw below 1 times the last one stays below it.
+        bounds = chances.cumsum()
+        return int(bounds.searchsorted(rng.random() * bounds[-1], side="right"))

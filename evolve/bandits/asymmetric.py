@@ -61,11 +61,12 @@ class Asymmetric(MixedBandit):
     def _means(self) -> np.ndarray:
         return self._sums / np.where(self._counts > 0, self._counts, 1.0)
 
-    def _chances(self, in_flight: np.ndarray) -> np.ndarray:
+    def _chances(self, in_flight: np.ndarray, available: list[int]) -> np.ndarray:
         begun = self._pulls + in_flight
-        if not begun.all():
-            return np.asarray((begun == 0).astype(float))
-        scores = self._scores(begun)
+        untried = begun[available] == 0
+        if untried.any():
+            return np.asarray(untried.astype(float))
+        scores = self._scores(begun)[available]
         best = scores == scores.max()
         chances = np.where(best, (1 - SHARED) / best.sum(), 0.0)
         if not best.all():
@@ -74,7 +75,8 @@ class Asymmetric(MixedBandit):
 
     def _scores(self, begun: np.ndarray) -> np.ndarray:
         means = self._means() / self._largest if self._largest > 0 else self._means()
-        scores = means + self._exploration * np.sqrt(2 * np.log(begun.sum()) / begun)
+        # Arms that were never pulled and are not available have a score too; it is not looked at.
+        scores = means + self._exploration * np.sqrt(2 * np.log(begun.sum()) / np.maximum(begun, 1))
         costs = self.mean_costs_usd()
         if not costs.any():
             return np.asarray(scores)

@@ -11,6 +11,8 @@ pull varies little against how rarely one pays off.
 
 from __future__ import annotations
 
+import math
+from operator import mul
 from typing import NamedTuple
 
 import numpy as np
@@ -45,20 +47,34 @@ def best_mixture(scores: np.ndarray, costs: np.ndarray, usd_per_step: float, rng
         usd_per_step: What a choice may cost on average. Where every arm costs more, the cheapest is taken.
         rng: Breaks ties.
     """
-    cheap, dear = np.flatnonzero(costs <= usd_per_step), np.flatnonzero(costs > usd_per_step)
-    if not len(cheap):
-        cheapest = int(rng.choice(np.flatnonzero(costs == costs.min())))
-        return Mixture(cheapest, cheapest, 0.0, np.inf)
-    finite = _finite(scores)
-    one = cheap[_pick_largest(finite[cheap], rng)]
-    if not len(dear) or finite[dear].max() <= finite[one]:
-        return Mixture(int(one), int(one), 0.0, 0.0)
-    shares = (usd_per_step - costs[cheap, None]) / (costs[None, dear] - costs[cheap, None])
-    values = finite[cheap, None] + shares * (finite[None, dear] - finite[cheap, None])
-    row, column = divmod(_pick_largest(values.ravel(), rng), len(dear))
-    a, b = int(cheap[row]), int(dear[column])
-    # A cheap arm that beats the dear one alone would be `one`; of the pairs, the best one's slope is the multiplier.
-    return Mixture(a, b, float(shares[row, column]), float((finite[b] - finite[a]) / (costs[b] - costs[a])))
+    # Plain numbers: arrays of a few arms cost more to set up than to compute with.
+    values, prices = _finite(scores).tolist(), costs.tolist()
+    cheap = [arm for arm, price in enumerate(prices) if price <= usd_per_step]
+    if not cheap:
+        cheapest = pick_largest(-costs, rng)
+        return Mixture(cheapest, cheapest, 0.0, math.inf)
+    best = max(values[arm] for arm in cheap)
+    pairs = [(arm, arm) for arm in cheap if values[arm] == best]
+    for dear, price in enumerate(prices):
+        if price <= usd_per_step or values[dear] < best:
+            continue
+        for arm in cheap:
+            share = (usd_per_step - prices[arm]) / (price - prices[arm])
+            value = values[arm] + share * (values[dear] - values[arm])
+            if value > best:
+                best, pairs = value, [(arm, dear)]
+            elif value == best:
+                pairs.append((arm, dear))
+    arm, dear = pairs[0] if len(pairs) == 1 else pairs[int(rng.integers(len(pairs)))]
+    return _mixture(arm, dear, values, prices, usd_per_step)
+
+
+def _mixture(cheap: int, dear: int, values: list[float], prices: list[float], usd_per_step: float) -> Mixture:
+    """Mixes two arms such that what may be spent is spent."""
+    if cheap == dear:
+        return Mixture(cheap, cheap, 0.0, 0.0)
+    extra = prices[dear] - prices[cheap]
+    return Mixture(cheap, dear, (usd_per_step - prices[cheap]) / extra, (values[dear] - values[cheap]) / extra)
 
 
 def _finite(scores: np.ndarray) -> np.ndarray:
@@ -70,9 +86,10 @@ def _finite(scores: np.ndarray) -> np.ndarray:
     return np.where(infinite, (known.max() if len(known) else 0.0) + 1e6, scores)
 
 
-def _pick_largest(values: np.ndarray, rng: np.random.Generator) -> int:
-    best = np.flatnonzero(values == values.max())
-    return int(best[0]) if len(best) == 1 else int(rng.choice(best))
+def pick_largest(values: np.ndarray, rng: np.random.Generator) -> int:
+    """Picks the index of the largest value; ties are broken by chance."""
+    best = (values == values.max()).nonzero()[0]
+    return int(best[0] if len(best) == 1 else rng.choice(best))
 
 
 def within_budget(chances: np.ndarray, costs: np.ndarray, usd_per_step: float) -> np.ndarray:
@@ -87,23 +104,43 @@ def within_budget(chances: np.ndarray, costs: np.ndarray, usd_per_step: float) -
         costs: ``(n_arms,)`` expected dollars per pull, >= 0.
         usd_per_step: What a choice may cost on average. Where every arm with a chance costs more, the cheapest are taken.
     """
-    if chances @ costs <= usd_per_step:
+    if float(chances @ costs) <= usd_per_step:
         return chances
-    extra = costs - costs[chances > 0].min()
-    allowed = usd_per_step - costs[chances > 0].min()
-    cheapest = np.where(extra <= 0, chances, 0.0)
+    weights, prices = chances.tolist(), costs.tolist()
+    least = min(price for price, weight in zip(prices, weights, strict=True) if weight > 0)
+    # Arms without a chance may cost less than that: theirs must not overflow.
+    extra = [max(price - least, 0.0) for price in prices]
+    allowed = usd_per_step - least
     if allowed <= 0:
-        return cheapest / cheapest.sum()
-    low, high = 0.0, 1.0 / extra.max()
-    while _tilted(chances, extra, high) @ extra > allowed:
-        low, high = high, 2 * high
-    for _ in range(40):
-        middle = (low + high) / 2
-        low, high = (middle, high) if _tilted(chances, extra, middle) @ extra > allowed else (low, middle)
-    return _tilted(chances, extra, high)
+        return np.array(_tilted(weights, extra, math.inf).chances)
+    return np.array(_tilted_to(weights, extra, allowed))
 
 
-def _tilted(chances: np.ndarray, extra: np.ndarray, multiplier: float) -> np.ndarray:
-    # Arms without a chance may be cheaper than the cheapest with one: they must not overflow.
-    weights = chances * np.exp(-multiplier * np.maximum(extra, 0.0))
-    return np.asarray(weights / weights.sum())
+class _Tilted(NamedTuple):
+    chances: list[float]
+    mean: float
+    variance: float
+
+
+def _tilted(weights: list[float], extra: list[float], multiplier: float) -> _Tilted:
+    """Gives the tilted chances, and mean and variance of what they cost beyond the cheapest."""
+    tilted = [weight * math.exp(-multiplier * more) if more else weight for weight, more in zip(weights, extra, strict=True)]
+    total = sum(tilted)
+    chances = [weight / total for weight in tilted]
+    mean = sum(map(mul, chances, extra))
+    return _Tilted(chances, mean, sum(map(mul, map(mul, chances, extra), extra)) - mean * mean)
+
+
+def _tilted_to(weights: list[float], extra: list[float], allowed: float) -> list[float]:
+    """Finds the multiplier whose mean is allowed, to a thousandth and not above: Newton's steps, halved where they leave."""
+    low, high = 0.0, math.inf
+    multiplier = 0.0
+    while True:
+        tilted = _tilted(weights, extra, multiplier)
+        if 0.999 * allowed <= tilted.mean <= allowed or high - low <= 1e-12 * high < math.inf:
+            return tilted.chances
+        low, high = (multiplier, high) if tilted.mean > allowed else (low, multiplier)
+        step = (tilted.mean - 0.9995 * allowed) / tilted.variance if tilted.variance > 0 else math.inf
+        multiplier += step
+        if not low < multiplier < high:
+            multiplier = (low + high) / 2 if high < math.inf else 2 * low + 1 / max(extra)

@@ -39,11 +39,14 @@ class Exp3(MixedBandit):
         self._log_weights = np.zeros(len(arms))
 
     def _learn(self, index: int, reward: float) -> None:
-        estimate = reward / self._chances(np.zeros(len(self._arms)))[index]
+        estimate = reward / self._all_chances()[index]
         self._log_weights *= self._discount
         self._log_weights[index] += self._exploration / len(self._arms) * estimate
 
-    def _chances(self, in_flight: np.ndarray) -> np.ndarray:
+    def _chances(self, in_flight: np.ndarray, available: list[int]) -> np.ndarray:
         # Draws spread by themselves: pulls in flight change nothing.
+        return np.asarray(self._all_chances()[available])
+
+    def _all_chances(self) -> np.ndarray:
         weights = np.exp(self._log_weights - self._log_weights.max())
         return np.asarray((1 - self._exploration) * weights / weights.sum() + self._exploration / len(self._arms))

@@ -8,6 +8,9 @@ import numpy as np
 
 from evolve.bandits.arms import ScoredBandit
 
+#: A pull that has faded to less is no pull: its mean would be that of rounding errors.
+FORGOTTEN = 1e-9
+
 
 class FadingBandit(ScoredBandit):
     """Keeps rewards and pulls per arm, which every update multiplies by the discount; a subclass scores arms by them."""
@@ -35,5 +38,7 @@ class FadingBandit(ScoredBandit):
     def _learn(self, index: int, reward: float) -> None:
         self._faded_rewards *= self._discount
         self._faded_pulls *= self._discount
+        forgotten = self._faded_pulls < FORGOTTEN
+        self._faded_rewards[forgotten] = self._faded_pulls[forgotten] = 0.0
         self._faded_rewards[index] += reward
         self._faded_pulls[index] += 1

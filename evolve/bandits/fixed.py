@@ -36,5 +36,9 @@ class Fixed(MixedBandit):
     def _learn(self, index: int, reward: float) -> None:
         """Nothing: that is the point."""
 
-    def _chances(self, in_flight: np.ndarray) -> np.ndarray:
-        return self._weights
+    def _chances(self, in_flight: np.ndarray, available: list[int]) -> np.ndarray:
+        weights: np.ndarray = self._weights[available]
+        if not weights.any():
+            names = ", ".join(self._arms[index] for index in available)
+            raise ValueError(f"no available arm has a weight above 0: of {names}, give one a weight or make another available")
+        return weights

@@ -19,15 +19,17 @@ class ThompsonBeta(FadingBandit):
     def _scores(self, rng: np.random.Generator, in_flight: np.ndarray) -> np.ndarray:
         mean = (1 + self._faded_rewards) / (2 + self._faded_pulls)
         weight = (2 + self._faded_pulls + in_flight) / self._exploration
-        return rng.beta(mean * weight, (1 - mean) * weight)
+        return np.asarray(rng.beta(mean * weight, (1 - mean) * weight))
 
 
 class ThompsonGaussian(FadingBandit):
     """Thompson sampling from normal distributions of mean ``rewards / (pulls + 1)`` and variance ``1 / (pulls + 1)``.
 
-    Source: Agrawal & Goyal 2013, whose standard deviation is multiplied by ``exploration``: 1 is theirs.
+    Source: Agrawal & Goyal 2013, whose standard deviation is multiplied by ``exploration``: 1 is theirs. Below 1 the prior may
+    not reach what other arms pay, so arms never pulled come first.
     """
 
     def _scores(self, rng: np.random.Generator, in_flight: np.ndarray) -> np.ndarray:
         mean = self._faded_rewards / (self._faded_pulls + 1)
-        return rng.normal(mean, self._exploration / np.sqrt(self._faded_pulls + in_flight + 1))
+        begun = self._faded_pulls + in_flight
+        return np.where(begun > 0, rng.normal(mean, self._exploration / np.sqrt(begun + 1)), np.inf)
