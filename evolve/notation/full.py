@@ -24,15 +24,15 @@ def apply_full(reply: str, parent: Files) -> Files:
     """Makes a program from the fenced files of a reply.
 
     Which block: those named for a file by the line above or by the fence; in a program of one file any block when none is
-    named. Of several for one file, those that hold EVOLVE-BLOCK markers; of these the longest, the last of equals. Files that
-    the reply does not give stay. A reply to a one-file Python program may be bare code.
+    named. Of several for one file, those that hold EVOLVE-BLOCK markers; of these the one with most lines, the last of
+    equals. Files that the reply does not give stay. A reply to a one-file Python program may be bare code.
 
     Where the parent marks blocks that may change, the text around them is the parent's: a reply with as many blocks has its
     blocks put there, and whatever else it changed, dropped or reformatted outside is repaired without a word. A reply without
     markers is taken for the only block's content, the parent's text before and after it cut off where the reply repeats
     it whole.
 
-    Line ends, and whether the last line has one, are the parent's.
+    Line ends are the parent's, a missing one at the end of a file as well.
 
     Args:
         reply: What a model answered, prose and reasoning around its files included.
@@ -81,7 +81,7 @@ def _wanted(parent: Files) -> str:
 def _best(blocks: Sequence[Fenced]) -> Sequence[str]:
     marked = [block for block in blocks if _marked(block)]
     # Ties go to the last: a model corrects itself further down.
-    return max(reversed(marked or blocks), key=lambda block: sum(map(len, block.content))).content
+    return max(reversed(marked or blocks), key=lambda block: len(block.content)).content
 
 
 def _marked(block: Fenced) -> bool:
