@@ -19,6 +19,7 @@ _REPLACE = re.compile(r"[ \t]*>{5,9}[ \t]*REPLACE\b")
 _UNIFIED = re.compile(r"^(?:@@ .*@@|--- \S.*\r?\n\+\+\+ \S)", re.MULTILINE)
 #: What lines begin with that were copied from a listing with numbers, as refusals quote them: `12| `.
 _NUMBER = re.compile(r"[ \t]*\d+[ \t]*[|\u2502] ?")
+_MOST_DIVIDERS = 20
 
 ADVICE = (
     "Answer with blocks of this form, SEARCH being whole lines copied from the program:\n"
@@ -106,6 +107,8 @@ def _block(index: int, start: int, content: Sequence[str], path: str | None, bef
     dividers = tuple(at for at, line in enumerate(content) if _DIVIDER.fullmatch(line))
     if not dividers:
         raise EditRefused(f"{_place(index, start)} has no line ======= between SEARCH and REPLACE. {ADVICE}")
+    if len(dividers) > _MOST_DIVIDERS:
+        raise EditRefused(f"{_place(index, start)} holds {len(dividers)} lines of equals signs; only one divides it. {ADVICE}")
     return Block(index + 1, start + 1, path, before, tuple(content), dividers)
 
 

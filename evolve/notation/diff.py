@@ -129,16 +129,13 @@ def _placed(block: Block, files: Mapping[str, Indexed]) -> _Placed:
     where = list(files.values()) if block.path is None else [files[block.path]]
     for readings in block.readings():
         fitting = [_Placed(reading, places) for reading in readings if (places := _find(reading, where))]
-        if len(fitting) > 1:
-            raise EditRefused(
-                f"{_name(block)} has {len(block.dividers)} lines of equals signs and can be read in {len(fitting)} ways. Choose "
-                "other lines for SEARCH"
-            )
         if fitting:
-            free = [place for place in fitting[0].places if _may_change(fitting[0].reading, place)]
+            # The longest: the beginning of a SEARCH that holds equals signs itself is in the program as well.
+            reading, places = fitting[-1]
+            free = [place for place in places if _may_change(reading, place)]
             if not free:
-                raise EditRefused(_fixed(block, fitting[0].places[0], files))
-            return _Placed(fitting[0].reading, free)
+                raise EditRefused(_fixed(block, places[0], files))
+            return _Placed(reading, free)
     raise EditRefused(_missing(block, where, files))
 
 

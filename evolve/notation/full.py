@@ -17,21 +17,22 @@ from evolve.program import Files
 _ADVICE = "Answer with the whole file in one fenced block: ``` on a line, every line of the file, ``` on a line"
 _SEVERAL = "Answer with every file that changes, whole, in a fenced block of its own, and its path on the line before the block"
 _MARKERS = "Write the whole file with its EVOLVE-BLOCK-START and EVOLVE-BLOCK-END lines as they are, and change what lies between"
+_SEARCH = "<<<<<<< SEARCH"
 
 
 def apply_full(reply: str, parent: Files) -> Files:
     """Makes a program from the fenced files of a reply.
 
     Which block: those named for a file by the line above or by the fence; in a program of one file any block when none is
-    named. Of several for one file, those that hold EVOLVE-BLOCK markers; of these the longest, the last of equals. Files that
-    the reply does not give stay. A reply to a one-file Python program may be bare code.
+    named. Of several for one file, those that hold EVOLVE-BLOCK markers; of these the one with most lines, the last of
+    equals. Files that the reply does not give stay. A reply to a one-file Python program may be bare code.
 
     Where the parent marks blocks that may change, the text around them is the parent's: a reply with as many blocks has its
     blocks put there, and whatever else it changed, dropped or reformatted outside is repaired without a word. A reply without
     markers is taken for the only block's content, the parent's text before and after it cut off where the reply repeats
     it whole.
 
-    Line ends, and whether the last line has one, are the parent's.
+    Line ends are the parent's, a missing one at the end of a file as well.
 
     Args:
         reply: What a model answered, prose and reasoning around its files included.
@@ -55,7 +56,8 @@ def _chosen(text: str, parent: Files) -> Mapping[str, Sequence[str]]:
     """Finds the lines that the reply gives for each file."""
     content = Lines.of(text).content
     blocks = fenced_blocks(content)
-    if any(line.lstrip().startswith("<<<<<<< SEARCH") for line in content):
+    # Programs that read or write such blocks themselves may have them.
+    if any(line.lstrip().startswith(_SEARCH) for line in content) and not any(_SEARCH in text for text in parent.values()):
         raise EditRefused(f"the reply has SEARCH/REPLACE blocks where whole files are asked for. {_wanted(parent)}")
     if not blocks:
         return _bare(text, content, parent)
@@ -79,7 +81,7 @@ def _wanted(parent: Files) -> str:
 def _best(blocks: Sequence[Fenced]) -> Sequence[str]:
     marked = [block for block in blocks if _marked(block)]
     # Ties go to the last: a model corrects itself further down.
-    return max(reversed(marked or blocks), key=lambda block: sum(map(len, block.content))).content
+    return max(reversed(marked or blocks), key=lambda block: len(block.content)).content
 
 
 def _marked(block: Fenced) -> bool:
@@ -158,9 +160,8 @@ def _without_fixed(path: str, content: Sequence[str], old: str, region: Region) 
     rest = _cut(rest[::-1], after[::-1])[::-1]
     left = next((line for line in rest if line[:1].strip() and len(line) > 3 and trimmed(line) in {*before, *after}), None)
     if left is not None:
-        raise EditRefused(
-            f"{path}: the reply has no EVOLVE-BLOCK markers and repeats some of the text outside them, as {shortened(left)}. {_MARKERS}"
-        )
+        repeated = f"repeats some of the text outside them, as {shortened(left)}"
+        raise EditRefused(f"{path}: the reply has no EVOLVE-BLOCK markers and {repeated}. {_MARKERS}")
     return rest
 
 
@@ -170,12 +171,16 @@ def _significant(text: str) -> list[str]:
 
 
 def _cut(content: Sequence[str], beginning: Sequence[str]) -> Sequence[str]:
-    """Cuts lines off where they begin with others, blank ones not counted; else returns them all."""
+    """Cuts lines off where they begin with others, blank ones on the way included; else returns them all."""
+    if not beginning:
+        return content
     reached = 0
     for wanted in beginning:
         while reached < len(content) and not content[reached].strip():
             reached += 1
         if reached == len(content) or trimmed(content[reached]) != wanted:
             return content
+        reached += 1
+    while reached < len(content) and not content[reached].strip():
         reached += 1
     return content[reached:]

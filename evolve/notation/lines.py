@@ -51,7 +51,8 @@ class Lines:
     def replaced(self, first: int, last: int, new: Sequence[str]) -> Span:
         """Puts new lines in the place of those from ``first`` up to ``last``, counted from 0.
 
-        A text whose last line has no end keeps that, unless the new last line is blank: it would be none without its end.
+        A text whose last line has no end keeps that, unless it is removed, or the new last line is blank: that
+        would be no line without its end.
         """
         text = "".join(line + self.eol for line in new)
         if new and self.unterminated and last == len(self.content):
