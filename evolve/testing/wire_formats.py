@@ -258,6 +258,12 @@ def error_event(wire: Wire) -> bytes:
     return _event({"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}, named=True)
 
 
+def broken_event(wire: Wire) -> bytes:
+    """Writes an event whose data is cut off in the middle, but for its own end."""
+    name = {Wire.RESPONSES: "event: response.output_text.delta\n", Wire.MESSAGES: "event: content_block_delta\n"}.get(wire, "")
+    return f'{name}data: {{"type": "res\n\n'.encode()
+
+
 def models(names: tuple[str, ...]) -> Json:
     """Writes the list of models."""
     return {"object": "list", "data": [{"id": name, "object": "model", "created": 0, "owned_by": "evolve"} for name in names]}

@@ -1,5 +1,6 @@
 import dataclasses
 
+from evolve.llm.anthropic import AnthropicModel
 from evolve.llm.base import LanguageModel
 from evolve.llm.openai import OpenAIModel
 from evolve.llm.specs import Api, ModelSettings, ModelSpec
@@ -34,3 +35,13 @@ class TestResponses(_AtUrl):
 
 class TestResponsesStreamed(_AtUrl):
     settings = ModelSettings(api=Api.RESPONSES, stream=True)
+
+
+class TestAnthropic(_AtUrl):
+    def make(self, server: ModelServer, key: str | None = CANARY, timeout_s: float = 30.0) -> LanguageModel:
+        spec = dataclasses.replace(self.spec(server, timeout_s), provider="anthropic")
+        return AnthropicModel(spec, key)
+
+
+class TestAnthropicStreamed(TestAnthropic):
+    settings = ModelSettings(stream=True)
