@@ -311,8 +311,7 @@ async def _break_stream(wire: Wire, fault: Fault, writer: asyncio.StreamWriter) 
         writer.close()
         raise asyncio.IncompleteReadError(b"", None)
     if fault is Fault.NOT_JSON:
-        name = b"" if wire is Wire.CHAT else b"event: ping\n"
-        writer.write(_chunk(name + b'data: {"id": "chatcmpl-0", "choi\n\n'))
+        writer.write(_chunk(wire_formats.broken_event(wire)))
     if fault is Fault.ERROR_IN_STREAM:
         writer.write(_chunk(wire_formats.error_event(wire)))
     writer.write(_chunk(b""))

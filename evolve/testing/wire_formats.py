@@ -198,17 +198,17 @@ def _messages(body: Json) -> Iterator[Message]:
     for apart in ("system", "instructions"):
         if body.get(apart):
             yield Message(Role.SYSTEM, _plain(body[apart]))
-    turns = body.get("messages", body.get("input", []))
+    turns: str | list[Json] = body.get("messages") or body.get("input") or []
     for turn in [{"role": "user", "content": turns}] if isinstance(turns, str) else turns:
         role = turn.get("role", "user")
         yield Message(Role.SYSTEM if role == "developer" else Role(role), _plain(turn.get("content")))
 
 
-def _plain(content: object) -> str:
+def _plain(content: str | list[Json] | None) -> str:
     """Joins the text of a message's blocks."""
     if isinstance(content, str):
         return content
-    return "".join(str(block.get("text", "")) for block in content) if isinstance(content, list) else ""
+    return "".join(str(block.get("text", "")) for block in content or ())
 
 
 def error(wire: Wire, answer: Answer) -> tuple[int, Json]:
@@ -256,6 +256,12 @@ def error_event(wire: Wire) -> bytes:
     if wire is Wire.RESPONSES:
         return _event({"type": "error", "code": "server_error", "message": "The server had an error.", "param": None}, named=True)
     return _event({"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}, named=True)
+
+
+def broken_event(wire: Wire) -> bytes:
+    """Writes an event whose data is cut off in the middle, but for its own end."""
+    name = {Wire.RESPONSES: "event: response.output_text.delta\n", Wire.MESSAGES: "event: content_block_delta\n"}.get(wire, "")
+    return f'{name}data: {{"type": "res\n\n'.encode()
 
 
 def models(names: tuple[str, ...]) -> Json:
@@ -344,7 +350,7 @@ def _responses_usage(answer: Answer, usage: Usage | None) -> Json | None:
 
 def _responses_item(answer: Answer) -> Json:
     if answer.finish is Finish.REFUSED:
-        content = [{"type": "refusal", "refusal": answer.text}] if answer.text else []
+        content: list[Json] = [{"type": "refusal", "refusal": answer.text}] if answer.text else []
     else:
         content = [{"type": "output_text", "text": answer.text, "annotations": []}]
     return {"id": "msg_1", "type": "message", "status": "completed", "role": "assistant", "content": content}

@@ -1,0 +1,130 @@
+"""Asks OpenAI, or any server that speaks its formats, through the official SDK (majors 2 and 3)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any, Protocol
+
+import openai
+
+from evolve.llm.base import Completion, Effort, ModelRequest, Role
+from evolve.llm.chat import EFFORTS, ChatStream, read_chat, turns
+from evolve.llm.faults import ServerError, guarded
+from evolve.llm.responses import ResponsesStream, read_response
+from evolve.llm.specs import Api, ModelSpec
+from evolve.llm.transport import CONNECT_S, NO_KEY, only_protocol, stall_s
+
+_OWN_URL = "https://api.openai.com/v1"
+_Body = dict[str, Any]  # Any: JSON values
+
+
+class _Pieces(Protocol):
+    """What puts a streamed answer together."""
+
+    @property
+    def begun(self) -> bool: ...
+
+    def take(self, event: object) -> None: ...
+
+    def completion(self) -> Completion: ...
+
+
+class OpenAIModel:
+    """A model behind OpenAI's Responses or Chat Completions.
+
+    OpenAI itself is asked by Responses, any other server by Chat Completions, unless the settings name one. Of what the SDK
+    reads from the environment, organisation, project and custom headers go to OpenAI itself and to nobody else; the address
+    never comes from there.
+
+    Args:
+        spec: The model and how it is asked.
+        key: Its key; None sends none.
+    """
+
+    def __init__(self, spec: ModelSpec, key: str | None) -> None:
+        self._spec = spec
+        self._key = key
+        self._api = spec.settings.api or (Api.CHAT if spec.url else Api.RESPONSES)
+        stall = stall_s(spec.settings.timeout_s, stream=spec.settings.stream)
+        timeout = openai.Timeout(stall, connect=min(CONNECT_S, stall))
+        hooks = {"request": [only_protocol(key)]} if spec.url else {}
+        # A redirect would take the key to a host that nobody named.
+        http = openai.DefaultAsyncHttpxClient(timeout=timeout, follow_redirects=False, event_hooks=hooks)
+        self._client = openai.AsyncOpenAI(
+            api_key=key or NO_KEY, base_url=spec.url or _OWN_URL, timeout=timeout, max_retries=0, http_client=http
+        )
+
+    @property
+    def name(self) -> str:
+        return self._spec.name
+
+    async def complete(self, request: ModelRequest) -> Completion:
+        return await guarded(self._spec, self._key, self._ask(request))
+
+    async def close(self) -> None:
+        await self._client.close()
+
+    async def _ask(self, request: ModelRequest) -> Completion:
+        if self._api is Api.RESPONSES:
+            return await self._ask_responses(self._responses_body(request))
+        return await self._ask_chat(self._chat_body(request))
+
+    async def _ask_chat(self, body: _Body) -> Completion:
+        if self._spec.settings.stream:
+            stream = await self._client.chat.completions.create(**body, stream=True, stream_options={"include_usage": True})
+            async with stream:
+                return await _gathered(stream, ChatStream())
+        return read_chat(_json(await self._client.chat.completions.create(**body)))
+
+    async def _ask_responses(self, body: _Body) -> Completion:
+        if self._spec.settings.stream:
+            stream = await self._client.responses.create(**body, stream=True)
+            async with stream:
+                return await _gathered(stream, ResponsesStream())
+        return read_response(_json(await self._client.responses.create(**body)))
+
+    def _chat_body(self, request: ModelRequest) -> _Body:
+        """Writes a request; OpenAI's reasoning models refuse ``max_tokens``, and local servers know nothing else."""
+        limit = "max_tokens" if self._spec.url else "max_completion_tokens"
+        body: _Body = {"model": self._spec.model, "messages": turns(request), limit: request.max_tokens}
+        if request.temperature is not None:
+            body["temperature"] = request.temperature
+        if request.seed is not None:
+            body["seed"] = request.seed
+        extra = dict(request.extra)
+        if request.effort is not None:
+            body["reasoning_effort"] = EFFORTS[request.effort]
+        if request.effort is Effort.NONE and self._spec.url:
+            # The switch of local reasoning models, in vLLM, SGLang and llama.cpp.
+            extra.setdefault("chat_template_kwargs", {"enable_thinking": False})
+        return {**body, "extra_body": extra} if extra else body
+
+    def _responses_body(self, request: ModelRequest) -> _Body:
+        """Writes a request; nothing of it is to be stored at the provider."""
+        said = [turn for turn in turns(request) if turn["role"] != Role.SYSTEM.value]
+        system = "\n\n".join(message.text for message in request.messages if message.role is Role.SYSTEM)
+        body: _Body = {"model": self._spec.model, "input": said, "max_output_tokens": request.max_tokens, "store": False}
+        if system:
+            body["instructions"] = system
+        if request.temperature is not None:
+            body["temperature"] = request.temperature
+        if request.effort is not None:
+            body["reasoning"] = {"effort": EFFORTS[request.effort]}
+        return {**body, "extra_body": dict(request.extra)} if request.extra else body
+
+
+def _json(answer: object) -> object:
+    """Takes the SDK's object apart; what is no JSON object it passes on as it is."""
+    return answer.to_dict(mode="json", warnings=False) if isinstance(answer, openai.BaseModel) else answer
+
+
+async def _gathered(stream: AsyncIterator[object], pieces: _Pieces) -> Completion:
+    """Reads a stream to its end."""
+    try:
+        async for event in stream:
+            pieces.take(_json(event))
+    except (openai.APIConnectionError, openai.APIStatusError):
+        raise
+    except openai.APIError as error:  # an event that reports one
+        raise ServerError(error.body, begun=pieces.begun) from None
+    return pieces.completion()
