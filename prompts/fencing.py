@@ -18,8 +18,8 @@ _EDIT = re.compile(r"^(?=[ \t]*(?:[<>]{5,}|={5,}[ \t]*$))", re.MULTILINE)
 # Some servers read these as the end of a turn, wherever they stand in a message.
 _TURN = re.compile(r"<(?=\|\w+\|>|/?s>|(?:start|end)_of_turn>)|\[(?=/?INST\])")
 _BACKTICKS = re.compile(r"`+")
-#: Control (Cc), format (Cf: invisible, or turns the direction of text), lone surrogates (Cs), separators of lines and paragraphs.
-_HIDDEN = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp"))
+#: Control, format (invisible, or turns the direction of text), unassigned, private, lone surrogates; ends of lines and paragraphs.
+_HIDDEN = frozenset(("Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"))
 #: The note about what was cut, and a little of both ends, fit into this.
 LEAST_CHARS = 100
 
