@@ -14,7 +14,7 @@ from evolve.prompts.templates import Templates
 WHOLE = {"main.py": "def solve(n):\n    return n + 1\n"}
 MARKED = {"main.py": "import math\n\n# EVOLVE-BLOCK-START\ndef solve(n):\n    return n + 1\n# EVOLVE-BLOCK-END\n"}
 SEVERAL = {"tour.py": MARKED["main.py"], "lib/help.py": "def helped():\n    return 7\n", "a.py": "A = 1\n"}
-LONG = {"main.py": "".join(f"def part{number}(x):\n    return x * {number} + 1\n\n\n" for number in range(40))}
+LONG = {"main.py": "".join(f"def part{number}(x):\n    return x * {number} + 1\n" for number in range(60))}
 
 
 @cache

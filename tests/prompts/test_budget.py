@@ -2,7 +2,7 @@ import dataclasses
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from prompt_kit import LONG, MARKED, SEVERAL, WHOLE, edited, ok, prompts, rich, text_of
 
@@ -31,15 +31,16 @@ def crowded(files) -> MutationRequest:
 CROWDED = {name: crowded(files) for name, files in (("whole", WHOLE), ("marked", MARKED), ("several", SEVERAL), ("long", LONG))}
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.sampled_from(sorted(CROWDED)), st.sampled_from(list(EditKind)), st.integers(1, 12_000), st.booleans())
 def test_a_prompt_is_never_above_its_budget_and_keeps_what_it_must(name, kind, budget, brief):
-    request = CROWDED[name]
+    request, refused = CROWDED[name], ""
     try:
         prompt = prompts().messages(request, kind, budget_tokens=budget, brief=brief)
     except ValueError as error:
-        needed = int(re.search(r"takes about (\d+) tokens, but", str(error))[1])
-        assert needed > budget
-        assert f"but {budget} are allowed" in str(error)
+        refused = str(error)
+    if refused:
+        assert int(re.search(rf"takes about (\d+) tokens, but {budget} are allowed", refused)[1]) > budget
         return
     text = text_of(prompt)
     assert prompt.tokens <= budget
@@ -47,12 +48,7 @@ def test_a_prompt_is_never_above_its_budget_and_keeps_what_it_must(name, kind, b
     parent = request.parent.program.files
     if not (brief and name == "marked"):
         assert render_files({path: parent[path] for path in request.task.files}).rstrip() in text
-    for kept in (
-        "Return what is asked.",
-        "lower is better" if "lower" in text else "higher is better",
-        "# How to answer",
-        "cut off",
-    ):
+    for kept in ("Return what is asked.", "higher is better", "# How to answer", "cut off"):
         assert kept in text
     if kind is EditKind.REPAIR:
         assert "# The failed version to mend" in text
@@ -61,6 +57,7 @@ def test_a_prompt_is_never_above_its_budget_and_keeps_what_it_must(name, kind, b
         assert "```diff" in text or "Its source:" in text
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.sampled_from(sorted(CROWDED)), st.sampled_from(list(EditKind)), st.integers(1, 12_000))
 def test_what_is_dropped_is_named_in_order_and_in_the_prompt(name, kind, budget):
     try:
