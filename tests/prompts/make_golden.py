@@ -1,4 +1,4 @@
-"""Writes the prompts of ``golden``; after changing a template run it, and read what changed: ``python tests/prompts/make_golden.py``."""
+"""Writes the prompts in ``golden``; after changing a template run ``python tests/prompts/make_golden.py`` and read what changed."""
 
 from __future__ import annotations
 
