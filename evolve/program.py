@@ -125,6 +125,7 @@ class Task:
         summary: One line for `evolve task list`.
         subject: The field it belongs to, such as ``"geometry"``.
         background: What a mutator should know about the problem (Markdown).
+        prompts: Folder of templates that replace built-in ones of `evolve.prompts`; None for none.
         origin: Where it was found: ``"bundled"``, ``"folder"``, ``"inline"``, the installed package's name, or one of
             `SHARED_ORIGINS` for another framework's folder.
         folder: Where its files lie; None for a task given inline.
@@ -149,6 +150,7 @@ class Task:
     summary: str = ""
     subject: str = ""
     background: str = ""
+    prompts: Path | None = None
     origin: str = "inline"
     folder: Path | None = None
     evaluate: Callable[..., Any] | None = None  # Any: what an author returns is checked where it is called

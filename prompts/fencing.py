@@ -18,8 +18,10 @@ _EDIT = re.compile(r"^(?=[ \t]*(?:[<>]{5,}|={5,}[ \t]*$))", re.MULTILINE)
 # Some servers read these as the end of a turn, wherever they stand in a message.
 _TURN = re.compile(r"<(?=\|\w+\|>|/?s>|(?:start|end)_of_turn>)|\[(?=/?INST\])")
 _BACKTICKS = re.compile(r"`+")
-#: Control (Cc), format (Cf: invisible, or turns the direction of text), lone surrogates (Cs), separators of lines and paragraphs.
-_HIDDEN = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp"))
+# Most text holds none, and a look at the category of every character is slow.
+_UNUSUAL = re.compile(r"[^\n\t -~]")
+#: Control, format (invisible, or turns the direction of text), unassigned, private, lone surrogates; ends of lines and paragraphs.
+_HIDDEN = frozenset(("Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"))
 #: The note about what was cut, and a little of both ends, fit into this.
 LEAST_CHARS = 100
 
@@ -73,15 +75,13 @@ def _note(count: int) -> str:
 def visible(text: str) -> str:
     r"""Drops colours, writes line ends as ``\n`` and hidden characters as escapes, and breaks marks of another role's turn."""
     text = _LINE_END.sub("\n", _ANSI.sub("", text))
-    if not text.isascii() or not text.isprintable():
-        text = "".join(map(_escaped, text))
+    text = _UNUSUAL.sub(_escaped, text)
     return _TURN.sub(lambda found: f"{found[0]} ", text)
 
 
-def _escaped(char: str) -> str:
-    if char in "\n\t" or unicodedata.category(char) not in _HIDDEN:
-        return char
-    return char.encode("unicode_escape").decode("ascii")
+def _escaped(found: re.Match[str]) -> str:
+    char = found[0]
+    return char.encode("unicode_escape").decode("ascii") if unicodedata.category(char) in _HIDDEN else char
 
 
 def _disarmed(text: str) -> str:

@@ -58,6 +58,8 @@ class Parts:
         self._views = Views(request, brief=brief)
         self._mended = mendable(request) if kind is EditKind.REPAIR else None
         files = request.parent.program.files
+        # A small model that is to mend one program is led astray by what is said of another.
+        self._says_feedback = not (brief and self._mended is not None)
         self._shared: dict[str, object] = {
             "brief": brief,
             "kind": kind.value,
@@ -93,7 +95,7 @@ class Parts:
         if inspirations := views.inspirations(detail, cross=self._kind is EditKind.CROSS):
             parts.append(self._part("inspirations.md", inspirations=inspirations))
         parts.append(self._part("parent.md", parent=views.parent(detail)))
-        if text := feedback(request.parent.evaluation, detail.feedback_chars):
+        if self._says_feedback and (text := feedback(request.parent.evaluation, detail.feedback_chars)):
             parts.append(self._part("feedback.md", feedback=text))
         if failures := views.failures(detail, self._mended):
             parts.append(self._part("failures.md", failures=failures))

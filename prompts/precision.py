@@ -38,11 +38,14 @@ def useful_digits(values: Iterable[float]) -> int:
         values: Finite; equal ones count once.
     """
     different = set(values)
-    for digits in range(_USUAL, _ALL):
-        if len({written(value, digits) for value in different}) == len(different):
-            # The usual digits come with a size of their own when nothing lies close together.
-            return digits if digits == _USUAL else digits + 1
-    return _ALL
+
+    def apart(digits: int) -> bool:
+        return len({written(value, digits) for value in different}) == len(different)
+
+    if apart(_USUAL):
+        return _USUAL
+    # Both are asked: values that are rounded apart may be rounded to the same with a digit more.
+    return next((digits for digits in range(_USUAL + 2, _ALL) if apart(digits - 1) and apart(digits)), _ALL)
 
 
 def written(value: float, digits: int) -> str:

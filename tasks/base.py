@@ -25,9 +25,10 @@ _NOT_EVALUATOR = {"__pycache__", "attacks"}
 
 @dataclass(frozen=True, slots=True)
 class _PromptTable:
-    """The ``[prompt]`` table: where the background text lies."""
+    """The ``[prompt]`` table: where the background text and the task's own templates lie."""
 
     background: str | None = None
+    templates: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +97,7 @@ def load(folder: Path, origin: str) -> Task:
         summary=manifest.summary,
         subject=manifest.subject,
         background=background,
+        prompts=_templates(folder, manifest),
         origin=origin,
         folder=folder,
         evaluate=shared,
@@ -110,6 +112,16 @@ def load(folder: Path, origin: str) -> Task:
         command=command,
         requires=manifest.requires,
     )
+
+
+def _templates(folder: Path, manifest: _Manifest) -> Path | None:
+    """Returns the folder with the task's own templates of prompts; what is in it is read when a run starts."""
+    name = manifest.prompt.templates
+    if name is None:
+        return None
+    if not _lies_inside(name) or not (folder / name).is_dir():
+        raise TaskError(f"task {manifest.name}: [prompt] templates = {name!r} is no folder inside the task's folder")
+    return folder / name
 
 
 def _shared_evaluator(folder: Path, manifest: _Manifest) -> SharedEvaluator:
@@ -199,7 +211,7 @@ def check_source(files: Files, task: str) -> Files:
 
 
 def _read(folder: Path, name: str, task: str) -> str:
-    if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+    if not _lies_inside(name):
         raise TaskError(f"task {task}: {name!r} must lie inside the task's folder")
     try:
         return (folder / name).read_text(encoding="utf-8")
@@ -207,6 +219,11 @@ def _read(folder: Path, name: str, task: str) -> str:
         raise TaskError(f"task {task}: task.toml names {name!r}, which does not exist") from error
     except (OSError, UnicodeDecodeError) as error:
         raise TaskError(f"task {task}: {name!r} cannot be read: {error}") from error
+
+
+def _lies_inside(name: str) -> bool:
+    path = PurePosixPath(name)
+    return not path.is_absolute() and ".." not in path.parts
 
 
 def folder_sha256(folder: Path, program: Sequence[str], data: Sequence[str] = ()) -> str:

@@ -38,6 +38,16 @@ def refused(folder, match):
         load(folder, "folder")
 
 
+def test_a_task_may_bring_templates_of_its_own(folder):
+    assert load(folder, "folder").prompts is None
+    edit(folder, "task.toml", "[prompt]", '[prompt]\ntemplates = "prompts"')
+    refused(folder, r"task t: \[prompt\] templates = 'prompts' is no folder inside the task's folder")
+    (folder / "prompts").mkdir()
+    assert load(folder, "folder").prompts == folder.resolve() / "prompts"
+    edit(folder, "task.toml", '"prompts"', '"../prompts"')
+    refused(folder, "is no folder inside")
+
+
 def edit(folder, name, before, after):
     text = (folder / name).read_text()
     assert before in text
