@@ -191,19 +191,18 @@ class AgentModel:
         """Makes the answer from the files as they are left, what the agent says quoted above them."""
         after = {path: self._read_back(start, path) for path in before}
         said = "".join(f"> {line}\n" for line in answer.text.splitlines())
-        there = {path: text for path, text in after.items() if text is not None}
-        if there == dict(before):
-            return said, Finish.EMPTY
-        return f"{said}\n{render_files(there)}" if there else said, Finish.STOP if there else Finish.EMPTY
+        return (said, Finish.EMPTY) if after == dict(before) else (f"{said}\n{render_files(after)}", Finish.STOP)
 
-    def _read_back(self, start: Path, path: str) -> str | None:
-        """Reads a file that an agent left; None if there is none. A link would make us read what the agent may not."""
+    def _read_back(self, start: Path, path: str) -> str:
+        """Reads a file that an agent left. A link would make us read what the agent may not.
+
+        Raises:
+            CallFailed: If it is not a plain file of text any more.
+        """
         file = start / path
-        if not file.exists() or file.resolve() != file:
-            return None
-        status = file.lstat()
-        if not stat.S_ISREG(status.st_mode) or status.st_size > _MOST_BYTES:
-            return None
+        status = file.lstat() if file.exists() and file.resolve() == file else None
+        if status is None or not stat.S_ISREG(status.st_mode) or status.st_size > _MOST_BYTES:
+            raise CallFailed(f"{self.name} left no plain file {path} of at most {_MOST_BYTES >> 20} MiB", Failure.MALFORMED)
         try:
             return file.read_bytes().decode()
         except UnicodeDecodeError as error:

@@ -15,6 +15,8 @@ from pathlib import Path
 from evolve.evaluators.sandbox import landlock
 
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty")
+#: Of ``/proc`` nothing else: to root, Landlock leaves the environment of every process readable, keys among it.
+_KERNEL_FILES = ("/proc/cpuinfo", "/proc/meminfo", "/proc/stat", "/proc/version", "/proc/filesystems")
 
 
 def main(rules: str, command: Sequence[str]) -> None:
@@ -22,12 +24,13 @@ def main(rules: str, command: Sequence[str]) -> None:
     ruleset = landlock.make_ruleset(_rules(json.loads(rules)), network=True)
     landlock.restrict_self(ruleset)
     os.close(ruleset)
-    os.execvp(command[0], command)
+    os.execvp(command[0], list(command))
 
 
 def _rules(paths: Mapping[str, Sequence[str]]) -> Iterator[tuple[Path, int]]:
     hidden = frozenset(Path(name).resolve() for name in paths["hidden"])
-    yield from landlock.readable_without(Path("/"), hidden)
+    yield from landlock.readable_without(Path("/"), hidden | {Path("/proc")})
+    yield from ((Path(name), landlock.READ) for name in _KERNEL_FILES)
     yield from ((Path(name), landlock.USE) for name in _DEVICES)
     for name in paths["write"]:
         path = Path(name).resolve()
