@@ -31,7 +31,7 @@ def test_the_first_tour_runs_as_written(tmp_path):
     assert (tmp_path / "result" / "figure.png").read_bytes().startswith(b"\x89PNG")
 
 
-@pytest.mark.parametrize("name", ["docs/first-tour.md", "docs/tasks.md", "README.md"])
+@pytest.mark.parametrize("name", ["docs/coding-agents.md", "docs/first-tour.md", "docs/tasks.md", "README.md"])
 def test_python_examples_run_as_written(tmp_path, name):
     for block in blocks(name, "python"):
         if "import torch" in block and importlib.util.find_spec("torch") is None:

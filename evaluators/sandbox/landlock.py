@@ -13,7 +13,8 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-_SYS_CREATE_RULESET, _SYS_ADD_RULE = 444, 445
+_SYS_CREATE_RULESET, _SYS_ADD_RULE, _SYS_RESTRICT_SELF = 444, 445, 446
+_PR_SET_NO_NEW_PRIVS = 38
 _CREATE_RULESET_VERSION = 1
 _RULE_PATH_BENEATH = 1
 
@@ -67,12 +68,13 @@ def handled(version: int) -> tuple[int, int, int]:
     return files, network, scopes
 
 
-def make_ruleset(rules: Iterable[tuple[Path, int]]) -> int:
+def make_ruleset(rules: Iterable[tuple[Path, int]], *, network: bool = False) -> int:
     """Builds a ruleset that forbids everything the kernel can forbid, but for what is named.
 
     Args:
         rules: Files and folders with the rights (`LIST`, `READ`, `USE`, `WRITE`) that hold for them and all below them;
             missing ones are skipped.
+        network: Whether the network stays as it is.
 
     Returns:
         A descriptor for ``landlock_restrict_self``, the caller's to close; not inherited by default.
@@ -80,8 +82,8 @@ def make_ruleset(rules: Iterable[tuple[Path, int]]) -> int:
     Raises:
         OSError: Where the kernel has no Landlock.
     """
-    files, network, scopes = handled(abi())
-    attr = _RulesetAttr(files, network, scopes)
+    files, ports, scopes = handled(abi())
+    attr = _RulesetAttr(files, 0 if network else ports, scopes)
     # Older kernels know a shorter structure; they take a longer one if the rest is zero.
     ruleset = _check(_libc().syscall(_SYS_CREATE_RULESET, ctypes.byref(attr), ctypes.c_size_t(ctypes.sizeof(attr)), 0))
     try:
@@ -90,6 +92,16 @@ def make_ruleset(rules: Iterable[tuple[Path, int]]) -> int:
         return fcntl.fcntl(ruleset, fcntl.F_DUPFD_CLOEXEC, _LOWEST_FD)
     finally:
         os.close(ruleset)
+
+
+def restrict_self(ruleset: int) -> None:
+    """Puts this process, and all that it starts from here on, behind a ruleset for good.
+
+    Raises:
+        OSError: If the kernel refuses.
+    """
+    _check(_libc().prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+    _check(_libc().syscall(_SYS_RESTRICT_SELF, ruleset, 0))
 
 
 def readable_without(root: Path, hidden: frozenset[Path]) -> Iterator[tuple[Path, int]]:

@@ -1,9 +1,10 @@
 """How coding agents are called, and how their output is read.
 
 The two built-in commands follow public documentation: of Claude Code its pages on headless mode and its CLI reference, of
-Codex ``docs/exec.md`` of its repository. **Neither was run against the real tool.** In doubt are, above all: whether Claude
-Code can work when it may not replace ``~/.claude.json`` (a file that is mounted cannot be renamed over), and whether
-Codex's own sandbox starts inside ours. What is wrong for some version can be put right in a configuration.
+Codex ``docs/exec.md`` of its repository. **Neither was run against the real tool.** In doubt are, above all, whether Claude
+Code can work when it may not replace ``~/.claude.json`` (a file that is mounted cannot be renamed over), and whether Codex's own
+sandbox starts inside ours: where it is bubblewrap, a nested one was seen to start for an ordinary user and not for root. What is
+wrong for some version can be put right with an `AgentCommand` of one's own.
 """
 
 from __future__ import annotations
