@@ -1,6 +1,6 @@
 import pytest
 
-from evolve.config import RunConfig, make_arms, make_embed, make_order, resolve
+from evolve.config import RunConfig, make_embed, make_order, resolve
 from evolve.errors import ConfigError
 from evolve.ordering import Asap, Strict
 from evolve.program import Task
@@ -43,11 +43,6 @@ def test_the_command_that_repeats_a_run_gives_its_configuration(settings):
     options = {"steps": int(dict(pairs)["--steps"]), "seed": int(dict(pairs)["--seed"]), "arms": arms or None}
     again = resolve(TASK, settings=[value for option, value in pairs if option == "--set"], options=options)
     assert again == config
-
-
-def test_local_names_every_free_arm_and_one_can_be_had_alone():
-    assert list(make_arms(["local"], {"a.py": "x = 1"})) == ["local/literals", "local/statements", "local/recombine"]
-    assert list(make_arms(["local/recombine"], {"a.c": "x"})) == ["local/recombine"]
 
 
 def test_orders():

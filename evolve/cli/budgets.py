@@ -50,7 +50,9 @@ def _estimate(task: Task, config: RunConfig, specs: list[ModelSpec]) -> Estimate
     ]  # fmt: skip
     others = [ArmForecast(name, FREE) for name in config.arms if not is_model(name)]
     prompt = min(config.prompts.max_tokens, typical_tokens(task.background) + 3 * source + _WORDS)
-    return estimate([*arms, *others], config.steps, prompt_tokens=prompt, answer_tokens=source + _WORDS, attempts=config.stages.max_attempts)
+    return estimate(
+        [*arms, *others], config.steps, prompt_tokens=prompt, answer_tokens=source + _WORDS, attempts=config.stages.max_attempts
+    )
 
 
 def _told(expected: Estimate, config: RunConfig) -> str:

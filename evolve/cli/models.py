@@ -15,7 +15,7 @@ from evolve.errors import ConfigError
 from evolve.llm.base import CallFailed, Message, ModelRequest, Role
 from evolve.llm.clients import make_client
 from evolve.llm.prices import lookup, shipped
-from evolve.llm.specs import ModelSpec, parse_spec
+from evolve.llm.specs import PROVIDERS, ModelSpec, parse_spec
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -26,7 +26,9 @@ _ANSWER_TOKENS = 256
 @app.command("list")
 def list_models(json: JsonOption = False) -> None:
     """Lists the models whose prices are known, and whether a key for them is set."""
-    rows = [_row(spec) for spec in map(parse_spec, shipped())]
+    # Other vendors' models are asked through litellm, which calls them by vendor and model.
+    names = [name if name.partition("/")[0] in PROVIDERS else f"litellm/{name}" for name in shipped().facts]
+    rows = [_row(parse_spec(name)) for name in names]
     if json:
         print_json(rows)
         return

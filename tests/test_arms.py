@@ -1,0 +1,57 @@
+from dataclasses import replace
+
+import pytest
+
+from evolve.arms import make_mutators
+from evolve.config import RunConfig
+from evolve.errors import ConfigError
+from evolve.program import Task
+
+TASK = Task("t", {"a.py": "x = 1"})
+
+
+def names(*arms: str, task: Task = TASK) -> list[str]:
+    return list(make_mutators(task, RunConfig(arms=arms)))
+
+
+def test_local_names_every_free_arm_and_one_can_be_had_alone():
+    assert names("local") == ["local/literals", "local/statements", "local/recombine"]
+    assert names("local/recombine", task=replace(TASK, files={"a.c": "x"})) == ["local/recombine"]
+
+
+def test_a_model_is_an_arm_for_each_kind_of_edit():
+    assert names("anthropic/claude-x[temperature=0.5]") == [
+        f"anthropic/claude-x[temperature=0.5]/{kind}" for kind in ("diff", "full", "cross", "repair")
+    ]
+
+
+def test_the_same_model_with_other_settings_or_at_another_server_is_another_arm():
+    found = names(
+        "openai/m[kinds=full]@http://127.0.0.1:1/v1", "openai/m[kinds=full]@http://127.0.0.1:2/v1", "openai/m[kinds=full]"
+    )
+    assert found == ["openai/m[kinds=full]@127.0.0.1:1/full", "openai/m[kinds=full]@127.0.0.1:2/full", "openai/m[kinds=full]/full"]
+
+
+def test_settings_of_a_model_may_stand_in_the_configuration():
+    from evolve.settings import build
+
+    config = build(RunConfig, {"arms": ["openai/m"], "models": [{"model": "openai/m", "settings": {"kinds": ["full"]}}]}, "run")
+    assert list(make_mutators(TASK, config)) == ["openai/m/full"]
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("locla", "unknown arm 'locla'; did you mean 'local'"),
+        ("local/literal", "unknown arm 'local/literal'; did you mean 'local/literals'"),
+        ("opnai/gpt", "unknown provider 'opnai'; did you mean 'openai'"),
+        ("openai/gpt[temprature=1]", "unknown setting 'temprature'; did you mean 'temperature'"),
+        ("openai/gpt[temperature]", "setting 'temperature' has no value"),
+        ("openai/gpt[temperature=hot]", "temperature must be a number, got 'hot'"),
+        ("openai/gpt[kinds=diff+fall]", "kinds\\[1\\] must be one of diff, full, cross, repair; got 'fall'"),
+        ("openai/gpt]", "is not PROVIDER/MODEL"),
+    ],
+)
+def test_what_names_nothing_is_refused_with_the_nearest_word(spec, message):
+    with pytest.raises(ConfigError, match=message):
+        names(spec)
