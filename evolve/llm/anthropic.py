@@ -10,7 +10,7 @@ import anthropic
 
 from evolve.llm.base import Completion, Effort, Finish, Message, ModelRequest, Role, Usage
 from evolve.llm.faults import CutOff, Malformed, ServerError, guarded
-from evolve.llm.reading import at, count_at, finished, list_at, mapping_at, text_at
+from evolve.llm.reading import at, count_at, finished, list_at, mapping_at, text_at, without_thoughts
 from evolve.llm.specs import ModelSpec
 from evolve.llm.transport import CONNECT_S, NO_KEY, only_protocol, stall_s
 
@@ -46,7 +46,7 @@ class AnthropicModel:
 
     def __init__(self, spec: ModelSpec, key: str | None) -> None:
         self._spec = spec
-        self._key = key
+        self._secrets = (key,) if key else ()
         stall = stall_s(spec.settings.timeout_s, stream=spec.settings.stream)
         timeout = anthropic.Timeout(stall, connect=min(CONNECT_S, stall))
         hooks = {"request": [only_protocol(key)]} if spec.url else {}
@@ -65,7 +65,7 @@ class AnthropicModel:
         return self._spec.name
 
     async def complete(self, request: ModelRequest) -> Completion:
-        return await guarded(self._spec, self._key, self._ask(request))
+        return await guarded(self._spec, self._secrets, self._ask(request))
 
     async def close(self) -> None:
         await self._client.close()
@@ -122,7 +122,8 @@ def read_message(body: object) -> Completion:
         raise ServerError(at(body, "error"))
     if not isinstance(at(body, "content"), list):
         raise Malformed(f"no content in {type(body).__name__} {str(body)[:80]!r}")
-    text = "".join(text_at(block, "text") for block in list_at(body, "content") if at(block, "type") == "text")
+    blocks = [text_at(block, "text") for block in list_at(body, "content") if at(block, "type") == "text"]
+    text = without_thoughts("".join(blocks))
     finish = _FINISHES.get(text_at(body, "stop_reason"), Finish.STOP)
     return Completion(text, finished(text, finish), _usage(at(body, "usage")), model=text_at(body, "model"))
 

@@ -11,7 +11,7 @@ import asyncio
 import math
 import re
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 from urllib.parse import urlsplit
@@ -98,6 +98,11 @@ class _WithBody(Protocol):
     body: object
 
 
+@runtime_checkable
+class _LiteLLMError(Protocol):
+    litellm_response_headers: Mapping[str, str] | None
+
+
 class ServerError(Exception):
     """A server said within an answer that something went wrong.
 
@@ -135,13 +140,13 @@ class Complaint(NamedTuple):
 
 
 async def guarded(
-    spec: ModelSpec, key: str | None, answer: Awaitable[Completion], *, clock: Callable[[], float] = time.time
+    spec: ModelSpec, secrets: Collection[str], answer: Awaitable[Completion], *, clock: Callable[[], float] = time.time
 ) -> Completion:
     """Waits for an answer no longer than the model's ``timeout_s``, and lets nothing but `CallFailed` out.
 
     Args:
         spec: Of the model, for messages.
-        key: Cut out of messages.
+        secrets: Keys, cut out of messages.
         answer: What is waited for.
         clock: Seconds since 1970, for servers that name the time at which to come back.
 
@@ -157,26 +162,28 @@ async def guarded(
         complaint = complaint_of(error)
         if _FILTERED.search(complaint.codes.lower()):
             return Completion("", Finish.REFUSED)
-        failed = call_failed(spec, key, failure_of(error, complaint), complaint, retry_after_s(headers_of(error), clock))
+        failed = call_failed(spec, secrets, failure_of(error, complaint), complaint, retry_after_s(headers_of(error), clock))
     raise failed
 
 
 def call_failed(
-    spec: ModelSpec, key: str | None, failure: Failure, complaint: Complaint, wait_s: float | None = None
+    spec: ModelSpec, secrets: Collection[str], failure: Failure, complaint: Complaint, wait_s: float | None = None
 ) -> CallFailed:
     """Words a failure: which model, where, what happened in the server's words, and what to do."""
     what, advice = _WHAT[failure]
     status = f" (status {complaint.status})" if complaint.status is not None else ""
-    words = " ".join(masked(complaint.words, key).split())
+    words = " ".join(masked(complaint.words, secrets).split())
     if len(words) > _LONGEST_WORDS:
         words = words[:_LONGEST_WORDS] + "..."
     said = f": {words}" if words else ""
     return CallFailed(f"model {spec.name} at {host_of(spec)} {what}{status}{said}; {advice}", failure, wait_s)
 
 
-def masked(text: str, key: str | None) -> str:
-    """Cuts a key out of a text."""
-    return text.replace(key, "***") if key else text
+def masked(text: str, secrets: Collection[str]) -> str:
+    """Cuts keys out of a text; longer ones first, for one may be the beginning of another."""
+    for secret in sorted(filter(None, secrets), key=len, reverse=True):
+        text = text.replace(secret, "***")
+    return text
 
 
 def host_of(spec: ModelSpec) -> str:
@@ -279,7 +286,22 @@ def _by_codes(codes: str) -> Failure | None:
 def headers_of(error: BaseException) -> Mapping[str, str]:
     """Finds the headers of the response that an exception holds, if any."""
     response = error.response if isinstance(error, _WithResponse) else None
-    return response.headers if isinstance(response, _Response) and response.headers is not None else {}
+    headers = response.headers if isinstance(response, _Response) else None
+    return headers or (error.litellm_response_headers if isinstance(error, _LiteLLMError) else None) or {}
+
+
+def innermost(error: BaseException, wrapper: str) -> BaseException:
+    """Looks below what a package wraps its own exceptions around, if that says what happened.
+
+    Args:
+        error: What the package raised.
+        wrapper: The package's name.
+    """
+    below: BaseException | None = error
+    while below is not None and type(below).__module__.partition(".")[0] == wrapper:
+        below = below.__cause__ or below.__context__
+    known = below is not None and (isinstance(below, _StatusError) or _by_class(below) is not None)
+    return below if below is not None and known else error
 
 
 def retry_after_s(headers: Mapping[str, str], clock: Callable[[], float]) -> float | None:

@@ -43,23 +43,16 @@ class OpenAIModel:
 
     def __init__(self, spec: ModelSpec, key: str | None) -> None:
         self._spec = spec
-        self._key = key
+        self._secrets = (key,) if key else ()
         self._api = spec.settings.api or (Api.CHAT if spec.url else Api.RESPONSES)
-        stall = stall_s(spec.settings.timeout_s, stream=spec.settings.stream)
-        timeout = openai.Timeout(stall, connect=min(CONNECT_S, stall))
-        hooks = {"request": [only_protocol(key)]} if spec.url else {}
-        # A redirect would take the key to a host that nobody named.
-        http = openai.DefaultAsyncHttpxClient(timeout=timeout, follow_redirects=False, event_hooks=hooks)
-        self._client = openai.AsyncOpenAI(
-            api_key=key or NO_KEY, base_url=spec.url or _OWN_URL, timeout=timeout, max_retries=0, http_client=http
-        )
+        self._client = open_client(spec, key)
 
     @property
     def name(self) -> str:
         return self._spec.name
 
     async def complete(self, request: ModelRequest) -> Completion:
-        return await guarded(self._spec, self._key, self._ask(request))
+        return await guarded(self._spec, self._secrets, self._ask(request))
 
     async def close(self) -> None:
         await self._client.close()
@@ -111,6 +104,18 @@ class OpenAIModel:
         if request.effort is not None:
             body["reasoning"] = {"effort": EFFORTS[request.effort]}
         return {**body, "extra_body": dict(request.extra)} if request.extra else body
+
+
+def open_client(spec: ModelSpec, key: str | None) -> openai.AsyncOpenAI:
+    """Opens the SDK's client: it asks once, and gives up a server that is silent too long."""
+    stall = stall_s(spec.settings.timeout_s, stream=spec.settings.stream)
+    timeout = openai.Timeout(stall, connect=min(CONNECT_S, stall))
+    hooks = {"request": [only_protocol(key)]} if spec.url else {}
+    # A redirect would take the key to a host that nobody named.
+    http = openai.DefaultAsyncHttpxClient(timeout=timeout, follow_redirects=False, event_hooks=hooks)
+    return openai.AsyncOpenAI(
+        api_key=key or NO_KEY, base_url=spec.url or _OWN_URL, timeout=timeout, max_retries=0, http_client=http
+    )
 
 
 def _json(answer: object) -> object:

@@ -30,6 +30,8 @@ _PROTOCOL = frozenset(
         "user-agent",
     )
 )
+#: The SDKs read these back from the request, to know how they were called.
+_SDKS_OWN = "x-stainless-"
 _KEYS = frozenset(("authorization", "x-api-key"))
 
 
@@ -52,7 +54,7 @@ def only_protocol(key: str | None) -> Callable[[Request], Awaitable[None]]:
     async def strip(request: Request) -> None:
         for name, value in list(request.headers.items()):
             ours = key is not None and name.lower() in _KEYS and key in value
-            if name.lower() not in _PROTOCOL and not ours:
+            if name.lower() not in _PROTOCOL and not name.lower().startswith(_SDKS_OWN) and not ours:
                 del request.headers[name]
 
     return strip

@@ -42,11 +42,11 @@ class LanguageModelContract:
         """Makes a client that asks ``server`` with ``key`` and waits at most ``timeout_s``."""
         raise NotImplementedError
 
-    def ask(self, server: ModelServer, request: ModelRequest = _REQUEST, **settings: float) -> Completion:
+    def ask(self, server: ModelServer, request: ModelRequest = _REQUEST, timeout_s: float = 30.0) -> Completion:
         """Asks once, with a client of its own."""
 
         async def once() -> Completion:
-            model = self.make(server, **settings)
+            model = self.make(server, timeout_s=timeout_s)
             try:
                 return await model.complete(request)
             finally:

@@ -1,7 +1,11 @@
 import dataclasses
+import importlib.util
+
+import pytest
 
 from evolve.llm.anthropic import AnthropicModel
 from evolve.llm.base import LanguageModel
+from evolve.llm.litellm import LiteLLMModel
 from evolve.llm.openai import OpenAIModel
 from evolve.llm.specs import Api, ModelSettings, ModelSpec
 from evolve.testing.model import CANARY, LanguageModelContract
@@ -45,3 +49,12 @@ class TestAnthropic(_AtUrl):
 
 class TestAnthropicStreamed(TestAnthropic):
     settings = ModelSettings(stream=True)
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("litellm") is None, reason="litellm is not installed: it is kept in an environment of its own"
+)
+class TestLiteLLM(_AtUrl):
+    def make(self, server: ModelServer, key: str | None = CANARY, timeout_s: float = 30.0) -> LanguageModel:
+        spec = dataclasses.replace(self.spec(server, timeout_s), provider="litellm", model="openai/some-model")
+        return LiteLLMModel(spec, key)
