@@ -17,7 +17,7 @@ from evolve.errors import ConfigError, ModelError
 from evolve.testing.model_server import Answer, Fault, ModelServer
 
 IMPATIENT = {
-    "calls": {"give_up_s": 0.5, "first_pause_s": 0.01, "max_wait_s": 0.05, "cooldown_s": 0.05},
+    "calls": {"give_up_s": 0.5, "first_wait_s": 0.01, "max_wait_s": 0.05, "cooldown_s": 0.05},
     "stages": {"patience_s": 2.0},
 }
 
