@@ -162,22 +162,27 @@ def play(world: World, bandit: Bandit, scenario: Scenario, budget: float | None,
         told: Whether the bandit hears of the budget.
     """
     rng = generator(seed, 1, "choices")
+    names = [str(arm) for arm in range(len(world.costs))]
+    everything = frozenset(names)
     waiting: list[tuple[int, int]] = []
     earned, spent = 0.0, 0.0
-    worth, costs = world.worth, world.costs.tolist()
+    worth, costs = world.worth.tolist(), world.costs.tolist()
     for step in range(STEPS):
-        situation = Situation(Counter(str(arm) for _, arm in waiting))
+        situation = Situation(Counter([names[arm] for _, arm in waiting]))
         if budget is not None:
-            left = max(budget - spent - sum(costs[arm] for _, arm in waiting), 0.0)
-            affordable = frozenset(str(arm) for arm, cost in enumerate(costs) if cost <= left)
-            situation = situation._replace(available=affordable, usd_per_step=left / (STEPS - step) if told else None)
+            left = max(budget - spent - sum([costs[arm] for _, arm in waiting]), 0.0)
+            affordable = (
+                everything if left >= max(costs) else frozenset(names[arm] for arm, cost in enumerate(costs) if cost <= left)
+            )
+            situation = Situation(situation.in_flight, affordable, left / (STEPS - step) if told else None)
         arm = int(bandit.choose(rng, situation))
-        earned += worth[step, arm]
+        earned += worth[step][arm]
         waiting.append((step, arm))
         if len(waiting) == scenario.in_flight:
             begun, done = waiting.pop(0)
-            spent += world.cost(begun, done)
-            bandit.update(str(done), world.reward(begun, done), world.cost(begun, done))
+            cost = world.cost(begun, done)
+            spent += cost
+            bandit.update(names[done], world.reward(begun, done), cost)
     return earned
 
 
