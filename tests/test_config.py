@@ -1,6 +1,6 @@
 import pytest
 
-from evolve.config import RunConfig, make_embed, make_order, resolve
+from evolve.config import RunConfig, make_embed, make_order, make_search, resolve
 from evolve.errors import ConfigError
 from evolve.ordering import Asap, Strict
 from evolve.program import Task
@@ -60,3 +60,9 @@ def test_embeddings_are_made_only_when_they_are_compared():
     embed = make_embed(resolve(TASK, settings=["novelty.max_similarity=0.99"]))
     fixed = "# EVOLVE-BLOCK-START\nx = 1\n# EVOLVE-BLOCK-END\n"
     assert (embed({"a.py": "import a\n" + fixed}) == embed({"a.py": "import b\n" + fixed})).all()
+
+
+def test_a_weight_of_no_arm_is_refused():
+    config = resolve(TASK, options={"bandit": {"name": "fixed", "weights": {"local/nothing": 2.0}}})
+    with pytest.raises(ConfigError, match="bandit: unknown arm 'local/nothing'; the arms are local/literals"):
+        make_search(TASK, config, ["local/literals"])

@@ -22,7 +22,7 @@ NUMBERS: Mapping[str, Mapping[str, float]] = MappingProxyType(
     }
 )
 
-#: The range of each number: above the first (or at it, where the bandit says so), up to the second.
+#: Bandits that divide by their exploration, or by a chance that it keeps above 0.
 _POSITIVE_EXPLORATION = ("thompson-beta", "exp3")
 
 

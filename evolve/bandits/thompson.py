@@ -6,19 +6,26 @@ import numpy as np
 
 from evolve.bandits.fading import FadingBandit
 
+#: Pulls that the prior of an arm is worth: those of Beta(1, 1).
+PRIOR_PULLS = 2.0
+
 
 class ThompsonBeta(FadingBandit):
-    """Thompson sampling from Beta(1 + rewards, 1 + pulls - rewards).
+    """Thompson sampling from Beta distributions of an arm's rewards and what pulls lack to a reward of 1.
 
     Fractional rewards count as fractions of a success; Agrawal & Goyal 2012 flip a coin instead, which a fold cannot do
     without a generator. ``exploration`` divides both parameters (Chapelle & Li 2011, "posterior reshaping"): 1 is the
     posterior itself, less is narrower, with the same mean. With a discount, an arm that is not pulled goes back to the
     prior (Raj & Kalyani 2017).
+
+    The prior's mean is what all arms together have paid, not the 1/2 of the papers: where rewards are rare, an arm would need
+    dozens of pulls to live down a prior of 1/2.
     """
 
     def _scores(self, rng: np.random.Generator, in_flight: np.ndarray) -> np.ndarray:
-        mean = (1 + self._faded_rewards) / (2 + self._faded_pulls)
-        weight = (2 + self._faded_pulls + in_flight) / self._exploration
+        prior = (1 + self._faded_rewards.sum()) / (2 + self._faded_pulls.sum())
+        mean = (PRIOR_PULLS * prior + self._faded_rewards) / (PRIOR_PULLS + self._faded_pulls)
+        weight = (PRIOR_PULLS + self._faded_pulls + in_flight) / self._exploration
         return np.asarray(rng.beta(mean * weight, (1 - mean) * weight))
 
 

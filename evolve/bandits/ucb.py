@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -31,16 +32,12 @@ def ucb1_scores(rewards: np.ndarray, pulls: np.ndarray, exploration: float, in_f
     if exploration < 0:
         raise ValueError(f"exploration must be >= 0, got {exploration}")
     begun = pulls if in_flight is None else pulls + in_flight
-    scores = np.full(pulls.shape, np.inf)
-    tried = begun > 0
-    if not tried.any():
-        return scores
     # Discounted pulls can sum to less than one: no confidence is below 0.
-    confidence = np.sqrt(np.log(max(begun.sum(), 1.0)) / begun[tried])
+    spread = math.log(max(float(begun.sum()), 1.0))
+    tried = begun > 0
     # An arm with nothing but pulls in flight has a mean of 0, so that they do not all go there.
-    means = rewards[tried] / np.where(pulls[tried] > 0, pulls[tried], 1.0)
-    scores[tried] = means + exploration * confidence
-    return scores
+    means = rewards / np.where(pulls > 0, pulls, 1.0)
+    return np.where(tried, means + exploration * np.sqrt(spread / np.where(tried, begun, 1.0)), np.inf)
 
 
 class DiscountedUcb(FadingBandit):
