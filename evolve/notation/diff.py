@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from evolve.edits import mutable_regions, splice
+from evolve.edits import mutable_regions
 from evolve.notation.blocks import Block, Reading, read_blocks
 from evolve.notation.closest import closest
 from evolve.notation.elision import refuse_elision
 from evolve.notation.indexed import Found, Indexed
-from evolve.notation.lines import kept
+from evolve.notation.lines import edited, kept
 from evolve.notation.refusal import EditRefused, checked, listed
 from evolve.program import Files
 
@@ -95,7 +95,7 @@ def apply_diff(reply: str, parent: Files) -> Files:
     for path, here in by_file.items():
         _refuse_overlaps(here)
         spans = [change.file.lines.replaced(change.core_first, change.core_last, change.new) for change in here]
-        child[path] = splice(parent[path], spans)
+        child[path] = edited(parent[path], files[path].lines, spans)
     return checked(parent, child)
 
 

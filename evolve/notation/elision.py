@@ -24,6 +24,8 @@ _ELIDED = re.compile(
     r"|\W*(?:same as before|existing code(?: here)?|no changes?(?: here)?)\W*$)",
     re.IGNORECASE,
 )
+#: Elisions are short, and the pattern's time grows with the square of what it reads.
+_LONGEST = 120
 _MENTIONS = re.compile(rf"{_DOTS}|rest|remain|unchanged|same|omitted|existing|no change", re.IGNORECASE)
 
 
@@ -40,7 +42,7 @@ def refuse_elision(new: Iterable[str], known: Collection[str], where: str) -> No
     """
     for line in new:
         # Two steps: nearly no line gets to the long pattern.
-        if len(line) < 200 and _MENTIONS.search(line) and _ELIDED.match(line) and line.strip() not in known:
+        if len(line) <= _LONGEST and _MENTIONS.search(line) and _ELIDED.match(line) and line.strip() not in known:
             raise EditRefused(
                 f"{where} leaves code out: the line {shortened(line.strip())} stands for lines that are not there. "
                 "Write every line, also those that stay as they are"

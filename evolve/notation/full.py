@@ -6,9 +6,9 @@ import ast
 import warnings
 from collections.abc import Mapping, Sequence
 
-from evolve.edits import Region, mutable_regions, splice
+from evolve.edits import Region, mutable_regions
 from evolve.notation.elision import refuse_elision
-from evolve.notation.lines import Lines, kept, trimmed
+from evolve.notation.lines import Lines, edited, kept, trimmed
 from evolve.notation.paths import named_by_fence, named_by_line
 from evolve.notation.refusal import EditRefused, checked, shortened
 from evolve.notation.replies import Fenced, answer, fenced_blocks
@@ -59,7 +59,7 @@ def _chosen(text: str, parent: Files) -> Mapping[str, Sequence[str]]:
     # Programs that read or write such blocks themselves may have them.
     if any(line.lstrip().startswith(_SEARCH) for line in content) and not any(_SEARCH in text for text in parent.values()):
         raise EditRefused(f"the reply has SEARCH/REPLACE blocks where whole files are asked for. {_wanted(parent)}")
-    if not blocks:
+    if not any("".join(block.content).strip() for block in blocks):
         return _bare(text, content, parent)
     named: dict[str, list[Fenced]] = {}
     unnamed: list[Fenced] = []
@@ -94,7 +94,7 @@ def _bare(text: str, content: Sequence[str], parent: Files) -> Mapping[str, Sequ
         while content and not content[0].strip():
             content = content[1:]
         return {path: content}
-    raise EditRefused(f"the reply has no fenced block. {_wanted(parent)}")
+    raise EditRefused(f"the reply has no fenced block with text in it. {_wanted(parent)}")
 
 
 def _is_python(text: str) -> bool:
@@ -136,7 +136,8 @@ def _rewritten(path: str, old: str, region: Region, content: Sequence[str]) -> s
     same = kept(inside.content, content)
     new = content[same.before : len(content) - same.after]
     first, last = len(before.content), len(before.content) + len(inside.content)
-    return splice(old, [Lines.of(old).replaced(first + same.before, last - same.after, new)])
+    lines = Lines.of(old)
+    return edited(old, lines, [lines.replaced(first + same.before, last - same.after, new)])
 
 
 def _pieces(path: str, content: Sequence[str]) -> list[Sequence[str]]:

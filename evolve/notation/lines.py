@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import NamedTuple
 
-from evolve.edits import Span, lines
+from evolve.edits import Span, lines, splice
 
 #: What lines may differ in at their end without differing.
 BLANKS = " \t"
@@ -49,15 +49,26 @@ class Lines:
         )
 
     def replaced(self, first: int, last: int, new: Sequence[str]) -> Span:
-        """Puts new lines in the place of those from ``first`` up to ``last``, counted from 0.
-
-        A text whose last line has no end keeps that, unless it is removed, or the new last line is blank: that
-        would be no line without its end.
-        """
+        """Puts new lines in the place of those from ``first`` up to ``last``, counted from 0."""
         text = "".join(line + self.eol for line in new)
-        if new and self.unterminated and last == len(self.content):
-            text = (self.eol if first == last else "") + (text.removesuffix(self.eol) if new[-1] else text)
+        if new and self.unterminated and first == len(self.content):
+            text = self.eol + text
         return Span(self.starts[first], self.starts[last], text)
+
+
+def edited(text: str, lines: Lines, spans: Sequence[Span]) -> str:
+    """Applies changes of lines to a text.
+
+    Where its last line has no end, the new last one has none either, unless it is blank: that would be no line.
+
+    Args:
+        text: What to change.
+        lines: Its lines.
+        spans: What `Lines.replaced` made of them.
+    """
+    child = splice(text, spans)
+    shorter = child.removesuffix("\n").removesuffix("\r")
+    return shorter if lines.unterminated and shorter and shorter[-1] not in "\r\n" else child
 
 
 def kept(old: Sequence[str], new: Sequence[str]) -> Kept:

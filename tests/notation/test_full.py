@@ -176,9 +176,10 @@ def test_a_fixed_file_may_be_repeated_but_not_changed():
 @pytest.mark.parametrize(
     ("reply", "message"),
     [
-        ("", "no fenced block. Answer with the whole file in one fenced block"),
+        ("", "no fenced block with text in it. Answer with the whole file in one fenced block"),
         ("I would use simulated annealing.", "no fenced block"),
         ("annealing", "no fenced block"),
+        ("```python\n\n```\n```\n```", "no fenced block with text in it"),
         ('{"code": "import math"}', "no fenced block"),
         ("def area(radius:\n    return 2", "no fenced block"),
         ("x = " + "(" * 5000, "no fenced block"),
@@ -207,7 +208,7 @@ def test_a_reply_that_makes_no_program_is_refused_with_what_to_do(reply, message
     [
         (f"Done:\n{FIVE}", "block at line 2 of the reply names no file. Answer with every file that changes"),
         (f"main.py\n{FIVE}Then\n{fenced(BETTER)}", "block at line 6 of the reply names no file"),
-        ("import lib\nx = 2\n", "no fenced block. Answer with every file that changes"),
+        ("import lib\nx = 2\n", "no fenced block with text in it. Answer with every file that changes"),
         (
             f"lib/new.py\n{FIVE}",
             r"names the file 'lib/new\.py', which is not in the program: its files are lib/tools\.py, main\.py",
