@@ -404,6 +404,58 @@ def test_whatever_happens_every_call_is_begun_and_ended_once_and_paid_once(scrip
             assert (result.n_calls, result.cost_usd) == (len(mine), sum(call.usd for call in mine))
 
 
+def test_a_call_that_waited_for_its_minute_is_not_sent_to_a_model_that_failed_meanwhile():
+    bench = Bench([failed(Failure.UNAUTHORIZED)], spec="[per_minute=1]")
+
+    async def scenario():
+        return await asyncio.gather(bench.call(1), bench.call(2), return_exceptions=True)
+
+    assert [result.failure for result in run(scenario())] == [Failure.UNAUTHORIZED] * 2
+    assert len(bench.model.asked) == 1
+
+
+async def open_breaker(bench):
+    """Lets three calls fail, and takes them back before they are tried again."""
+    tasks = [asyncio.create_task(bench.call(step)) for step in range(3)]
+    while len(bench.book.done) < 3:
+        await asyncio.sleep(0)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def test_a_probe_cancelled_while_it_waits_for_dollars_lets_another_probe():
+    bench = Bench([failed(Failure.UNREACHABLE)] * 3, cap=10 * WORST)
+
+    async def scenario():
+        await open_breaker(bench)
+        held = await bench.dollars.reserve(10 * WORST)
+        bench.clock.now += 5.0
+        probe = asyncio.create_task(bench.call(3))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert not bench.caller.available
+        probe.cancel()
+        await asyncio.gather(probe, return_exceptions=True)
+        assert bench.caller.available
+        held.release()
+        return await bench.call(4)
+
+    assert run(scenario()).n_calls == 1
+
+
+def test_waiting_for_ones_turn_does_not_use_up_the_patience_for_failures():
+    # Opens at 1001; the breaker lets the fourth through at 1006, the limit at 1060: its first failure is that of 1061.
+    bench = Bench([failed(Failure.UNREACHABLE)] * 4, spec="[per_minute=3]", give_up_s=50.0)
+
+    async def scenario():
+        await open_breaker(bench)
+        return await bench.call(3)
+
+    assert run(scenario()).n_calls == 2
+    assert bench.model.asked[3] == 1060.0
+
+
 def test_a_call_cancelled_on_its_way_leaves_nothing_behind():
     bench = Bench(cap=1.5 * WORST)
 
