@@ -14,7 +14,7 @@ import shutil
 import signal
 import stat
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -122,9 +122,14 @@ class AgentModel:
         effort = request.effort.value if request.effort is not None else ""
         start = inside / "program"
         asked = self._command.arguments(folder=str(start), prompt_file=str(prompt), model=self._model, effort=effort)
-        writable = tuple(self._home / name.removeprefix("~/") for name in self._command.writable)
-        walls = Walls(inside, start, self._program, writable, self._hidden, self._home)
+        walls = Walls(inside, start, self._program, tuple(self._writable()), self._hidden, self._home)
         return shut_in(self._level, walls, [str(self._program), *asked[1:]])
+
+    def _writable(self) -> Iterator[Path]:
+        for name in self._command.writable:
+            path = self._environment.get(name[1:], "") if name.startswith("$") else name
+            if path:
+                yield self._home / path.removeprefix("~/")
 
     async def _run(self, argv: Sequence[str], folder: Path, prompt: Path) -> _Ran:
         """Runs a command to its end, or to the end of its time; nothing that it started is left when this returns.

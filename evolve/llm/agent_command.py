@@ -84,7 +84,8 @@ class AgentCommand:
         paths: Where things lie in it, for ``output = "json"``.
         edits: Where its edit is found.
         environment: Variables passed through besides PATH, HOME and LANG: its keys and settings.
-        writable: Files and folders besides the working copy that it may write, such as its own state; ``~`` is the home.
+        writable: Files and folders besides the working copy that it may write, such as its own state. A leading ``~`` is the
+            home; ``$NAME`` is what a variable that is passed through holds, and nothing where it is not set.
     """
 
     command: tuple[str, ...]
@@ -102,6 +103,10 @@ class AgentCommand:
             raise ValueError("command must name a program")
         if (self.output is Output.JSON) != bool(self.paths.text):
             raise ValueError(f"output = {self.output.value!r} and paths.text = {self.paths.text!r} do not go together")
+
+        for name in self.writable:
+            if name.startswith("$") and name[1:] not in self.environment:
+                raise ValueError(f"writable names the variable {name}, which environment does not pass through")
 
     @property
     def prompt_on_stdin(self) -> bool:
@@ -133,7 +138,7 @@ CLAUDE = AgentCommand(
     ),
     edits=Edits.FOLDER,
     environment=("ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL", "CLAUDE_CODE_OAUTH_TOKEN", "CLAUDE_CONFIG_DIR", *_ROUTES),
-    writable=("~/.claude", "~/.claude.json"),
+    writable=("~/.claude", "~/.claude.json", "$CLAUDE_CONFIG_DIR"),
 )
 
 CODEX = AgentCommand(
@@ -153,7 +158,7 @@ CODEX = AgentCommand(
     ),
     edits=Edits.FOLDER,
     environment=("CODEX_API_KEY", "OPENAI_API_KEY", "OPENAI_BASE_URL", "CODEX_HOME", *_ROUTES),
-    writable=("~/.codex",),
+    writable=("~/.codex", "$CODEX_HOME"),
 )
 
 BUILT_IN: Mapping[str, AgentCommand] = {"claude": CLAUDE, "codex": CODEX}

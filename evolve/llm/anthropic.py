@@ -88,11 +88,12 @@ class AnthropicModel:
         system = "\n\n".join(message.text for message in request.messages if message.role is Role.SYSTEM)
         if system:
             body["system"] = [{"type": "text", "text": system, **_CACHED}]
-        thinking = self._thinking(request)
-        if request.temperature is not None and thinking.get("thinking", _OFF) == _OFF:
-            body["temperature"] = request.temperature
-        extra = {**thinking, **request.extra}
-        return {**body, "extra_body": extra} if extra else body
+        # Beside the SDK's own arguments: which of these it has depends on its version.
+        beside = self._thinking(request)
+        if request.temperature is not None and beside.get("thinking", _OFF) == _OFF:
+            beside["temperature"] = request.temperature
+        beside |= request.extra
+        return {**body, "extra_body": beside} if beside else body
 
     def _thinking(self, request: ModelRequest) -> _Body:
         """Says how long to think, in the way that the model knows; a budget leaves a quarter of the tokens to the answer."""

@@ -50,7 +50,8 @@ def diff_grammar(parent_lines: Sequence[Sequence[str]]) -> str:
     """Makes the answer at most one sentence and one to three search/replace blocks that fit the parent.
 
     Each SEARCH text is a run of lines of one region, as they stand there, long enough to occur in the regions once. Lines of
-    a replacement may begin with anything but ``<``, ``=`` and ``>``, so that no marker can be taken for program text.
+    a replacement may begin with anything but ``<``, ``=`` and ``>``, so that no marker can be taken for program text. Blocks
+    name no file: of a program of several files, give the regions of one.
 
     Args:
         parent_lines: The parent's mutable regions: of each, its lines without their ends.

@@ -15,14 +15,14 @@ def read_response(body: object) -> Completion:
     Raises:
         Malformed: If it has no output.
         ServerError: If it holds an error.
-        CutOff: If it was cancelled.
+        CutOff: If it is not finished.
     """
     status = text_at(body, "status")
     if error := at(body, "error"):
         raise ServerError(error, begun=status == "failed")
     if at(body, "output") is None:
         raise Malformed(f"no output in {type(body).__name__} {str(body)[:80]!r}")
-    if status in ("cancelled", "failed"):
+    if status in ("cancelled", "failed", "in_progress", "queued"):
         raise CutOff(f"the response is {status}")
     parts = [part for item in list_at(body, "output") if at(item, "type") == "message" for part in list_at(item, "content")]
     refusal = "".join(text_at(part, "refusal") for part in parts)

@@ -3,6 +3,7 @@
 import asyncio
 import fcntl
 import logging
+import socket
 import subprocess
 import sys
 import textwrap
@@ -197,6 +198,13 @@ def test_an_agent_writes_nowhere_but_where_it_may(home, walls):
     assert (home / ".agent" / "state").read_text() == "kept"
 
 
+def test_a_writable_folder_can_be_named_by_a_variable(home, walls, tmp_path):
+    (tmp_path / "state").mkdir()
+    command = AgentCommand(("scripted",), environment=("STATE", "NOT_SET"), writable=("$STATE", "$NOT_SET"))
+    answer(model(home, command, STATE=str(tmp_path / "state")), "pathlib.Path(os.environ['STATE'], 'kept').write_text('x')")
+    assert (tmp_path / "state" / "kept").exists()
+
+
 def test_an_agent_cannot_read_what_is_hidden(home, walls):
     (home / ".agent" / "task").mkdir()
     for name in ("task/evaluate.py", "runs.db", "runs.db-wal"):
@@ -212,6 +220,23 @@ def test_an_agent_cannot_read_what_is_hidden(home, walls):
     lines = answer(agent, deed).text.splitlines()
     assert lines[-1] == "seen"
     assert set(lines[:-1]) <= {"FileNotFoundError", "PermissionError", "empty"}
+
+
+def test_an_agent_has_the_network(home, walls):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        deed = f"import socket; socket.create_connection(('127.0.0.1', {server.getsockname()[1]})); print('connected')"
+        assert answer(model(home), deed).text == "connected"
+
+
+def test_an_agent_cannot_end_other_processes(home, walls):
+    other = subprocess.Popen(["sleep", "600"])
+    try:
+        deed = f"print(attempt(lambda: os.kill({other.pid}, 9)), attempt(lambda: os.kill(os.getppid(), 0)))"
+        answer(model(home), deed)
+        assert other.poll() is None
+    finally:
+        other.kill()
+        other.wait()
 
 
 def test_after_its_time_an_agent_and_its_children_are_gone(home, level):

@@ -85,6 +85,8 @@ def test_a_command_can_be_written_in_a_configuration():
         build(AgentCommand, {"command": ["mine"], "output": "json"}, "[agents.mine]")
     with pytest.raises(ConfigError, match="must name a program"):
         build(AgentCommand, {"command": []}, "[agents.mine]")
+    with pytest.raises(ConfigError, match=r"writable names the variable \$STATE"):
+        build(AgentCommand, {"command": ["mine"], "writable": ["$STATE"]}, "[agents.mine]")
 
 
 @pytest.mark.parametrize(

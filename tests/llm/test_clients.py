@@ -1,0 +1,52 @@
+import asyncio
+import importlib.metadata
+import subprocess
+import sys
+
+import pytest
+
+from evolve.errors import ConfigError
+from evolve.llm.anthropic import AnthropicModel
+from evolve.llm.clients import make_client
+from evolve.llm.openai import OpenAIModel
+from evolve.llm.specs import ModelSpec, parse_spec
+
+
+@pytest.mark.parametrize(
+    ("spec", "kind"),
+    [
+        ("openai/gpt-5", OpenAIModel),
+        ("openai/qwen@http://127.0.0.1:8000/v1", OpenAIModel),
+        ("anthropic/claude-sonnet-5", AnthropicModel),
+    ],
+)
+def test_the_provider_chooses_the_client(spec, kind):
+    client = make_client(parse_spec(spec), {"OPENAI_API_KEY": "one", "ANTHROPIC_API_KEY": "two"})
+    asyncio.run(client.close())
+    assert isinstance(client, kind)
+    assert client.name == spec.partition("@")[0]
+
+
+def test_a_missing_key_is_said_before_anything_is_asked():
+    with pytest.raises(ConfigError, match="OPENAI_API_KEY"):
+        make_client(ModelSpec("openai", "gpt-5"), {})
+
+
+def test_a_missing_litellm_says_how_to_install_it(monkeypatch):
+    def missing(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", missing)
+    with pytest.raises(ConfigError, match=r"pip install 'evolve-platform\[litellm\]' in an environment of its own"):
+        make_client(ModelSpec("litellm", "openrouter/x"), {})
+
+
+def test_an_unknown_provider_is_named_with_the_nearest():
+    with pytest.raises(ConfigError, match="did you mean 'openai'"):
+        make_client(ModelSpec("opena", "x"), {})
+
+
+def test_no_sdk_is_imported_before_a_model_is_made():
+    script = "import sys, evolve.llm.clients; print(sorted({'openai', 'anthropic', 'litellm', 'httpx'} & set(sys.modules)))"
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
