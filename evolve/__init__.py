@@ -21,7 +21,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from evolve.api import Run, replay, resume, run
+    from evolve.api import Run, replay, resume, run, steer
     from evolve.archive.store import Archive
     from evolve.errors import EvolveError
     from evolve.evaluators.base import Invalid, IsolatedProgram, Score
@@ -50,6 +50,7 @@ _HOMES = {
     "replay": ("evolve.api", "replay"),
     "resume": ("evolve.api", "resume"),
     "run": ("evolve.api", "run"),
+    "steer": ("evolve.api", "steer"),
 }
 
 __all__ = [
@@ -72,6 +73,7 @@ __all__ = [
     "replay",
     "resume",
     "run",
+    "steer",
 ]
 
 

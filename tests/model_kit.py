@@ -17,12 +17,14 @@ def parent_number(asked: Asked) -> float:
     return float(_NUMBER.findall(users[0])[0])
 
 
+def source(number: float) -> str:
+    """A program that returns a number."""
+    return f"# EVOLVE-BLOCK-START\ndef where():\n    return {number!r}\n\n\n# EVOLVE-BLOCK-END\n"
+
+
 def rewrite(number: float) -> str:
     """A reply that is a whole program."""
-    return (
-        "I move the number closer.\n\n```python\n# EVOLVE-BLOCK-START\ndef where():\n"
-        f"    return {number!r}\n\n\n# EVOLVE-BLOCK-END\n```\n"
-    )
+    return f"I move the number closer.\n\n```python\n{source(number)}```\n"
 
 
 def diff(old: float, new: float) -> str:

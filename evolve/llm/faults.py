@@ -66,7 +66,7 @@ _WHAT = {
     Failure.RATE_LIMITED: ("takes no more calls for now", "lower concurrency, per_minute or tokens_per_minute"),
     Failure.OVERLOADED: ("failed", "try again later"),
     Failure.OUT_OF_QUOTA: ("has no quota left for this key", "add credit, or use another model"),
-    Failure.UNAUTHORIZED: ("refused the key", "check the environment variable that key_env names, and the key's rights"),
+    Failure.UNAUTHORIZED: ("refused the key", "check the key in {key_env}, and its rights"),
     Failure.UNKNOWN_MODEL: (
         "knows no such model or path",
         "check the model's name, and that the URL ends as the server wants (often /v1)",
@@ -171,12 +171,15 @@ def call_failed(
 ) -> CallFailed:
     """Words a failure: which model, where, what happened in the server's words, and what to do."""
     what, advice = _WHAT[failure]
+    key_env = f"the environment variable {spec.key_env}" if spec.key_env else "a variable that key_env=NAME names (none is sent)"
     status = f" (status {complaint.status})" if complaint.status is not None else ""
     words = " ".join(masked(complaint.words, secrets).split())
     if len(words) > _LONGEST_WORDS:
         words = words[:_LONGEST_WORDS] + "..."
     said = f": {words}" if words else ""
-    return CallFailed(f"model {spec.name} at {host_of(spec)} {what}{status}{said}; {advice}", failure, wait_s)
+    return CallFailed(
+        f"model {spec.name} at {host_of(spec)} {what}{status}{said}; {advice.format(key_env=key_env)}", failure, wait_s
+    )
 
 
 def masked(text: str, secrets: Collection[str]) -> str:

@@ -22,10 +22,9 @@ from evolve.prompts.parts import effective_kind
 from evolve.prompts.render import Prompt
 from evolve.rendering import language
 
-#: How often a prompt that turns out too long for its model is halved.
-_HALVINGS = 3
-#: Tokens left free beside prompt and answer, for what a server's own template adds.
-_MARGIN = 256
+#: How often a prompt that turns out too long for its model is shortened, and to what part of its length.
+_SHORTENINGS = 4
+_SHORTER = 0.7
 
 _UNFINISHED = {
     Finish.LENGTH: "the answer was cut off at its longest length of {max_tokens} tokens, so it is not whole; answer more briefly: "
@@ -113,25 +112,27 @@ class ModelMutator(ModelReplies):
 
     async def generate(self, request: MutationRequest, rng: np.random.Generator) -> Reply:
         seed = int(rng.integers(2**31))
+        kind = effective_kind(request, self._kind)
         tokens = self._asking.prompt_tokens
-        for _ in range(_HALVINGS):
-            asked = self._request(request, tokens, seed)
+        for _ in range(_SHORTENINGS):
+            prompt = self._prompt(request, kind, tokens)
             try:
-                return await self._reply(asked, request)
+                return await self._reply(self._request(request, kind, prompt, seed), request)
             except CallFailed as failed:
                 if failed.failure is not Failure.CONTEXT_OVERFLOW:
                     raise
                 # Estimates of tokens are rough, and servers are started with less context than their model has.
-                tokens //= 2
-        return await self._reply(self._request(request, tokens, seed), request)
+                tokens = int(min(tokens, prompt.tokens) * _SHORTER)
+        return await self._reply(self._request(request, kind, self._prompt(request, kind, tokens), seed), request)
 
-    def _request(self, request: MutationRequest, tokens: int, seed: int) -> ModelRequest:
-        settings = self._asking.spec.settings
-        kind = effective_kind(request, self._kind)
+    def _prompt(self, request: MutationRequest, kind: EditKind, tokens: int) -> Prompt:
         try:
-            prompt = self._prompts.messages(request, kind, budget_tokens=tokens, brief=self._asking.brief)
+            return self._prompts.messages(request, kind, budget_tokens=tokens, brief=self._asking.brief)
         except ValueError as error:
             raise MutationFailed(f"the prompt does not fit: {error}") from error
+
+    def _request(self, request: MutationRequest, kind: EditKind, prompt: Prompt, seed: int) -> ModelRequest:
+        settings = self._asking.spec.settings
         return ModelRequest(
             messages=prompt.messages,
             max_tokens=settings.max_tokens,
