@@ -14,7 +14,7 @@ _NUMBER = re.compile(r"return (-?[\d.]+(?:e-?\d+)?)")
 def parent_number(asked: Asked) -> float:
     """The number that the program to change returns, as the last prompt shows it."""
     users = [message.text for message in asked.messages if message.role == "user"]
-    return float(_NUMBER.findall(users[0])[0])
+    return float(_NUMBER.findall(users[0].partition("# The program to change")[2])[0])
 
 
 def source(number: float) -> str:

@@ -20,7 +20,7 @@ _ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _PLAN = 'plan ::= [^`<=>\\n] [^\\n]{0,240} "\\n"\n'
 
 
-def full_rewrite_grammar(language: str) -> str:
+def full_rewrite_grammar(language: str, opening: str = "") -> str:
     """Makes the answer at most one sentence and one whole fenced block that is not empty.
 
     Lines of the block may begin with one or two backticks, not with three; more than two empty lines in a row are refused,
@@ -28,14 +28,17 @@ def full_rewrite_grammar(language: str) -> str:
 
     Args:
         language: What the block is called, such as ``"python"``.
+        opening: The line that the block begins with, such as ``"def pack(n):"``; empty leaves it open. A small model that may
+            begin as it likes begins with what surrounds the text that it was asked for.
 
     Raises:
         ValueError: If it is no single word.
     """
     if not language or any(character.isspace() or character == "`" for character in language):
         raise ValueError(f"language must be one word, got {language!r}")
+    first = f'{_literal(opening)} "\\n" ' if opening else ""
     return (
-        f'root ::= plan? {_literal(f"```{language}")} "\\n" body "```" "\\n"?\n'
+        f'root ::= plan? {_literal(f"```{language}")} "\\n" {first}body "```" "\\n"?\n'
         f"{_PLAN}"
         'body ::= ("\\n"? "\\n"? text)+ "\\n"?\n'
         "text ::= [ \\t]* (other rest | tick other rest | tick tick other rest | tick tick? end) \n"

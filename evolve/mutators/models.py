@@ -140,8 +140,18 @@ class ModelMutator(ModelReplies):
             effort=settings.effort,
             seed=seed,
             files=request.parent.program.files,
-            extra={"grammar": _grammar(kind, request.parent.program.files)} if settings.grammar else {},
+            extra={"grammar": self._grammar(kind, request.parent.program.files)} if settings.grammar else {},
         )
+
+    def _grammar(self, kind: EditKind, files: Files) -> str:
+        """Makes the grammar that a llama.cpp server holds the answer to."""
+        regions = [files[path][region.start : region.end] for path, regions in mutable_regions(files).items() for region in regions]
+        if kind is EditKind.DIFF:
+            return diff_grammar([text.splitlines() for text in regions])
+        path, whole = next(iter(files.items()))
+        # Brief prompts of a program with one region ask for what stands in it, others for whole files.
+        text = regions[0] if self._asking.brief and len(regions) == 1 else whole
+        return full_rewrite_grammar(language(path), next((line.rstrip() for line in text.splitlines() if line.strip()), ""))
 
     async def _reply(self, asked: ModelRequest, request: MutationRequest) -> Reply:
         key = request_sha256(self._asking.spec, asked)
@@ -164,14 +174,6 @@ def _reply(called: Called, asked: ModelRequest, key: str) -> Reply:
         finish=completion.finish.value,
         request_sha256=key,
     )
-
-
-def _grammar(kind: EditKind, files: Files) -> str:
-    """Makes the grammar that a llama.cpp server holds the answer to."""
-    if kind is not EditKind.DIFF:
-        return full_rewrite_grammar(language(next(iter(files))))
-    regions = [files[path][region.start : region.end] for path, regions in mutable_regions(files).items() for region in regions]
-    return diff_grammar([text.splitlines() for text in regions])
 
 
 def written(messages: tuple[Message, ...]) -> str:

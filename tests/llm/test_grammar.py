@@ -14,7 +14,14 @@ def without_literals(body: str) -> str:
     return re.sub(r"\[(?:\\.|[^\]\\])*\]", " ", re.sub(r'"(?:\\.|[^"\\])*"', " ", body))
 
 
-@pytest.mark.parametrize("grammar", [full_rewrite_grammar("python"), diff_grammar([["a = 1", "", 'b = "x\\n"'], ["c", "c", "d"]])])
+@pytest.mark.parametrize(
+    "grammar",
+    [
+        full_rewrite_grammar("python"),
+        full_rewrite_grammar("python", "def f(x):"),
+        diff_grammar([["a = 1", "", 'b = "x\\n"'], ["c", "c", "d"]]),
+    ],
+)
 def test_every_name_in_a_rule_has_a_rule_and_every_rule_is_reached(grammar):
     known = rules(grammar)
     seen, waiting = set(), ["root"]
