@@ -60,6 +60,7 @@ def test_several_blocks_among_prose_apply_at_once():
         "1. ./main.py\n{}",
         "```python:main.py\n{}```",
         "```python\n# main.py\n{}```",
+        "### solution.py\n{}",
     ],
 )
 def test_what_stands_around_a_block_does_not_matter(wrap):
@@ -85,6 +86,12 @@ def test_fixed_lines_may_be_context_of_a_change_beside_them():
     assert changed(reply) == MARKED.replace("def area", "K = 1\ndef area")
     reply = block("    return radius + radius\n# EVOLVE-BLOCK-END", "    return 0\n# EVOLVE-BLOCK-END")
     assert changed(reply) == MARKED.replace("return radius + radius", "return 0")
+
+
+def test_an_empty_block_is_filled_by_its_marker_lines():
+    empty = "# EVOLVE-BLOCK-START\n# EVOLVE-BLOCK-END"
+    reply = block(empty, "# EVOLVE-BLOCK-START\nx = 1\n# EVOLVE-BLOCK-END")
+    assert changed(reply, {"a.py": f"a\n{empty}\nb\n"}) == "a\n# EVOLVE-BLOCK-START\nx = 1\n# EVOLVE-BLOCK-END\nb\n"
 
 
 def test_every_search_is_found_in_the_parent_not_in_what_another_block_wrote():
