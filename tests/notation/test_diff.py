@@ -249,6 +249,11 @@ def test_a_file_needs_no_name_where_only_one_has_the_lines():
     assert changed(block("z = 3", "z = 4"), TWO) == "x = 1\nz = 4\n"
 
 
+def test_a_file_that_has_the_lines_as_they_are_comes_before_one_that_has_them_shifted():
+    parent = {"a.py": "if y:\n    x = 1\n", "b.py": "x = 1\n"}
+    assert apply_diff(block("x = 1", "x = 2"), parent) == {**parent, "b.py": "x = 2\n"}
+
+
 def test_a_name_holds_for_the_blocks_below_it():
     reply = f"### lib/tools.py\n```\n{block('z = 3', 'z = 4')}\n{block('x = 1', 'x = 5')}```\n"
     assert changed(reply, TWO) == "x = 5\nz = 4\n"
@@ -347,6 +352,12 @@ def test_the_closest_lines_are_quoted_with_their_numbers_and_the_first_differenc
         "It differs first in SEARCH line 2, '    return radius+radius', where line 10 is '    return radius + radius'. "
         "Copy whole lines exactly as they stand in the program, without leaving any out, and write the whole answer again"
     )
+
+
+def test_rare_words_decide_what_is_closest():
+    text = "    return value + 1\n" * 5 + "    return special - 1\n"
+    with pytest.raises(EditRefused, match=r"Closest is t\.py line 6:"):
+        apply_diff(block("    return (special + value + 1)", "pass"), {"t.py": text})
 
 
 def test_a_long_search_is_quoted_in_part():
