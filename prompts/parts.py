@@ -58,8 +58,8 @@ class Parts:
         self._views = Views(request, brief=brief)
         self._mended = mendable(request) if kind is EditKind.REPAIR else None
         files = request.parent.program.files
-        # A small model that is to mend one program is led astray by what is said of another.
-        self._says_feedback = not (brief and self._mended is not None)
+        # A small model with two programs to read is led astray by what else is said of them.
+        self._terse = brief and kind in (EditKind.CROSS, EditKind.REPAIR)
         self._shared: dict[str, object] = {
             "brief": brief,
             "kind": kind.value,
@@ -95,12 +95,19 @@ class Parts:
         if inspirations := views.inspirations(detail, cross=self._kind is EditKind.CROSS):
             parts.append(self._part("inspirations.md", inspirations=inspirations))
         parts.append(self._part("parent.md", parent=views.parent(detail)))
-        if self._says_feedback and (text := feedback(request.parent.evaluation, detail.feedback_chars)):
-            parts.append(self._part("feedback.md", feedback=text))
-        if failures := views.failures(detail, self._mended):
-            parts.append(self._part("failures.md", failures=failures))
+        if not self._terse:
+            parts += self._outcomes(detail)
         if self._mended is not None:
             parts.append(self._part("repair.md", failed=views.mended(self._mended, detail)))
+        return parts
+
+    def _outcomes(self, detail: Detail) -> list[Part]:
+        """Lists the parts about what was said of the parent and its children."""
+        parts = []
+        if text := feedback(self._request.parent.evaluation, detail.feedback_chars):
+            parts.append(self._part("feedback.md", feedback=text))
+        if failures := self._views.failures(detail, self._mended):
+            parts.append(self._part("failures.md", failures=failures))
         return parts
 
     def ask(self) -> Part:

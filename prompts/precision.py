@@ -71,7 +71,7 @@ def written(value: float, digits: int) -> str:
 
 
 def exact(value: float) -> str:
-    """Writes a number with all its digits, and none that do not tell it from its neighbours."""
+    """Writes a number with the fewest digits, correctly rounded, that read back as the same number."""
     return next(text for digits in range(1, _ALL + 1) if float(text := written(value, digits)) == value)
 
 

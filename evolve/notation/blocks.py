@@ -89,7 +89,8 @@ def read_blocks(reply: str, files: Files) -> list[Block]:
         elif _REPLACE.match(line):
             if start is None:
                 raise EditRefused(f"line {at + 1} of the reply ends a block that never began. {ADVICE}")
-            path = _path(content[reached:start], content[start], files)
+            # Prompts show a program of one file without its name: a name that a model makes up for it means nothing.
+            path = _path(content[reached:start], content[start], files) if len(files) > 1 else None
             blocks.append(_block(len(blocks), start, content[start + 1 : at], path, before))
             before = path or before
             start, reached = None, at + 1

@@ -69,8 +69,10 @@ def apply_diff(reply: str, parent: Files) -> Files:
     A block's SEARCH is whole lines, found exactly once where the program may change; lines that a block leaves as they are
     may stand outside. As many identical blocks as there are places mean all of them; where there is one place, a block may
     be repeated. Every block is found in the parent's text, and all are applied at once, so that their order means nothing;
-    no block may change what another one holds. A file needs naming, on the line before a block, only where its SEARCH fits
-    several files.
+    no block may change what another one holds.
+
+    In a program of several files a block is for the file named on the line before it, behind its fence or behind its marker.
+    One without a name is for the only file that has its lines; where several have them, for the file named last.
 
     What loses nothing is forgiven: blanks at line ends, other line ends than the parent's (which stay), one indentation that
     the whole block is off by, line numbers copied with every line, fences around blocks or their halves.

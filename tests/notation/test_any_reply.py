@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from notation_kit import block
 
 from evolve.edits import check_edit, mutable_regions
 from evolve.notation import EditRefused, apply_diff, apply_full
@@ -201,4 +200,3 @@ def test_any_text_makes_a_child_or_is_refused(apply, reply, pieces, end):
 def test_regions_of_these_programs_are_their_free_pieces():
     text = text_of([["a"], ["b"], ["c"]], "\n")
     assert [text[region.start : region.end] for region in mutable_regions({"a": text})["a"]] == ["b\n"]
-    assert block("a", "b").count("\n") == 5

@@ -60,6 +60,7 @@ def test_several_blocks_among_prose_apply_at_once():
         "1. ./main.py\n{}",
         "```python:main.py\n{}```",
         "```python\n# main.py\n{}```",
+        "### solution.py\n{}",
     ],
 )
 def test_what_stands_around_a_block_does_not_matter(wrap):
@@ -85,6 +86,12 @@ def test_fixed_lines_may_be_context_of_a_change_beside_them():
     assert changed(reply) == MARKED.replace("def area", "K = 1\ndef area")
     reply = block("    return radius + radius\n# EVOLVE-BLOCK-END", "    return 0\n# EVOLVE-BLOCK-END")
     assert changed(reply) == MARKED.replace("return radius + radius", "return 0")
+
+
+def test_an_empty_block_is_filled_by_its_marker_lines():
+    empty = "# EVOLVE-BLOCK-START\n# EVOLVE-BLOCK-END"
+    reply = block(empty, "# EVOLVE-BLOCK-START\nx = 1\n# EVOLVE-BLOCK-END")
+    assert changed(reply, {"a.py": f"a\n{empty}\nb\n"}) == "a\n# EVOLVE-BLOCK-START\nx = 1\n# EVOLVE-BLOCK-END\nb\n"
 
 
 def test_every_search_is_found_in_the_parent_not_in_what_another_block_wrote():
@@ -242,6 +249,11 @@ def test_a_file_needs_no_name_where_only_one_has_the_lines():
     assert changed(block("z = 3", "z = 4"), TWO) == "x = 1\nz = 4\n"
 
 
+def test_a_file_that_has_the_lines_as_they_are_comes_before_one_that_has_them_shifted():
+    parent = {"a.py": "if y:\n    x = 1\n", "b.py": "x = 1\n"}
+    assert apply_diff(block("x = 1", "x = 2"), parent) == {**parent, "b.py": "x = 2\n"}
+
+
 def test_a_name_holds_for_the_blocks_below_it():
     reply = f"### lib/tools.py\n```\n{block('z = 3', 'z = 4')}\n{block('x = 1', 'x = 5')}```\n"
     assert changed(reply, TWO) == "x = 5\nz = 4\n"
@@ -340,6 +352,12 @@ def test_the_closest_lines_are_quoted_with_their_numbers_and_the_first_differenc
         "It differs first in SEARCH line 2, '    return radius+radius', where line 10 is '    return radius + radius'. "
         "Copy whole lines exactly as they stand in the program, without leaving any out, and write the whole answer again"
     )
+
+
+def test_rare_words_decide_what_is_closest():
+    text = "    return value + 1\n" * 5 + "    return special - 1\n"
+    with pytest.raises(EditRefused, match=r"Closest is t\.py line 6:"):
+        apply_diff(block("    return (special + value + 1)", "pass"), {"t.py": text})
 
 
 def test_a_long_search_is_quoted_in_part():

@@ -236,7 +236,7 @@ def test_a_brief_prompt_of_one_region_asks_for_the_region_alone():
     source = request.parent.program.files["initial.py"]
     region = source.split("# EVOLVE-BLOCK-START\n")[1].split("# EVOLVE-BLOCK-END")[0]
     assert source.replace(region, f"{GAP}\n") in system.text
-    assert "only the code that goes in the place of the marked line" in system.text
+    assert "only the code that takes the place of the marked line" in system.text
     assert f"```python\n{region}```" in user.text
     assert "def grow" not in user.text
 
