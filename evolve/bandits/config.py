@@ -12,11 +12,11 @@ from evolve.errors import nearest_hint
 #: The numbers that each bandit takes, with what they are by default: tuned by `benchmarks/bandits.py` (docs/bandits.md).
 NUMBERS: Mapping[str, Mapping[str, float]] = MappingProxyType(
     {
-        "ucb1": {"exploration": 0.35},
-        "discounted-ucb": {"exploration": 0.2, "discount": 0.99},
-        "thompson-beta": {"exploration": 0.5, "discount": 0.99},
-        "thompson-gaussian": {"exploration": 0.2, "discount": 0.99},
-        "exp3": {"exploration": 0.2, "discount": 1.0},
+        "ucb1": {"exploration": 0.05},
+        "discounted-ucb": {"exploration": 0.05, "discount": 0.998},
+        "thompson-beta": {"exploration": 0.05, "discount": 0.995},
+        "thompson-gaussian": {"exploration": 0.03, "discount": 0.99},
+        "exp3": {"exploration": 0.6, "discount": 1.0},
         "asymmetric": {"exploration": 1.0, "discount": 0.95},
         "fixed": {},
     }
