@@ -1,12 +1,16 @@
 """A scripted model server: real HTTP on loopback, answers that a test decides.
 
-A client is pointed at it as at any other server, and so is tested with its SDK, its connection pool and its time-outs::
+A client is pointed at it as at any other server, and so is tested with its SDK, its connection pool and its time-outs:
 
-    from evolve.testing.model_server import Answer, Fault, ModelServer
-
-    with ModelServer([Answer("4"), Answer(fault=Fault.RATE_LIMITED, headers={"Retry-After": "2"})]) as server:
-        ...  # ask a model at server.url: the first call is answered "4", the second with status 429
-    assert [asked.model for asked in server.asked] == ["some-model", "some-model"]
+    >>> import json, urllib.request
+    >>> from evolve.testing.model_server import Answer, ModelServer
+    >>> question = json.dumps({"model": "some-model", "messages": [{"role": "user", "content": "What is 2 + 2?"}]}).encode()
+    >>> with ModelServer([Answer("4")]) as server:
+    ...     with urllib.request.urlopen(f"{server.url}/chat/completions", question) as response:
+    ...         json.load(response)["choices"][0]["message"]["content"]
+    '4'
+    >>> server.asked[0].messages[-1].text
+    'What is 2 + 2?'
 
 It speaks OpenAI's Chat Completions and Responses and Anthropic's Messages, each whole or as events, and lists its models. A
 script is a sequence of answers, used in order, or a function from what was asked to the answer. Everything that was asked is
