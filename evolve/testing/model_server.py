@@ -23,6 +23,7 @@ import asyncio
 import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from http.client import responses
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -153,6 +154,9 @@ class ModelServer:
         return port
 
     async def _shut(self) -> None:
+        for listening in self._server.sockets:
+            self._loop.remove_reader(listening.fileno())
+        await asyncio.sleep(_LOOK_S)  # asyncio loses a connection that it is accepting while the server is closed
         self._server.close()
         connections = list(self._connections)
         for task in connections:
@@ -171,9 +175,13 @@ class ModelServer:
             while (request := await _read(reader)) is not None:
                 await self._respond(request, reader, writer)
         except (_HungUp, ConnectionError, asyncio.IncompleteReadError):
-            pass  # counted where it happened; the connection is closed below
+            pass  # counted where it happened
+        except asyncio.CancelledError:
+            writer.transport.abort()  # the block has ended: what the client did not read is of no use
         finally:
             writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
 
     async def _respond(self, request: _Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         path = request.path.partition("?")[0]
