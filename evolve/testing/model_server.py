@@ -1,12 +1,16 @@
 """A scripted model server: real HTTP on loopback, answers that a test decides.
 
-A client is pointed at it as at any other server, and so is tested with its SDK, its connection pool and its time-outs::
+A client is pointed at it as at any other server, and so is tested with its SDK, its connection pool and its time-outs:
 
-    from evolve.testing.model_server import Answer, Fault, ModelServer
-
-    with ModelServer([Answer("4"), Answer(fault=Fault.RATE_LIMITED, headers={"Retry-After": "2"})]) as server:
-        ...  # ask a model at server.url: the first call is answered "4", the second with status 429
-    assert [asked.model for asked in server.asked] == ["some-model", "some-model"]
+    >>> import json, urllib.request
+    >>> from evolve.testing.model_server import Answer, ModelServer
+    >>> question = json.dumps({"model": "some-model", "messages": [{"role": "user", "content": "What is 2 + 2?"}]}).encode()
+    >>> with ModelServer([Answer("4")]) as server:
+    ...     with urllib.request.urlopen(f"{server.url}/chat/completions", question) as response:
+    ...         json.load(response)["choices"][0]["message"]["content"]
+    '4'
+    >>> server.asked[0].messages[-1].text
+    'What is 2 + 2?'
 
 It speaks OpenAI's Chat Completions and Responses and Anthropic's Messages, each whole or as events, and lists its models. A
 script is a sequence of answers, used in order, or a function from what was asked to the answer. Everything that was asked is
@@ -19,6 +23,7 @@ import asyncio
 import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from http.client import responses
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -149,6 +154,9 @@ class ModelServer:
         return port
 
     async def _shut(self) -> None:
+        for listening in self._server.sockets:
+            self._loop.remove_reader(listening.fileno())
+        await asyncio.sleep(_LOOK_S)  # asyncio loses a connection that it is accepting while the server is closed
         self._server.close()
         connections = list(self._connections)
         for task in connections:
@@ -167,9 +175,13 @@ class ModelServer:
             while (request := await _read(reader)) is not None:
                 await self._respond(request, reader, writer)
         except (_HungUp, ConnectionError, asyncio.IncompleteReadError):
-            pass  # counted where it happened; the connection is closed below
+            pass  # counted where it happened
+        except asyncio.CancelledError:
+            writer.transport.abort()  # the block has ended: what the client did not read is of no use
         finally:
             writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
 
     async def _respond(self, request: _Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         path = request.path.partition("?")[0]

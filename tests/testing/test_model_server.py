@@ -1,5 +1,6 @@
 """The scripted model server, asked by the standard library's own client."""
 
+import doctest
 import http.client
 import json
 import threading
@@ -9,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from evolve.llm.base import Finish, Message, Role, Usage
+from evolve.testing import model_server
 from evolve.testing.model_server import Answer, Fault, ModelServer, Wire
 
 CHAT = {
@@ -226,3 +228,8 @@ def test_nothing_is_left_behind_though_a_call_still_waits():
 def test_waiting_for_what_does_not_happen_says_what_did():
     with ModelServer([]) as server, pytest.raises(TimeoutError, match="0 calls asked"):
         server.wait_until(lambda server: server.in_flight == 1, timeout_s=0.01)
+
+
+def test_the_example_in_its_documentation_runs():
+    found = doctest.testmod(model_server)
+    assert (found.attempted, found.failed) == (5, 0)
