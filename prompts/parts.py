@@ -110,9 +110,13 @@ class Parts:
             parts.append(self._part("failures.md", failures=failures))
         return parts
 
-    def ask(self) -> Part:
-        """Returns the last part of a request."""
-        return self._part("ask.md")
+    def ask(self, direction: str = "") -> Part:
+        """Returns the last part of a request; ``direction`` is where to look, in a sentence."""
+        return self._part("ask.md", direction=direction)
+
+    def directions(self) -> Part:
+        """Returns the directions that a model may be sent in, one of which a request is given: a line each."""
+        return self._part("directions.md")
 
     def left_out(self, names: tuple[str, ...]) -> Part:
         """Returns the line that says what had no room."""

@@ -64,7 +64,9 @@ class Prompts:
         """The texts in use."""
         return self._templates
 
-    def messages(self, request: MutationRequest, kind: EditKind, *, budget_tokens: int, brief: bool = False) -> Prompt:
+    def messages(
+        self, request: MutationRequest, kind: EditKind, *, budget_tokens: int, brief: bool = False, chance: float | None = None
+    ) -> Prompt:
         """Writes the prompt for one attempt at a step.
 
         Args:
@@ -72,6 +74,8 @@ class Prompts:
             kind: What the model is to write; what cannot be asked becomes a full rewrite (see `effective_kind`).
             budget_tokens: What the model's context leaves for the prompt; the configuration may allow less.
             brief: Whether the model is small; the configuration may decide otherwise.
+            chance: In [0, 1): which of the template's directions the model is sent in, so that one parent brings forth different
+                children; None sends it in none.
 
         Raises:
             ValueError: If not even the shortest prompt fits.
@@ -80,8 +84,16 @@ class Prompts:
         brief = brief if self._config.brief is None else self._config.brief
         parts = Parts(request, effective_kind(request, kind), brief=brief)
         detail = brief_detail(self._config) if brief else full_detail(self._config)
-        writer = _Writer(self._templates, parts, request.complaints)
+        writer = _Writer(self._templates, parts, request.complaints, self._direction(parts, request, kind, chance))
         return self._fitted(writer, detail, min(budget_tokens, self._config.max_tokens))
+
+    def _direction(self, parts: Parts, request: MutationRequest, kind: EditKind, chance: float | None) -> str:
+        """Chooses where a model is sent that is free to go anywhere; a retry is not sent elsewhere."""
+        free = effective_kind(request, kind) in (EditKind.DIFF, EditKind.FULL) and not request.complaints
+        if chance is None or not free:
+            return ""
+        directions = [line[2:] for line in self._templates.fill(parts.directions()).splitlines() if line.startswith("- ")]
+        return directions[int(chance * len(directions))] if directions else ""
 
     def first_program(self, task_background: str, objective: Objective, files_hint: str) -> Prompt:
         """Writes the prompt for a task's first program, from its description alone.
@@ -131,7 +143,8 @@ def _too_long(tokens: int, budget: int) -> str:
 class _Writer:
     """Writes the messages of one request at any detail."""
 
-    def __init__(self, templates: Templates, parts: Parts, complaints: Sequence[Complaint]) -> None:
+    def __init__(self, templates: Templates, parts: Parts, complaints: Sequence[Complaint], direction: str) -> None:
+        self._direction = direction
         self._templates = templates
         self._parts = parts
         self._complaints = complaints
@@ -139,7 +152,7 @@ class _Writer:
 
     def messages(self, detail: Detail, dropped: tuple[str, ...]) -> tuple[Message, ...]:
         note = [self._parts.left_out(dropped)] if dropped else []
-        ask = self._joined([*self._parts.changing(detail), *note, self._parts.ask()])
+        ask = self._joined([*self._parts.changing(detail), *note, self._parts.ask(self._direction)])
         return (self._system, *self._conversation(ask, detail))
 
     def _conversation(self, ask: str, detail: Detail) -> list[Message]:

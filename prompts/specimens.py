@@ -36,6 +36,8 @@ def _parts(request: MutationRequest) -> Iterator[Part]:
             yield from parts.constant()
             yield from parts.changing(detail)
             yield parts.ask()
+            yield parts.ask("Look there.")
+            yield parts.directions()
             yield parts.left_out((CUTS[0].name, CUTS[1].name))
             for shown in (False, True):
                 yield parts.retry("```text\nno block\n```", reply_shown=shown, reply_shortened=shown)

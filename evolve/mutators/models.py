@@ -6,19 +6,19 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from evolve.edits import mutable_regions
-from evolve.llm.base import CallFailed, Completion, Failure, Finish, Message, ModelRequest, Role
+from evolve.llm.base import CallFailed, Failure, Finish, Message, ModelRequest, Role
 from evolve.llm.calling import Called
 from evolve.llm.grammar import diff_grammar, full_rewrite_grammar
 from evolve.llm.specs import EditKind, ModelSpec
 from evolve.mutation import MutationFailed, MutationRequest
 from evolve.notation import EditRefused, apply_diff, apply_full
 from evolve.program import Files, Program, Reply
-from evolve.prompts.parts import effective_kind
+from evolve.prompts.parts import effective_kind, mendable
 from evolve.prompts.render import Prompt
 from evolve.rendering import language
 
@@ -34,6 +34,13 @@ _UNFINISHED = {
 }
 
 
+class _Written(NamedTuple):
+    """A prompt, and the kind of edit that it asks for in the end."""
+
+    prompt: Prompt
+    kind: EditKind
+
+
 class Asked(Protocol):
     """Stands between mutator and model (`evolve.llm.calling.Caller`)."""
 
@@ -45,7 +52,9 @@ class Asked(Protocol):
 class Prompting(Protocol):
     """Renders prompts (`evolve.prompts.Prompts`)."""
 
-    def messages(self, request: MutationRequest, kind: EditKind, *, budget_tokens: int, brief: bool) -> Prompt:
+    def messages(
+        self, request: MutationRequest, kind: EditKind, *, budget_tokens: int, brief: bool, chance: float | None
+    ) -> Prompt:
         """Renders the prompt of a request within a budget.
 
         Raises:
@@ -111,36 +120,40 @@ class ModelMutator(ModelReplies):
         self._asking = asking
 
     async def generate(self, request: MutationRequest, rng: np.random.Generator) -> Reply:
-        seed = int(rng.integers(2**31))
-        kind = effective_kind(request, self._kind)
+        seed, chance = int(rng.integers(2**31)), float(rng.random())
         tokens = self._asking.prompt_tokens
-        for _ in range(_SHORTENINGS):
-            prompt = self._prompt(request, kind, tokens)
+        for shortenings_left in reversed(range(_SHORTENINGS)):
+            ask = self._write(request, self._kind, tokens, chance)
             try:
-                return await self._reply(self._request(request, kind, prompt, seed), request)
+                return await self._reply(self._request(request, ask, seed), request, ask.kind)
             except CallFailed as failed:
-                if failed.failure is not Failure.CONTEXT_OVERFLOW:
+                if failed.failure is not Failure.CONTEXT_OVERFLOW or not shortenings_left:
                     raise
                 # Estimates of tokens are rough, and servers are started with less context than their model has.
-                tokens = int(min(tokens, prompt.tokens) * _SHORTER)
-        return await self._reply(self._request(request, kind, self._prompt(request, kind, tokens), seed), request)
+                tokens = int(min(tokens, ask.prompt.tokens) * _SHORTER)
+        raise AssertionError("the last try returns or raises")
 
-    def _prompt(self, request: MutationRequest, kind: EditKind, tokens: int) -> Prompt:
+    def _write(self, request: MutationRequest, kind: EditKind, tokens: int, chance: float) -> _Written:
+        """Writes the prompt; where two programs do not fit, the parent alone is shown and rewritten."""
+        kind = effective_kind(request, kind)
         try:
-            return self._prompts.messages(request, kind, budget_tokens=tokens, brief=self._asking.brief)
+            prompt = self._prompts.messages(request, kind, budget_tokens=tokens, brief=self._asking.brief, chance=chance)
         except ValueError as error:
+            if kind in (EditKind.CROSS, EditKind.REPAIR):
+                return self._write(request, EditKind.FULL, tokens, chance)
             raise MutationFailed(f"the prompt does not fit: {error}") from error
+        return _Written(prompt, kind)
 
-    def _request(self, request: MutationRequest, kind: EditKind, prompt: Prompt, seed: int) -> ModelRequest:
+    def _request(self, request: MutationRequest, ask: _Written, seed: int) -> ModelRequest:
         settings = self._asking.spec.settings
         return ModelRequest(
-            messages=prompt.messages,
+            messages=ask.prompt.messages,
             max_tokens=settings.max_tokens,
             temperature=settings.temperature,
             effort=settings.effort,
             seed=seed,
             files=request.parent.program.files,
-            extra={"grammar": self._grammar(kind, request.parent.program.files)} if settings.grammar else {},
+            extra={"grammar": self._grammar(ask.kind, request.parent.program.files)} if settings.grammar else {},
         )
 
     def _grammar(self, kind: EditKind, files: Files) -> str:
@@ -153,27 +166,37 @@ class ModelMutator(ModelReplies):
         text = regions[0] if self._asking.brief and len(regions) == 1 else whole
         return full_rewrite_grammar(language(path), next((line.rstrip() for line in text.splitlines() if line.strip()), ""))
 
-    async def _reply(self, asked: ModelRequest, request: MutationRequest) -> Reply:
+    async def _reply(self, asked: ModelRequest, request: MutationRequest, kind: EditKind) -> Reply:
         key = request_sha256(self._asking.spec, asked)
         known = self._asking.answered(key) if self._asking.answered is not None else None
         if known is not None:
-            return Reply(known.text, prompt=written(asked.messages), finish=known.finish, request_sha256=key)
+            return Reply(
+                known.text,
+                prompt=written(asked.messages),
+                finish=known.finish,
+                request_sha256=key,
+                parents=_donors(request, kind),
+            )
         called = await self._caller.call(asked, request.step, request.attempt)
-        return _reply(called, asked, key)
+        return Reply(
+            text=called.completion.text,
+            parents=_donors(request, kind),
+            prompt=written(asked.messages),
+            tokens_in=called.usage.input,
+            tokens_out=called.usage.output,
+            cost_usd=called.cost_usd,
+            latency_s=called.latency_s,
+            finish=called.completion.finish.value,
+            request_sha256=key,
+        )
 
 
-def _reply(called: Called, asked: ModelRequest, key: str) -> Reply:
-    completion: Completion = called.completion
-    return Reply(
-        text=completion.text,
-        prompt=written(asked.messages),
-        tokens_in=called.usage.input,
-        tokens_out=called.usage.output,
-        cost_usd=called.cost_usd,
-        latency_s=called.latency_s,
-        finish=completion.finish.value,
-        request_sha256=key,
-    )
+def _donors(request: MutationRequest, kind: EditKind) -> tuple[str, ...]:
+    """Names the programs besides the parent that the answer may take source from."""
+    if kind is EditKind.CROSS:
+        return (request.inspirations[0].program.program_id,)
+    mended = mendable(request) if kind is EditKind.REPAIR else None
+    return () if mended is None else (mended.program.program_id,)
 
 
 def written(messages: tuple[Message, ...]) -> str:
