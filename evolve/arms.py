@@ -18,10 +18,10 @@ from evolve.llm.calling import Caller, Ledger
 from evolve.llm.clients import make_client
 from evolve.llm.prices import lookup, require_price
 from evolve.llm.specs import EditKind, ModelSpec, is_model, parse_spec
-from evolve.loop import Outage
 from evolve.mutation import Mutator
 from evolve.mutators.local import applicable, local_mutators
 from evolve.mutators.models import Asking, ModelMutator, ModelReplies
+from evolve.outages import Outage
 from evolve.plugins import installed, load
 from evolve.program import Files, Reply, Task
 from evolve.prompts.render import Prompts
@@ -78,6 +78,11 @@ class Arms:
         if name in self._too_dear:
             return _NOTHING_LEFT
         return "" if caller.available else caller.reason
+
+    def stop(self) -> None:
+        """Begins no further call, and ends the waits between calls."""
+        for caller in self.callers.values():
+            caller.stop()
 
     async def close(self) -> None:
         """Closes the models' connections."""

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from evolve.archive.store import RunWriter
 from evolve.budget import Budget
 from evolve.errors import BudgetExceeded, ModelError
 from evolve.ordering import Order
+from evolve.outages import AllReady, Patience, Roster, Weather
 from evolve.program import Task
 from evolve.search import Conditions, Finished, Search
 from evolve.stages import Abandoned, Result, Stages
@@ -26,44 +28,8 @@ logger = logging.getLogger(__name__)
 
 #: How often the writer lock says that its holder lives; other machines take a lock over after 60 s of silence.
 HEARTBEAT_S = 10.0
-# While no arm can be pulled, so that a stop is noticed soon.
-_POLL_S = 1.0
-
-
-class Outage(NamedTuple):
-    """No arm can be pulled.
-
-    Attributes:
-        reason: Why, arm by arm.
-        retry_in_s: When the first may be tried again.
-        hopeless: Whether waiting will not mend it: keys, names of models, money.
-    """
-
-    reason: str
-    retry_in_s: float
-    hopeless: bool
-
-
-class Roster(Protocol):
-    """Knows which arms can be pulled: models go down, and become too dear for what is left."""
-
-    def outage(self) -> Outage | None:
-        """Why no arm can be pulled; None while one can."""
-        ...
-
-    def put_aside(self, arm: str) -> bool:
-        """Puts an arm aside whose next call does not fit the budget; returns whether any paid arm is left."""
-        ...
-
-
-class _AllReady:
-    """The roster of arms that can always be pulled."""
-
-    def outage(self) -> Outage | None:
-        return None
-
-    def put_aside(self, arm: str) -> bool:
-        return False
+#: How often the arms are looked at while none can be pulled.
+_POLL_S = 0.25
 
 
 class Watcher(Protocol):
@@ -105,11 +71,10 @@ class Loop:
             conditions: Returns what the plan of a step reckons with.
             patience_s: How long to wait while no arm can be pulled, before the run is given up.
         """
-        self._roster = roster or _AllReady()
+        self._roster = roster or AllReady()
+        self._patience = Patience(self._roster, patience_s, time.monotonic)
         self._conditions = conditions
-        self._patience_s = patience_s
         self._parked: list[PendingStep] = []
-        self._down_since: float | None = None
         self._broken: ModelError | None = None
         self._task = task
         self._search = search
@@ -147,6 +112,7 @@ class Loop:
     def stop(self, reason: str) -> None:
         """Begins nothing more; replies that were asked for are recorded, evaluations that run are finished."""
         self.stop_reason = self.stop_reason or reason
+        self._roster.stop()
         self._stages.stop()
 
     async def run(self) -> None:
@@ -162,7 +128,7 @@ class Loop:
                 self._add(await self._stages.initial(self._task))
             self._start_open()
             while self._running or self._waits():
-                await (self._advance() if self._running else self._wait_out())
+                await self._advance()
             if self._search.version < self._budget.steps and self._budget.left_s == 0.0:
                 self.stop("max_seconds is up")
         finally:
@@ -178,77 +144,65 @@ class Loop:
         """Whether work is left that only waits for an arm."""
         if self.stop_reason:
             return False
-        more = self._budget.allows(self._planned + 1) and self._roster.outage() is not None
-        return bool(self._parked) or more
-
-    async def _wait_out(self) -> None:
-        """Waits until an arm can be pulled, or gives the run up."""
-        outage = self._roster.outage()
-        if outage is None:
-            self._take_up()
-            return
-        now = asyncio.get_running_loop().time()
-        if self._down_since is None:
-            self._down_since = now
-            logger.warning("the run pauses, no arm can be pulled: %s", outage.reason)
-        if outage.hopeless or now - self._down_since >= self._patience_s:
-            self._broken = ModelError(f"no arm can be pulled: {outage.reason}. Nothing is lost: mend it, then `evolve resume`")
-            self.stop("no model answers")
-            return
-        left_s = self._budget.left_s
-        pause_s = min(max(outage.retry_in_s, 0.05), _POLL_S, left_s if left_s is not None else _POLL_S)
-        await asyncio.sleep(pause_s)
-        if self._budget.left_s == 0.0:
-            self.stop("max_seconds is up")
-
-    def _take_up(self) -> None:
-        """Goes on after an outage: the steps that waited, and those that are due."""
-        if self._down_since is not None:
-            logger.warning("the run goes on")
-        self._down_since = None
-        self._open += self._parked
-        self._parked = []
-        self._plan_due({})
-        self._writer.commit()
-        self._start_open()
+        return bool(self._parked) or (self._budget.allows(self._planned + 1) and self._roster.outage() is not None)
 
     async def _advance(self) -> None:
-        """Waits for a step to finish, or for time to be up, and adds what may be added."""
-        left_s = None if self.stop_reason else self._budget.left_s
-        done, _ = await asyncio.wait(self._running, timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
+        """Waits for a step to finish, for time to be up, or for an arm to come back, and adds what may be added."""
+        done = await self._finished_steps()
         if self._budget.left_s == 0.0:
             self.stop("max_seconds is up")
         for task in done:
             pending = self._running.pop(task)
-            step = pending.plan.step
             try:
-                self._results[step] = task.result()
+                self._results[pending.plan.step] = task.result()
             except Abandoned:
-                logger.debug("step %d: abandoned, it can be resumed", step)
-            except BudgetExceeded as error:
-                self._unaffordable(pending, error)
+                logger.debug("step %d: abandoned, it can be resumed", pending.plan.step)
             except ModelError as error:
                 self._unanswered(pending, error)
-        if self._parked and self._roster.outage() is None:
-            self._take_up()
+        if self._waits():
+            self._face_outage()
         while (next_step := self._order.next_addition(self._search.version, self._results)) is not None:
             self._add(self._results.pop(next_step))
 
+    async def _finished_steps(self) -> set[asyncio.Task[Result]]:
+        """Waits until a step has finished, or until there is something else to look at."""
+        waits = [seconds for seconds in (self._budget.left_s, _POLL_S if self._waits() else None) if seconds is not None]
+        timeout_s = None if self.stop_reason else min(waits, default=None)
+        if not self._running:
+            await asyncio.sleep(timeout_s or 0.0)
+            return set()
+        done, _ = await asyncio.wait(self._running, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+        return done
+
     def _unanswered(self, pending: PendingStep, error: ModelError) -> None:
-        """Ends a step whose model is down, or keeps it until one is up when no arm can be pulled."""
-        logger.warning("step %d: %s: %s", pending.plan.step, pending.plan.arm, error)
-        if self._roster.outage() is None:
-            self._results[pending.plan.step] = self._stages.unanswered(pending, error)
+        """Decides what becomes of a step whose model did not answer: it ends, or it stays open for a later try.
+
+        A step stays open while no arm can be pulled, and when the run stops, be it for want of money.
+        """
+        step, arm = pending.plan.step, pending.plan.arm
+        if self.stop_reason:
+            return
+        logger.warning("step %d: %s: %s", step, arm, error)
+        if isinstance(error, BudgetExceeded) and not self._roster.put_aside(arm):
+            self.stop(f"budget_usd is spent: {error}")
+        elif self._roster.outage() is None:
+            self._results[step] = self._stages.unanswered(pending, error)
         else:
             self._parked.append(pending)
 
-    def _unaffordable(self, pending: PendingStep, error: BudgetExceeded) -> None:
-        """Puts arms aside that are too dear for what is left; without any other paid arm the run stops, the step left open."""
-        logger.info("step %d: %s: %s", pending.plan.step, pending.plan.arm, error)
-        if self._roster.put_aside(pending.plan.arm):
-            self._results[pending.plan.step] = self._stages.unanswered(pending, error)
-        else:
-            self.stop(f"budget_usd is spent: {error}")
+    def _face_outage(self) -> None:
+        """Goes on with what waited when an arm can be pulled again; gives the run up when none will be."""
+        weather = self._patience.look()
+        if weather is Weather.HOPELESS:
+            reason = f"no arm can be pulled: {self._patience.reason}. Nothing is lost: mend it, then `evolve resume`"
+            self._broken = ModelError(reason)
+            self.stop("no arm can be pulled")
+        elif weather is Weather.FAIR:
+            self._open += self._parked
+            self._parked = []
+            self._plan_due({})
+            self._writer.commit()
+            self._start_open()
 
     def _add(self, result: Result) -> None:
         """Adds a result, together with the plans that it makes due, in one transaction."""

@@ -14,6 +14,7 @@ import numpy as np
 
 from evolve.archive.records import CallBegun, CallEnded
 from evolve.budget import Dollars, Reservation
+from evolve.errors import ModelError
 from evolve.llm.base import CallFailed, Completion, Failure, Finish, LanguageModel, ModelRequest, Usage
 from evolve.llm.breaker import Breaker, State
 from evolve.llm.pacing import Pace, Slot
@@ -52,6 +53,10 @@ class CallConfig:
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0):
                 raise ValueError(f"{name} must be finite and >= 0, got {value}")
+
+
+class Stopping(ModelError):
+    """The run is stopping; the call was not sent."""
 
 
 class Ledger(Protocol):
@@ -184,6 +189,7 @@ class Caller:
         self._turns = asyncio.Semaphore(settings.concurrency)
         self._pace = Pace(settings.per_minute, settings.tokens_per_minute, clock=clock, sleep=sleep)
         self._breaker = Breaker(config.cooldown_s)
+        self._stopped = asyncio.Event()
 
     @property
     def name(self) -> str:
@@ -193,6 +199,10 @@ class Caller:
     async def close(self) -> None:
         """Closes the model's connections."""
         await self._model.close()
+
+    def stop(self) -> None:
+        """Begins no further call: whoever waits for a turn or a retry is told `Stopping`; calls that were sent are awaited."""
+        self._stopped.set()
 
     @property
     def available(self) -> bool:
@@ -228,6 +238,7 @@ class Caller:
 
         Raises:
             CallFailed: If the model failed for good, or for longer than the config allows.
+            Stopping: If `stop` came before a call was sent.
             BudgetExceeded: If the next call could cost more than is left.
         """
         ask = _Ask(request, step, attempt)
@@ -235,12 +246,31 @@ class Caller:
             await self._wait_for_breaker(ask)
             try:
                 async with self._turns:
+                    self._go_on()
                     admission = await self._admit(request)
                     # None: the breaker shut while this call waited for its turn.
                     if admission is not None:
                         return await self._send(ask, admission)
             except CallFailed as error:
                 await self._wait_after(error, ask)
+
+    def _go_on(self) -> None:
+        if self._stopped.is_set():
+            raise Stopping(f"{self._model.name} is not asked any more: the run is stopping")
+
+    async def _pause(self, seconds: float) -> None:
+        """Sleeps, unless the run stops.
+
+        Raises:
+            Stopping: If it does.
+        """
+        sleeping, stopping = asyncio.ensure_future(self._sleep(seconds)), asyncio.ensure_future(self._stopped.wait())
+        try:
+            await asyncio.wait((sleeping, stopping), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            sleeping.cancel()
+            stopping.cancel()
+        self._go_on()
 
     async def _wait_for_breaker(self, ask: _Ask) -> None:
         """Waits until the breaker would let a call through.
@@ -254,7 +284,7 @@ class Caller:
                 raise self._shut(wait)
             if self._gives_up(ask, now, wait):
                 raise ask.error or self._shut(wait)
-            await self._sleep(wait or _LOOK_AGAIN_S)
+            await self._pause(wait or _LOOK_AGAIN_S)
         if ask.error is None:
             ask.stuck_since = None  # what it waits for from here on, a turn or dollars, is no failure
 
@@ -273,7 +303,7 @@ class Caller:
         if not error.failure.transient or ask.n_calls >= config.max_attempts or self._gives_up(ask, now, wait):
             raise error
         logger.warning("%s: %s; tried again in %.1f s (step %d, call %d)", self._model.name, error, wait, ask.step, ask.n_calls)
-        await self._sleep(wait)
+        await self._pause(wait)
 
     def _gives_up(self, ask: _Ask, now: float, wait: float) -> bool:
         """Says whether a wait would outlast the patience of a call, which counts from now if nothing has gone wrong yet."""

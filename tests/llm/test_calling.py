@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from evolve.budget import Dollars
 from evolve.errors import BudgetExceeded
 from evolve.llm.base import CallFailed, Completion, Failure, Finish, Message, ModelRequest, Role, Usage
-from evolve.llm.calling import CallConfig, Called, Caller
+from evolve.llm.calling import CallConfig, Called, Caller, Stopping
 from evolve.llm.prices import Price, upper_bound_tokens
 from evolve.llm.specs import parse_spec
 
@@ -55,6 +55,10 @@ class Book:
     def __init__(self, model=None):
         self.begun, self.done, self.model = [], [], model
         self.asked_before = []
+        self.earlier = 0
+
+    def number(self, step, attempt):
+        return self.earlier + sum((call.step, call.attempt) == (step, attempt) for call in self.begun)
 
     def began(self, call):
         self.asked_before.append(len(self.model.asked) if self.model else None)
@@ -84,8 +88,8 @@ class Bench:
             sleep=self.clock.sleep,
         )
 
-    def call(self, step=1, attempt=0, **more):
-        return self.caller.call(REQUEST, step, attempt, **more)
+    def call(self, step=1, attempt=0):
+        return self.caller.call(REQUEST, step, attempt)
 
     @property
     def outcomes(self):
@@ -102,9 +106,10 @@ def run(scenario):
 
 def test_an_answer_is_recorded_before_and_after_and_settled():
     bench = Bench([OK])
+    bench.book.earlier = 3
 
     async def scenario():
-        return await bench.call(step=7, attempt=2, number=3)
+        return await bench.call(step=7, attempt=2)
 
     called = run(scenario())
     assert (called.completion, called.usage) == (OK, OK.usage)
@@ -595,3 +600,53 @@ def test_each_failure_that_is_tried_again_is_logged(caplog):
 def test_settings_that_make_no_sense_are_refused(field, value):
     with pytest.raises(ValueError, match=field):
         CallConfig(**{field: value})
+
+
+# Stopping
+
+
+def test_a_stop_ends_the_waits_between_calls_and_begins_no_other():
+    bench = Bench(then=failed(Failure.OVERLOADED), first_wait_s=50.0)
+
+    async def scenario():
+        waiting = asyncio.create_task(bench.call())
+        while not bench.book.done:
+            await asyncio.sleep(0)
+        bench.caller.stop()
+        with pytest.raises(Stopping):
+            await waiting
+        with pytest.raises(Stopping):
+            await bench.call()
+
+    run(scenario())
+    assert len(bench.book.begun) == 1
+    assert bench.dollars.reserved == 0
+
+
+def test_a_call_that_was_sent_before_a_stop_is_awaited():
+    bench = Bench([OK], takes=5.0)
+
+    async def scenario():
+        waiting = asyncio.create_task(bench.call())
+        while not bench.model.asked:
+            await asyncio.sleep(0)
+        bench.caller.stop()
+        return await waiting
+
+    assert run(scenario()).completion is OK
+    assert bench.outcomes == ["ok"]
+
+
+def test_those_who_wait_for_a_turn_are_not_asked_after_a_stop():
+    bench = Bench(spec="[concurrency=1]")
+
+    async def scenario():
+        calls = [asyncio.create_task(bench.call(step)) for step in range(5)]
+        while not bench.model.asked:
+            await asyncio.sleep(0)
+        bench.caller.stop()
+        return await asyncio.gather(*calls, return_exceptions=True)
+
+    results = run(scenario())
+    assert [isinstance(result, Stopping) for result in results] == [False, True, True, True, True]
+    assert len(bench.model.asked) == 1
