@@ -17,7 +17,7 @@ NUMBERS: Mapping[str, Mapping[str, float]] = MappingProxyType(
         "thompson-beta": {"exploration": 0.05, "discount": 0.995},
         "thompson-gaussian": {"exploration": 0.03, "discount": 0.99},
         "exp3": {"exploration": 0.6, "discount": 1.0},
-        "asymmetric": {"exploration": 1.0, "discount": 0.95},
+        "asymmetric": {"exploration": 0.1, "discount": 0.95},
         "fixed": {},
     }
 )
@@ -41,7 +41,7 @@ class BanditConfig:
         reward_window: Improvements that a new one is ranked among.
     """
 
-    name: str = "ucb1"
+    name: str = "discounted-ucb"
     exploration: float | None = None
     discount: float | None = None
     weights: Mapping[str, float] = field(default_factory=dict)
