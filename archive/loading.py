@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, Select, Subquery, Table, bindparam, func, select, union_all
+from sqlalchemy import BindParameter, Connection, Integer, Select, Subquery, Table, bindparam, func, select, union_all
 
 from evolve.archive.records import Addition, PendingStep, Plan, Screen, Settled
 from evolve.archive.rows import Found, conditions_of, evaluation_of, plan_of, program_of, reply_of, screen_of
@@ -115,7 +115,7 @@ def _same_step(table: Table) -> Any:  # Any: an expression of SQLAlchemy
     return (table.c.run == additions.c.run) & (table.c.step == additions.c.step)
 
 
-def spending(run: int) -> Subquery:
+def spending(run: int | BindParameter[int]) -> Subquery:
     """Selects what a run has spent: rows of ``step``, ``attempt`` and ``usd``, one for each call.
 
     A call whose end is not known counts with what was reserved; the reply of a mutator that keeps no record of its calls, with
@@ -151,10 +151,10 @@ def attempt_costs(connection: Connection, run: int) -> dict[tuple[int, int], flo
     return {(row.step, row.attempt): row.usd for row in connection.execute(query) if row.usd}
 
 
-def cost_of(connection: Connection, run: int, step: int) -> float:
-    """Sums what one step of a run has cost."""
-    spent = spending(run)
-    return float(connection.execute(select(func.coalesce(func.sum(spent.c.usd), 0.0)).where(spent.c.step == step)).scalar_one())
+def step_cost() -> Select[Any]:
+    """Selects what one step of a run has cost; its parameters are ``run`` and ``step``."""
+    spent = spending(bindparam("run", type_=Integer))
+    return select(func.coalesce(func.sum(spent.c.usd), 0.0)).where(spent.c.step == bindparam("step"))
 
 
 def paid_steps(connection: Connection, run: int) -> set[int]:
@@ -219,7 +219,12 @@ def spent_usd(connection: Connection, run: int) -> float:
 
 def load_advice(connection: Connection, run: int) -> tuple[str, ...]:
     """Reads what people told a run, oldest first."""
-    return tuple(connection.execute(select(advice.c.text).where(advice.c.run == run).order_by(advice.c.number)).scalars())
+    return tuple(connection.execute(advice_of_run(), {"run": run}).scalars())
+
+
+def advice_of_run() -> Select[Any]:
+    """Selects what people told a run, oldest first; its parameter is ``run``."""
+    return select(advice.c.text).where(advice.c.run == bindparam("run")).order_by(advice.c.number)
 
 
 def load_screens(connection: Connection, run: int) -> list[Screen]:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
-from sqlalchemy import Connection, bindparam, insert, select
+from sqlalchemy import Connection, Select, bindparam, insert, select
 
 from evolve.archive import rows
 from evolve.archive.connect import Database
-from evolve.archive.loading import cost_of, load_evaluations, load_programs, paid_steps, step_of
+from evolve.archive.loading import advice_of_run, load_evaluations, load_programs, paid_steps, step_cost, step_of
 from evolve.archive.records import Addition, CallBegun, CallEnded, Plan, Screen
 from evolve.archive.sessions import change_session
 from evolve.archive.tables import RECORD_TABLES, runs, sessions
@@ -25,6 +25,13 @@ logger = logging.getLogger(__name__)
 
 # Parents and inspirations come from the bounded live populations; 6 kB programs make this 6 MB.
 _CACHED_PROGRAMS = 1024
+
+
+class _Query(NamedTuple):
+    """A query as the driver takes it, and the values of its parameters, None for those that are given each time."""
+
+    text: str
+    values: Mapping[str, Any]  # Any: what databases hold
 
 
 class RunWriter:
@@ -52,7 +59,9 @@ class RunWriter:
         self._session = session
         self._connection = database.writing_connection()
         self._statements = _statements(self._connection)
-        self._later_session = _later_session(self._connection)
+        self._later_session = _compiled(self._connection, _later_session())
+        self._step_cost = _compiled(self._connection, step_cost())
+        self._advice = _compiled(self._connection, advice_of_run())
         self._rows: dict[str, list[rows.Values]] = {table.name: [] for table in RECORD_TABLES}
         self._unscored: dict[str, Program] = {}
         self._programs: OrderedDict[str, tuple[Program, Evaluation]] = OrderedDict()
@@ -145,7 +154,8 @@ class RunWriter:
         self._add("holdouts", values, evaluated_at=self._clock())
 
     def addition(self, addition: Addition) -> None:
-        """Takes down the end of a step."""
+        """Takes down the end of a step, after which nobody asks what it has cost."""
+        self._paid.discard(addition.step)
         self._add("additions", rows.addition_values(addition), added_at=self._clock())
 
     def commit(self) -> None:
@@ -159,7 +169,7 @@ class RunWriter:
         with self._database.explained(), self._connection.begin():
             # The driver's own cursor: SQLAlchemy would add 20 microseconds to each of a step's fifteen statements.
             cursor = self._connection.connection.cursor()
-            cursor.execute(self._later_session, {"run": self.run, "session": self._session})
+            cursor.execute(self._later_session.text, {"run": self.run, "session": self._session})
             if cursor.fetchone() is not None:
                 raise ArchiveError(f"run {self.run} was taken over by another process while this one was silent; this one must end")
             for name, statement in self._statements.items():
@@ -208,8 +218,12 @@ class RunWriter:
         """Sums what a step has cost so far, as its addition will be read back."""
         if step not in self._paid:
             return 0.0
-        with self._database.read() as connection:
-            return cost_of(connection, self.run, step)
+        [(usd,)] = self._fetch(self._step_cost, step=step)
+        return float(usd)
+
+    def advice(self) -> tuple[str, ...]:
+        """Reads what people told the run so far, oldest first."""
+        return tuple(str(text) for (text,) in self._fetch(self._advice))
 
     def program_of(self, program_id: str) -> tuple[Program, Evaluation]:
         """Returns a scored program of the run; recent ones are in memory.
@@ -230,6 +244,16 @@ class RunWriter:
             raise RunNotFound(f"run {self.run} has no scored program {program_id!r}")
         self._remember(program, evaluation)
         return program, evaluation
+
+    def _fetch(self, query: _Query, **values: object) -> list[tuple[Any, ...]]:
+        """Reads what is committed; as in `commit`, by the driver's own cursor."""
+        with self._database.explained():
+            cursor = self._connection.connection.cursor()
+            try:
+                cursor.execute(query.text, {**query.values, "run": self.run, **values})
+                return list(cursor.fetchall())
+            finally:
+                cursor.close()
 
     def _remember(self, program: Program, evaluation: Evaluation) -> None:
         self._programs[program.program_id] = (program, evaluation)
@@ -256,7 +280,11 @@ def _statements(connection: Connection) -> dict[str, str]:
     return compiled
 
 
-def _later_session(connection: Connection) -> str:
-    """Compiles the question whether another process took over a run."""
-    query = select(sessions.c.session).where(sessions.c.run == bindparam("run"), sessions.c.session > bindparam("session"))
-    return str(query.compile(dialect=connection.dialect))
+def _later_session() -> Select[Any]:
+    """Selects whether another process took over a run."""
+    return select(sessions.c.session).where(sessions.c.run == bindparam("run"), sessions.c.session > bindparam("session"))
+
+
+def _compiled(connection: Connection, query: Select[Any]) -> _Query:
+    compiled = query.compile(dialect=connection.dialect)
+    return _Query(str(compiled), compiled.params)

@@ -26,6 +26,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import numpy as np
 import synthetic
+from figures import Row, child_cpu_s, peak_mb
+from models import models
 
 import evolve
 from evolve.config import RunConfig
@@ -38,22 +40,6 @@ from evolve.program import Isolation, Limits
 from evolve.session import Parts, drive
 
 RESULTS = Path(__file__).parent / "RESULTS.md"
-
-
-class Row(NamedTuple):
-    """One figure beside its budget."""
-
-    what: str
-    figure: str
-    budget: str
-
-
-def child_cpu_s(command: list[str]) -> float:
-    """CPU seconds of one command, its children included."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def start_up() -> Iterator[Row]:
@@ -227,9 +213,7 @@ def probe_resume(where: str) -> None:
     with evolve.Archive.open(where) as archive:
         parts = Parts(executor=synthetic.InstantExecutor(), arms={"local/instant": synthetic.InstantArm()})
         asyncio.run(drive(archive, 1, synthetic.task(), RunConfig(steps=10_000), parts=parts))
-    # Not ru_maxrss: a child inherits its parent's until it executes something else, and keeps it.
-    peak_kb = next(int(line.split()[1]) for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
-    print(f"{time.process_time() - start:.2f} {peak_kb / 1024:.0f}")
+    print(f"{time.process_time() - start:.2f} {peak_mb():.0f}")
 
 
 def disk() -> Iterator[Row]:
@@ -257,7 +241,7 @@ def packing() -> Iterator[Row]:
 
 
 MEASUREMENTS: dict[str, Callable[[], Iterator[Row]]] = {
-    function.__name__: function for function in (start_up, controller, sandbox, calls, resume, disk, packing)
+    function.__name__: function for function in (start_up, controller, sandbox, calls, resume, disk, models, packing)
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import zlib
 from types import TracebackType
 from typing import Self
 
@@ -10,7 +11,7 @@ import numpy as np
 
 import evolve
 from evolve.archive.novelty import fingerprint
-from evolve.archive.records import Addition, Plan, Screen, Verdict
+from evolve.archive.records import Addition, CallBegun, CallEnded, Plan, Screen, Verdict
 from evolve.config import RunConfig
 from evolve.executors.base import Evaluated
 from evolve.mutation import MutationRequest
@@ -58,8 +59,10 @@ class InstantArm:
 class InstantExecutor:
     """Scores at once, by the source's hash."""
 
-    slots = 2
     isolation = Isolation.PROCESS
+
+    def __init__(self, slots: int = 2) -> None:
+        self.slots = slots
 
     async def __aenter__(self) -> Self:
         return self
@@ -67,8 +70,11 @@ class InstantExecutor:
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         pass
 
-    async def evaluate(self, files: Files, *, seed: int, figure: bool = False) -> Evaluated:
-        return Evaluated(evaluation(int.from_bytes(next(iter(files.values())).encode()[-40:-32], "big") % 10007))
+    async def evaluate(self, files: Files, *, seed: int, figure: bool = False, fresh: bool = False) -> Evaluated:
+        return Evaluated(evaluation(zlib.crc32("".join(files.values()).encode()) % 10007))
+
+    async def holdout(self, files: Files, *, seed: int) -> Evaluation | None:
+        return None
 
 
 def evaluation(number: int) -> Evaluation:
@@ -96,15 +102,19 @@ class Stopwatch:
         self.wall_s.append(time.perf_counter())
 
 
-def fill(archive: evolve.Archive, steps: int, *, prompts: bool = False) -> int:
+def fill(
+    archive: evolve.Archive, steps: int, *, prompts: bool = False, of: Task | None = None, arm: str = "local/instant"
+) -> int:
     """Writes a run of so many steps straight into an archive and returns its number.
 
     Args:
         archive: Open for writing.
         steps: How many, the initial program not counted.
-        prompts: Whether each step has a prompt of 25 kB and a reply of 1.5 kB, as a model's has.
+        prompts: Whether each step has a paid call, a prompt of 25 kB and a reply of 1.5 kB, as a model's has.
+        of: What the run is of, instead of `synthetic.task`; its initial program is step 0's.
+        arm: Which arm all plans name.
     """
-    made = task()
+    made = of or task()
     config = RunConfig(steps=max(1, steps))
     run = create(archive, made, config, "")
     rng = np.random.default_rng(0)
@@ -112,14 +122,17 @@ def fill(archive: evolve.Archive, steps: int, *, prompts: bool = False) -> int:
     with archive.writer(run) as writer:
         for step in range(steps + 1):
             parent = programs[int(rng.integers(max(0, step - 500), step))] if step else None
-            program = Program.make(step, {"initial.py": source(step)}, (parent,) if parent else ())
+            files = {"initial.py": source(step)} if parent else made.files
+            program = Program.make(step, files, (parent,) if parent else ())
             programs.append(program)
             if parent is not None:
-                writer.plan(Plan(step, step - 1, step % 4, parent.program_id, (programs[0].program_id,), "local/instant"))
+                writer.plan(Plan(step, step - 1, step % 4, parent.program_id, (programs[0].program_id,), arm))
                 text = prompt(parent, programs[0], programs[step // 2]) if prompts else ""
-                writer.reply(
-                    step, 0, Reply(text=reply(step) if prompts else str(step), prompt=text, tokens_in=6000, tokens_out=400)
-                )
+                if prompts:
+                    writer.call_begun(CallBegun(step, 0, 0, "openai/scripted", 0.04))
+                    writer.call_ended(CallEnded(step, 0, 0, "ok", 6000, 0, 400, 0, 0.0076, 0.5))
+                answer = Reply(text=reply(step) if prompts else str(step), prompt=text, tokens_in=6000, tokens_out=400)
+                writer.reply(step, 0, answer)
                 writer.screen(Screen(step, 0, step - 1, Verdict.NEW))
             writer.program(program, fingerprint(program.files))
             writer.evaluation(step, program.program_id, evaluation(step))

@@ -190,7 +190,7 @@ async def _run_loop(
                 arms.mutators,
                 writer,
                 best_at=lambda version: best.program if (best := search.best_at(version)) else None,
-                advice=lambda: archive.advice(number),
+                advice=writer.advice,
                 recorded=parts.replies,
             ),
             executor=executor,

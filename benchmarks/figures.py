@@ -1,0 +1,31 @@
+"""What every measurement needs: its row of the table, and how CPU time and memory are read."""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+from pathlib import Path
+from typing import NamedTuple
+
+
+class Row(NamedTuple):
+    """One figure beside its budget."""
+
+    what: str
+    figure: str
+    budget: str
+
+
+def child_cpu_s(command: list[str]) -> float:
+    """CPU seconds of one command, its children included."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def peak_mb() -> float:
+    """This process's largest resident memory so far, in MB."""
+    # Not ru_maxrss: a child inherits its parent's until it executes something else, and keeps it.
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
