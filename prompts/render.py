@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from evolve.llm.base import Message, Role
 from evolve.llm.specs import EditKind
@@ -124,11 +124,12 @@ class Prompts:
         brief = brief if self._config.brief is None else self._config.brief
         ask = self._templates.fill(initial(task_background, objective, files_hint)) + "\n"
 
-        def retry(why: str, shown: bool, cut: bool) -> Part:
-            return initial_retry(objective, why, paths=paths, brief=brief, reply_shown=shown, reply_shortened=cut)
+        def retry(why: str, *, shown: bool, cut: bool) -> str:
+            part = initial_retry(objective, why, paths=paths, brief=brief, reply_shown=shown, reply_shortened=cut)
+            return self._templates.fill(part)
 
-        def write(detail: Detail, dropped: tuple[str, ...]) -> tuple[Message, ...]:
-            return tuple(_conversation(ask, complaints, detail, lambda *what: self._templates.fill(retry(*what))))
+        def write(detail: Detail, _: tuple[str, ...]) -> tuple[Message, ...]:
+            return tuple(_conversation(ask, complaints, detail, retry))
 
         detail = brief_detail(self._config) if brief else full_detail(self._config)
         limit = self._config.max_tokens
@@ -162,23 +163,26 @@ def _too_long(tokens: int, budget: int) -> str:
     )
 
 
-def _conversation(
-    ask: str, complaints: Sequence[Complaint], detail: Detail, retry: Callable[[str, bool, bool], str]
-) -> list[Message]:
+class _Retry(Protocol):
+    """Writes what is said about a reply: what was wrong with it, fenced, while it is shown or not, or its middle cut out."""
+
+    def __call__(self, why: str, *, shown: bool, cut: bool) -> str: ...
+
+
+def _conversation(ask: str, complaints: Sequence[Complaint], detail: Detail, retry: _Retry) -> list[Message]:
     """Continues a request with earlier replies and what was wrong with each; of the latest at least the latter.
 
     Args:
         ask: The request.
         complaints: About earlier replies, oldest first.
         detail: How much of them is shown.
-        retry: Writes what is said about a reply, from what was wrong with it, fenced, whether the reply is shown, and whether
-            its middle is left out.
+        retry: Writes what is said about a reply.
     """
     turns = [Message(Role.USER, ask)]
     for complaint in complaints[-max(1, detail.replies) :]:
         reply = visible(complaint.reply).strip() if detail.replies else ""
         shown = shortened(reply, detail.reply_chars)
-        said = retry(fenced(complaint.why, detail.complaint_chars), bool(shown), shown != reply)
+        said = retry(fenced(complaint.why, detail.complaint_chars), shown=bool(shown), cut=shown != reply)
         if shown:
             turns += [Message(Role.ASSISTANT, shown), Message(Role.USER, f"{said}\n")]
         else:
@@ -202,7 +206,7 @@ class _Writer:
         ask = self._joined([*self._parts.changing(detail), *note, self._parts.ask(self._direction)])
         return (self._system, *_conversation(ask, self._complaints, detail, self._retry))
 
-    def _retry(self, why: str, shown: bool, cut: bool) -> str:
+    def _retry(self, why: str, *, shown: bool, cut: bool) -> str:
         return self._templates.fill(self._parts.retry(why, reply_shown=shown, reply_shortened=cut))
 
     def _joined(self, parts: Sequence[Part]) -> str:
