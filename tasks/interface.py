@@ -30,8 +30,9 @@ def calls(source: str) -> list[str]:
 def docstrings(source: str) -> list[str]:
     """Lists the docstrings of an evaluator's module, of ``evaluate`` and of ``smoke``, those that there are."""
     tree = _parsed(source)
-    functions = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name in _DOCUMENTED]
-    return [text for node in (tree, *functions) if (text := ast.get_docstring(node))]
+    documented: list[ast.Module | ast.FunctionDef] = [tree]
+    documented += [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name in _DOCUMENTED]
+    return [text for node in documented if (text := ast.get_docstring(node))]
 
 
 def _parsed(source: str) -> ast.Module:

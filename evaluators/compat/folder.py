@@ -32,8 +32,7 @@ class Content(NamedTuple):
 
 
 def read(folder: Path) -> Content:
-    """Reads every file of a task's folder but hidden ones, databases (the archive of a run), and what earlier runs and drafts put
-    there.
+    """Reads every file of a task's folder but hidden ones, databases (the archive of a run), and what runs and drafts put there.
 
     Raises:
         TaskError: If there is too much of it, or something cannot be read.
