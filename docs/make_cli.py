@@ -9,7 +9,7 @@ from pathlib import Path
 
 from evolve.cli.main import COMMANDS, main
 
-TASK_COMMANDS = ("list", "new", "check")
+TASK_COMMANDS = ("list", "new", "draft", "check")
 
 
 def help_of(*words: str) -> str:

@@ -128,22 +128,12 @@ async def open_arms(
     Raises:
         ConfigError: If a SPEC names nothing known, a key is missing, or a price is unknown under a dollar budget.
     """
-    prompts = Prompts(Templates.load(*_template_folders(task, config)), config.prompts)
+    prompts = make_prompts(task, config)
     callers: dict[str, Caller] = {}
 
     def asked(spec: ModelSpec) -> list[Mutator]:
-        facts = lookup(spec)
-        price = require_price(spec) if dollars.cap is not None else facts.price
-        caller = Caller(
-            make_client(spec, environment),
-            spec,
-            price,
-            dollars,
-            ledger,
-            rng=generator(config.seed, 0, f"pauses of {spec.label}"),
-            config=config.calls,
-        )
-        asking = _asking(spec, config, facts.context, answered)
+        caller = make_caller(spec, config, dollars, ledger, environment)
+        asking = asking_of(spec, config, answered)
         mutators = [ModelMutator(arm_name(spec, kind), kind, caller, prompts, asking) for kind in spec.settings.kinds]
         callers.update({mutator.name: caller for mutator in mutators})
         return [*mutators]
@@ -163,10 +153,10 @@ def check_models(task: Task, config: RunConfig, environment: Mapping[str, str] =
     """
     specs = model_specs(config)
     if specs:
-        Prompts(Templates.load(*_template_folders(task, config)), config.prompts)
+        make_prompts(task, config)
     for spec in specs:
         make_client(spec, environment)
-        _asking(spec, config, lookup(spec).context, None)
+        asking_of(spec, config)
         if config.budget_usd is not None:
             require_price(spec)
 
@@ -185,7 +175,42 @@ def model_specs(config: RunConfig) -> list[ModelSpec]:
     return [parse_spec(text, config.models) for text in config.arms if is_model(text)]
 
 
-def _asking(spec: ModelSpec, config: RunConfig, context: int | None, answered: Callable[[str], Reply | None] | None) -> Asking:
+def make_caller(
+    spec: ModelSpec, config: RunConfig, dollars: Dollars, ledger: Ledger, environment: Mapping[str, str] = os.environ
+) -> Caller:
+    """Makes what calls a model; it is to be closed in the end.
+
+    Args:
+        spec: The model and how it is asked.
+        config: How patiently it is called.
+        dollars: What calls are paid from.
+        ledger: Takes down every call.
+        environment: Where its key is read.
+
+    Raises:
+        ConfigError: If the key is missing, or the price is unknown under a dollar budget.
+    """
+    price = require_price(spec) if dollars.cap is not None else lookup(spec).price
+    rng = generator(config.seed, 0, f"pauses of {spec.label}")
+    return Caller(make_client(spec, environment), spec, price, dollars, ledger, rng=rng, config=config.calls)
+
+
+def make_prompts(task: Task, config: RunConfig) -> Prompts:
+    """Loads the templates that a task and a run's configuration ask for.
+
+    Raises:
+        ConfigError: If one is broken.
+    """
+    return Prompts(Templates.load(*_template_folders(task, config)), config.prompts)
+
+
+def asking_of(spec: ModelSpec, config: RunConfig, answered: Callable[[str], Reply | None] | None = None) -> Asking:
+    """Says how a model is asked: what room its context leaves, and whether it is small.
+
+    Raises:
+        ConfigError: If the longest answer leaves no room for a prompt.
+    """
+    context = lookup(spec).context
     room = config.prompts.max_tokens
     if context is not None:
         room = min(room, context - spec.settings.max_tokens - _MARGIN)

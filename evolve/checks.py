@@ -5,14 +5,15 @@ from __future__ import annotations
 import ast
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from evolve.config import RunConfig, make_executor
-from evolve.errors import TaskError
+from evolve.errors import ConfigError, TaskError
 from evolve.evaluators.compat import SharedEvaluator
 from evolve.evaluators.compat.forging import FORGERIES
 from evolve.executors.base import Executor
 from evolve.program import Evaluation, Files, Objective, Outcome, Task
+from evolve.prompts.templates import Templates
 from evolve.verifying import agree
 
 #: What the initial program is scored with, twice with the first to see whether it repeats.
@@ -75,6 +76,8 @@ async def check_task(task: Task, config: RunConfig) -> list[Check]:
     checks = [Check("manifest", True, f"{len(task.files)} file(s), {task.objective.direction} {task.objective.metric}")]
     if isinstance(task.evaluate, SharedEvaluator) and task.evaluate.ignored:
         checks.append(Check("settings", True, f"without a meaning here: {', '.join(task.evaluate.ignored)}"))
+    if task.prompts is not None:
+        checks.append(_templates(task.prompts))
     try:
         async with make_executor(task, config) as executor:
             checks.append(Check("evaluator loads", True, f"isolation {executor.isolation}"))
@@ -82,6 +85,17 @@ async def check_task(task: Task, config: RunConfig) -> list[Check]:
     except TaskError as error:
         checks.append(Check("evaluator loads", False, str(error)))
     return checks
+
+
+def _templates(folder: Path) -> Check:
+    """Holds when the task's own templates of prompts can be filled in."""
+    title = "prompt templates"
+    try:
+        Templates.load(folder)
+    except ConfigError as error:
+        return Check(title, False, str(error))
+    names = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+    return Check(title, True, f"in place of built-in ones: {', '.join(names) or 'none'}")
 
 
 async def _run_checks(task: Task, executor: Executor) -> AsyncIterator[Check]:

@@ -6,7 +6,7 @@ the first difference, so that a constant beginning is read, and paid for, once.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from evolve.llm.specs import EditKind
@@ -138,6 +138,24 @@ class Parts:
 def _goal(objective: Objective) -> dict[str, object]:
     more = objective.direction is Direction.MAXIMIZE
     return {"metric": objective.metric, "goal": "higher" if more else "lower"}
+
+
+def initial_retry(
+    objective: Objective, why: str, *, paths: Sequence[str], brief: bool, reply_shown: bool, reply_shortened: bool
+) -> Part:
+    """Returns what is said about an earlier reply to `initial`, to a template that is given the same names as for any other.
+
+    Args:
+        objective: What counts.
+        why: What was wrong, fenced.
+        paths: The files that are wanted.
+        brief: Whether the prompt is for a small model.
+        reply_shown: Whether the reply is repeated before.
+        reply_shortened: Whether its middle is left out there.
+    """
+    shared = {**_goal(objective), "brief": brief, "kind": EditKind.FULL.value, "marked": True, "one_region": False}
+    more = {"paths": tuple(paths), "why": why, "reply_shown": reply_shown, "reply_shortened": reply_shortened}
+    return Part("retry.md", {**shared, **more})
 
 
 def initial(background: str, objective: Objective, files_hint: str) -> Part:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from evolve.llm.base import Message, Role
 from evolve.llm.specs import EditKind
@@ -13,7 +13,7 @@ from evolve.program import Objective
 from evolve.prompts.budget import CUTS, Detail, brief_detail, full_detail, typical_tokens
 from evolve.prompts.config import PromptConfig
 from evolve.prompts.fencing import fenced, shortened, visible
-from evolve.prompts.parts import Part, Parts, effective_kind, initial
+from evolve.prompts.parts import Part, Parts, effective_kind, initial, initial_retry
 from evolve.prompts.templates import Templates
 
 #: What servers add around each message to tell whose it is.
@@ -85,7 +85,7 @@ class Prompts:
         parts = Parts(request, effective_kind(request, kind), brief=brief)
         detail = brief_detail(self._config) if brief else full_detail(self._config)
         writer = _Writer(self._templates, parts, request.complaints, self._direction(parts, request, kind, chance))
-        return self._fitted(writer, detail, min(budget_tokens, self._config.max_tokens))
+        return self._fitted(writer.messages, detail, min(budget_tokens, self._config.max_tokens))
 
     def _direction(self, parts: Parts, request: MutationRequest, kind: EditKind, chance: float | None) -> str:
         """Chooses where a model is sent that is free to go anywhere; a retry is not sent elsewhere."""
@@ -95,35 +95,58 @@ class Prompts:
         directions = [line[2:] for line in self._templates.fill(parts.directions()).splitlines() if line.startswith("- ")]
         return directions[int(chance * len(directions))] if directions else ""
 
-    def first_program(self, task_background: str, objective: Objective, files_hint: str) -> Prompt:
+    def first_program(
+        self,
+        task_background: str,
+        objective: Objective,
+        files_hint: str,
+        *,
+        paths: Sequence[str] = (),
+        complaints: Sequence[Complaint] = (),
+        budget_tokens: int | None = None,
+        brief: bool = False,
+    ) -> Prompt:
         """Writes the prompt for a task's first program, from its description alone.
 
         Args:
             task_background: What is to be solved, and how it is scored.
             objective: What counts.
             files_hint: Which files and functions are wanted.
+            paths: The files that are wanted, for what is said about earlier attempts.
+            complaints: About earlier attempts, oldest first.
+            budget_tokens: What the model's context leaves for the prompt; None leaves it to the configuration, which may also
+                allow less.
+            brief: Whether the model is small; the configuration may decide otherwise.
 
         Raises:
-            ValueError: If the prompt is longer than the configuration allows.
+            ValueError: If not even the shortest prompt fits.
         """
-        messages = (Message(Role.USER, self._templates.fill(initial(task_background, objective, files_hint)) + "\n"),)
-        tokens = self._tokens(messages)
-        if tokens > self._config.max_tokens:
-            raise ValueError(_too_long(tokens, self._config.max_tokens))
-        return Prompt(messages, (), tokens)
+        brief = brief if self._config.brief is None else self._config.brief
+        ask = self._templates.fill(initial(task_background, objective, files_hint)) + "\n"
 
-    def _fitted(self, writer: _Writer, detail: Detail, budget: int) -> Prompt:
+        def retry(why: str, *, shown: bool, cut: bool) -> str:
+            part = initial_retry(objective, why, paths=paths, brief=brief, reply_shown=shown, reply_shortened=cut)
+            return self._templates.fill(part)
+
+        def write(detail: Detail, _: tuple[str, ...]) -> tuple[Message, ...]:
+            return tuple(_conversation(ask, complaints, detail, retry))
+
+        detail = brief_detail(self._config) if brief else full_detail(self._config)
+        limit = self._config.max_tokens
+        return self._fitted(write, detail, limit if budget_tokens is None else min(budget_tokens, limit))
+
+    def _fitted(self, write: Callable[[Detail, tuple[str, ...]], tuple[Message, ...]], detail: Detail, budget: int) -> Prompt:
         """Leaves out one thing after the other until the prompt fits."""
         dropped: tuple[str, ...] = ()
-        messages = writer.messages(detail, dropped)
+        messages = write(detail, dropped)
         for cut in CUTS:
             if self._tokens(messages) <= budget:
                 break
             shorter = cut.apply(detail)
             # What is not there anyhow is not said to be left out.
-            if writer.messages(shorter, dropped) != messages:
+            if write(shorter, dropped) != messages:
                 detail, dropped = shorter, (*dropped, cut.name)
-                messages = writer.messages(detail, dropped)
+                messages = write(detail, dropped)
         tokens = self._tokens(messages)
         if tokens > budget:
             raise ValueError(_too_long(tokens, budget))
@@ -140,6 +163,34 @@ def _too_long(tokens: int, budget: int) -> str:
     )
 
 
+class _Retry(Protocol):
+    """Writes what is said about a reply: what was wrong with it, fenced, while it is shown or not, or its middle cut out."""
+
+    def __call__(self, why: str, *, shown: bool, cut: bool) -> str: ...
+
+
+def _conversation(ask: str, complaints: Sequence[Complaint], detail: Detail, retry: _Retry) -> list[Message]:
+    """Continues a request with earlier replies and what was wrong with each; of the latest at least the latter.
+
+    Args:
+        ask: The request.
+        complaints: About earlier replies, oldest first.
+        detail: How much of them is shown.
+        retry: Writes what is said about a reply.
+    """
+    turns = [Message(Role.USER, ask)]
+    for complaint in complaints[-max(1, detail.replies) :]:
+        reply = visible(complaint.reply).strip() if detail.replies else ""
+        shown = shortened(reply, detail.reply_chars)
+        said = retry(fenced(complaint.why, detail.complaint_chars), shown=bool(shown), cut=shown != reply)
+        if shown:
+            turns += [Message(Role.ASSISTANT, shown), Message(Role.USER, f"{said}\n")]
+        else:
+            # Models expect the two sides to take turns.
+            turns[-1] = Message(Role.USER, f"{turns[-1].text}\n{said}\n")
+    return turns
+
+
 class _Writer:
     """Writes the messages of one request at any detail."""
 
@@ -153,22 +204,10 @@ class _Writer:
     def messages(self, detail: Detail, dropped: tuple[str, ...]) -> tuple[Message, ...]:
         note = [self._parts.left_out(dropped)] if dropped else []
         ask = self._joined([*self._parts.changing(detail), *note, self._parts.ask(self._direction)])
-        return (self._system, *self._conversation(ask, detail))
+        return (self._system, *_conversation(ask, self._complaints, detail, self._retry))
 
-    def _conversation(self, ask: str, detail: Detail) -> list[Message]:
-        """Continues the request with earlier replies and what was wrong with each; of the latest at least the latter."""
-        turns = [Message(Role.USER, ask)]
-        for complaint in self._complaints[-max(1, detail.replies) :]:
-            reply = visible(complaint.reply).strip() if detail.replies else ""
-            shown = shortened(reply, detail.reply_chars)
-            why = fenced(complaint.why, detail.complaint_chars)
-            retry = self._templates.fill(self._parts.retry(why, reply_shown=bool(shown), reply_shortened=shown != reply))
-            if shown:
-                turns += [Message(Role.ASSISTANT, shown), Message(Role.USER, f"{retry}\n")]
-            else:
-                # Models expect the two sides to take turns.
-                turns[-1] = Message(Role.USER, f"{turns[-1].text}\n{retry}\n")
-        return turns
+    def _retry(self, why: str, *, shown: bool, cut: bool) -> str:
+        return self._templates.fill(self._parts.retry(why, reply_shown=shown, reply_shortened=cut))
 
     def _joined(self, parts: Sequence[Part]) -> str:
         return "\n\n".join(filter(None, map(self._templates.fill, parts))) + "\n"

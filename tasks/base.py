@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from types import CodeType
-from typing import Any
+from typing import Any, NamedTuple
 
 from evolve import settings
 from evolve.edits import mutable_regions
@@ -57,6 +57,27 @@ class _Execution:
     command: tuple[str, ...] = ()
 
 
+class _Read(NamedTuple):
+    """What ``task.toml`` says, and where."""
+
+    folder: Path
+    manifest: _Manifest
+    run: dict[str, Any]  # Any: TOML values, checked by config.py
+    command: tuple[str, ...]
+
+
+class Unfinished(NamedTuple):
+    """A task whose program is not all there.
+
+    Attributes:
+        task: The task; files that are missing are empty texts in it.
+        missing: Paths of these, in the program's order.
+    """
+
+    task: Task
+    missing: tuple[str, ...]
+
+
 def load(folder: Path, origin: str) -> Task:
     """Reads the task in a folder.
 
@@ -67,6 +88,33 @@ def load(folder: Path, origin: str) -> Task:
     Raises:
         TaskError: If something is missing, mistyped or does not parse; the message names file, key and remedy.
     """
+    read = _read_manifest(folder)
+    files = {name: _read_program(read.folder, name, read.manifest.name) for name in read.manifest.program}
+    check_source(files, read.manifest.name)
+    return _task(read, files, origin)
+
+
+def load_unfinished(folder: Path, origin: str) -> Unfinished:
+    """Reads a task some of whose program's files, or all of them, are still to be written.
+
+    Args:
+        folder: Holds ``task.toml`` and ``evaluate.py``.
+        origin: See `load`.
+
+    Raises:
+        TaskError: See `load`; a missing file of the program is none.
+    """
+    read = _read_manifest(folder)
+    name = read.manifest.name
+    missing = tuple(path for path in read.manifest.program if _is_missing(read.folder, path))
+    files = {path: "" if path in missing else _read_program(read.folder, path, name) for path in read.manifest.program}
+    if there := {path: text for path, text in files.items() if path not in missing}:
+        check_source(there, name)
+    return Unfinished(_task(read, files, origin), missing)
+
+
+def _read_manifest(folder: Path) -> _Read:
+    """Reads ``task.toml`` and sees that there is something to score with."""
     folder = folder.resolve()
     try:
         table = read_toml(folder / "task.toml")
@@ -83,9 +131,13 @@ def load(folder: Path, origin: str) -> Task:
         )
     if not (folder / "evaluate.py").is_file():
         raise TaskError(f"task {manifest.name}: evaluate.py is missing; it must define evaluate(program) -> Score")
-    files = {name: _read(folder, name, manifest.name) for name in manifest.program}
+    return _Read(folder, manifest, run, command)
+
+
+def _task(read: _Read, files: Files, origin: str) -> Task:
+    """Puts a task together from its manifest and its program."""
+    folder, manifest, run, command = read
     background = _read(folder, manifest.prompt.background, manifest.name) if manifest.prompt.background else ""
-    check_source(files, manifest.name)
     shared = _shared_evaluator(folder, manifest) if manifest.shared_process else None
     program, data = manifest.program, manifest.data
     evaluator = shared.sha256(program) if shared is not None else folder_sha256(folder, program, data)
@@ -219,6 +271,19 @@ def _read(folder: Path, name: str, task: str) -> str:
         raise TaskError(f"task {task}: task.toml names {name!r}, which does not exist") from error
     except (OSError, UnicodeDecodeError) as error:
         raise TaskError(f"task {task}: {name!r} cannot be read: {error}") from error
+
+
+def _is_missing(folder: Path, name: str) -> bool:
+    return _lies_inside(name) and not (folder / name).exists()
+
+
+def _read_program(folder: Path, name: str, task: str) -> str:
+    if _is_missing(folder, name):
+        raise TaskError(
+            f"task {task}: task.toml names {name!r}, which does not exist; write it, or have a language model write it: "
+            f"evolve task draft {folder} --arm SPEC"
+        )
+    return _read(folder, name, task)
 
 
 def _lies_inside(name: str) -> bool:

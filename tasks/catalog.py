@@ -12,7 +12,7 @@ from evolve.errors import ConfigError, TaskError, nearest_hint
 from evolve.plugins import installed
 from evolve.program import Task
 from evolve.tasks import foreign
-from evolve.tasks.base import load
+from evolve.tasks.base import Unfinished, load, load_unfinished
 
 #: Entry-point group; the value names a module or package whose folder holds ``task.toml``.
 GROUP = "evolve.tasks"
@@ -45,6 +45,24 @@ def find(name: str) -> Task:
         return _load_installed(entry_points[name])
     hint = nearest_hint(name, [*bundled, *entry_points])
     raise ConfigError(f"unknown task {name!r}; {hint} (a task is a bundled or installed name, or a folder with task.toml)")
+
+
+def find_unfinished(name: str) -> Unfinished:
+    """Finds a task whose program is not all there.
+
+    Args:
+        name: A folder that holds ``task.toml``, or that file itself.
+
+    Raises:
+        ConfigError: If there is no such folder.
+        TaskError: If the task is broken otherwise than by missing files of its program.
+    """
+    path = Path(name).expanduser()
+    if path.name == "task.toml" and path.is_file():
+        path = path.parent
+    if not (path / "task.toml").is_file():
+        raise ConfigError(f"folder {name!r} holds no task.toml; begin one with: evolve task new NAME")
+    return load_unfinished(path, "folder")
 
 
 def bundled_folders() -> dict[str, Path]:

@@ -11,9 +11,9 @@ ROOT = Path(__file__).parent.parent
 LAYERS = [
     ["evolve.cli", "evolve.testing"],
     ["evolve.api"],
-    ["evolve.checks", "evolve.takeaway", "evolve.replaying"],
+    ["evolve.checks", "evolve.drafting", "evolve.takeaway", "evolve.replaying"],
     ["evolve.session"],
-    ["evolve.provenance", "evolve.arms", "evolve.ledger"],
+    ["evolve.provenance", "evolve.arms", "evolve.ledger", "evolve.draft_journal"],
     ["evolve.config"],
     ["evolve.loop"],
     ["evolve.stages"],

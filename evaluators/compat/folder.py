@@ -13,6 +13,8 @@ from evolve.errors import TaskError
 #: A copy crosses to the sandbox with every evaluation.
 MAX_BYTES, MAX_FILES = 64 * 2**20, 2000
 _LEFT_OUT = frozenset(("__pycache__", "node_modules", "venv", "wandb", "checkpoints", "outputs"))
+#: What models answered while the program was drafted (`evolve.draft_journal`): the evaluator has no use for it.
+_JOURNAL = "drafts.jsonl"
 _OUTPUT_BEGINNINGS = ("results", "openevolve_output", "skydiscover_output", "gen_")
 _SQLITE = b"SQLite format 3\x00"
 
@@ -30,7 +32,7 @@ class Content(NamedTuple):
 
 
 def read(folder: Path) -> Content:
-    """Reads every file of a task's folder but hidden ones, databases (the archive of a run), and what earlier runs put there.
+    """Reads every file of a task's folder but hidden ones, databases (the archive of a run), and what runs and drafts put there.
 
     Raises:
         TaskError: If there is too much of it, or something cannot be read.
@@ -73,7 +75,8 @@ def _paths(folder: Path) -> Iterator[Path]:
     for place, folders, names in os.walk(folder):
         top = Path(place) == folder
         folders[:] = [name for name in folders if _is_kept(Path(place, name), top=top)]
-        yield from (Path(place, name) for name in names if name[:1] != "." and Path(place, name).is_file())
+        kept = (name for name in names if name[:1] != "." and not (top and name == _JOURNAL))
+        yield from (Path(place, name) for name in kept if Path(place, name).is_file())
 
 
 def _is_kept(path: Path, *, top: bool) -> bool:

@@ -25,14 +25,12 @@ _OWN_HOSTS = frozenset(("127.0.0.1", "localhost", "::1", "0.0.0.0"))
 
 
 def with_budget(task: Task, config: RunConfig) -> RunConfig:
-    """Gives a run with paid models a budget if it has none, and says what the budget buys.
+    """Gives a run with paid models a budget if it has none (see `with_cap`), and says what the budget buys.
 
-    On a terminal it asks; elsewhere it takes 5 dollars and says so. Nothing is asked of runs whose models are free.
+    Nothing is asked of runs whose models are free.
     """
     specs = model_specs(config)
-    paid = [spec for spec in specs if _paid(spec)]
-    if paid and config.budget_usd is None:
-        config = dataclasses.replace(config, budget_usd=_ask(paid))
+    config = with_cap(config)
     if specs and config.budget_usd is not None:
         expected = _estimate(task, config, specs)
         stderr.print(_told(expected, config), style="dim", markup=False)
@@ -40,6 +38,12 @@ def with_budget(task: Task, config: RunConfig) -> RunConfig:
         if told is not None:
             stderr.print(f"warning: {told}", style="yellow", markup=False)
     return config
+
+
+def with_cap(config: RunConfig) -> RunConfig:
+    """Gives a configuration with paid models a budget if it has none: on a terminal it asks, elsewhere it is 5 dollars."""
+    paid = [spec for spec in model_specs(config) if _paid(spec)]
+    return dataclasses.replace(config, budget_usd=_ask(paid)) if paid and config.budget_usd is None else config
 
 
 def _estimate(task: Task, config: RunConfig, specs: list[ModelSpec]) -> Estimate:
@@ -73,9 +77,9 @@ def _ask(paid: list[ModelSpec]) -> float:
     names = ", ".join(dict.fromkeys(spec.name for spec in paid))
     if sys.stdin.isatty() and sys.stderr.isatty():
         return float(
-            typer.prompt(f"{names} costs money. How many dollars may this run spend?", type=float, default=_DEFAULT_USD, err=True)
+            typer.prompt(f"{names} costs money. How many dollars may be spent?", type=float, default=_DEFAULT_USD, err=True)
         )
     stderr.print(
-        f"{names} costs money: this run may spend {_DEFAULT_USD:.2f} dollars; --budget-usd sets another limit", markup=False
+        f"{names} costs money: at most {_DEFAULT_USD:.2f} dollars will be spent; --budget-usd sets another limit", markup=False
     )
     return _DEFAULT_USD

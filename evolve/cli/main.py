@@ -38,7 +38,7 @@ COMMANDS = {
     "diff": Command("evolve.cli.read", "Shows what changed between two programs, or between a parent and its child."),
     "tree": Command("evolve.cli.read", "Draws the tree of programs that led to the best."),
     "export": Command("evolve.cli.read", "Writes every step of a run as JSON lines or CSV."),
-    "task": Command("evolve.cli.tasks", "Lists, writes and checks tasks."),
+    "task": Command("evolve.cli.tasks", "Lists, writes, drafts and checks tasks."),
     "eval": Command("evolve.cli.evaluate", "Scores program files against a task, each in a fresh sandbox."),
     "models": Command("evolve.cli.models", "Lists language models with their prices, and tries them."),
     "doctor": Command("evolve.cli.doctor", "Says what works on this machine, and what to do about what does not."),

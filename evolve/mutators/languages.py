@@ -20,10 +20,12 @@ class Syntax:
     Attributes:
         skipped: Pattern of comments, strings and other text whose numbers are no numbers.
         bracketed: Whether an expression may stand in brackets, so that a minus sign can be kept apart from what is before.
+        comment: A comment on a line of its own, with braces for its text; empty where there are none.
     """
 
     skipped: str
     bracketed: bool = True
+    comment: str = "# {}"
 
 
 _QUOTED = r'"(?:\\[\s\S]|[^"\\\n])*"|' + r"'(?:\\[\s\S]|[^'\\\n])*'"
@@ -34,16 +36,16 @@ _RAW = r'R"(?P<delimiter>[^()\\\s]{0,16})\([\s\S]*?\)(?P=delimiter)"'
 _DIRECTIVE = r"(?m:^[ \t]*\#(?![ \t]*define\b)[^\n]*)"
 _LETTER = r"(?<![\w)\]}'])'(?:\\.[^'\n]*|[^'\\\n])'"
 
-_C = Syntax("|".join((_SLASHES, _RAW, _DIRECTIVE, _DOUBLE_QUOTED, _LETTER)))
-_SCRIPT = Syntax("|".join((_SLASHES, _QUOTED, r"`(?:\\[\s\S]|[^`\\])*`")))
+_C = Syntax("|".join((_SLASHES, _RAW, _DIRECTIVE, _DOUBLE_QUOTED, _LETTER)), comment="// {}")
+_SCRIPT = Syntax("|".join((_SLASHES, _QUOTED, r"`(?:\\[\s\S]|[^`\\])*`")), comment="// {}")
 _HASH = Syntax("|".join((r"\#=[\s\S]*?=\#", r"\#[^\n]*", _QUOTED)))
-_DASHES = Syntax("|".join((r"--\[\[[\s\S]*?\]\]|\{-[\s\S]*?-\}|/\*[\s\S]*?\*/", r"--[^\n]*", _QUOTED)))
-_PERCENT = Syntax("|".join((r"%\{[\s\S]*?%\}", r"%[^\n]*", _QUOTED)))
-_SEMICOLON = Syntax("|".join((r"\#\|[\s\S]*?\|\#", r";[^\n]*", _DOUBLE_QUOTED)), bracketed=False)
-_EXCLAMATION = Syntax("|".join((r"![^\n]*", _QUOTED)))
-_MARKUP = Syntax("|".join((r"<!--[\s\S]*?-->", _DOUBLE_QUOTED)), bracketed=False)
-_ML = Syntax("|".join((r"\(\*[\s\S]*?\*\)", _DOUBLE_QUOTED, _LETTER)))
-_DATA = Syntax(_DOUBLE_QUOTED, bracketed=False)
+_DASHES = Syntax("|".join((r"--\[\[[\s\S]*?\]\]|\{-[\s\S]*?-\}|/\*[\s\S]*?\*/", r"--[^\n]*", _QUOTED)), comment="-- {}")
+_PERCENT = Syntax("|".join((r"%\{[\s\S]*?%\}", r"%[^\n]*", _QUOTED)), comment="% {}")
+_SEMICOLON = Syntax("|".join((r"\#\|[\s\S]*?\|\#", r";[^\n]*", _DOUBLE_QUOTED)), bracketed=False, comment="; {}")
+_EXCLAMATION = Syntax("|".join((r"![^\n]*", _QUOTED)), comment="! {}")
+_MARKUP = Syntax("|".join((r"<!--[\s\S]*?-->", _DOUBLE_QUOTED)), bracketed=False, comment="<!-- {} -->")
+_ML = Syntax("|".join((r"\(\*[\s\S]*?\*\)", _DOUBLE_QUOTED, _LETTER)), comment="(* {} *)")
+_DATA = Syntax(_DOUBLE_QUOTED, bracketed=False, comment="")
 
 _ENDINGS = {
     _C: "c h cc cpp cxx c++ hh hpp hxx cu cuh m mm cs java kt scala rs swift d zig v sv glsl cl ispc",
@@ -71,6 +73,14 @@ _NUMBER = r"""
 def syntax_of(path: str) -> Syntax | None:
     """Tells a file's syntax from its ending; None for Python, which is parsed, and for what is not known."""
     return _BY_ENDING.get(PurePosixPath(path).suffix.removeprefix("."))
+
+
+def comment(path: str, text: str) -> str:
+    """Writes a text as a comment on a line of its own; empty where the file's ending says nothing of how."""
+    if path.endswith(".py"):
+        return f"# {text}"
+    syntax = syntax_of(path)
+    return syntax.comment.format(text) if syntax is not None and syntax.comment else ""
 
 
 @cache

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import warnings
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from evolve.edits import Region, mutable_regions
 from evolve.notation.elision import refuse_elision
@@ -16,6 +17,7 @@ from evolve.program import Files
 
 _ADVICE = "Answer with the whole file in one fenced block: ``` on a line, every line of the file, ``` on a line"
 _SEVERAL = "Answer with every file that changes, whole, in a fenced block of its own, and its path on the line before the block"
+_EVERY = "Answer with every file that is wanted, whole, in a fenced block of its own, and its path on the line before the block"
 _MARKERS = "Write the whole file with its EVOLVE-BLOCK-START and EVOLVE-BLOCK-END lines as they are, and change what lies between"
 _SEARCH = "<<<<<<< SEARCH"
 
@@ -50,6 +52,34 @@ def apply_full(reply: str, parent: Files) -> Files:
     for path, content in _chosen(text, parent).items():
         child[path] = _merged(path, content, parent[path], regions[path])
     return checked(parent, child)
+
+
+def read_files(reply: str, wanted: Sequence[str], given: Files = MappingProxyType({})) -> Files:
+    """Takes files that do not exist yet from a reply, each whole.
+
+    Which block is which file is told as in `apply_full`.
+
+    Args:
+        reply: What a model answered, prose and reasoning around its files included.
+        wanted: Paths of the files.
+        given: Files of the same program that are there already; a reply may repeat them, as they are.
+
+    Returns:
+        The wanted files, in that order; each ends with a line end.
+
+    Raises:
+        EditRefused: If one is missing, empty or leaves code out, another path is named, or a given file is changed.
+    """
+    known = {**given, **dict.fromkeys(wanted, "")}
+    chosen = _chosen(answer(reply), known)
+    for path, text in given.items():
+        if path in chosen and _significant("\n".join(chosen[path])) != _significant(text):
+            raise EditRefused(f"the reply changes {path}, which is there already and stays as it is. Leave it out")
+    if lacking := [path for path in wanted if not "".join(chosen.get(path, ())).strip()]:
+        raise EditRefused(f"the reply does not give {', '.join(lacking)}. {_ADVICE if len(known) == 1 else _EVERY}")
+    for path in wanted:
+        refuse_elision(chosen[path], (), f"{path}: the reply")
+    return {path: "\n".join(chosen[path]).strip("\n") + "\n" for path in wanted}
 
 
 def _chosen(text: str, parent: Files) -> Mapping[str, Sequence[str]]:
@@ -167,7 +197,7 @@ def _without_fixed(path: str, content: Sequence[str], old: str, region: Region) 
 
 
 def _significant(text: str) -> list[str]:
-    """Lists the lines of a fixed text that count: neither blank nor markers."""
+    """Lists the lines of a text that count: neither blank nor markers."""
     return [trimmed(line) for line in Lines.of(text).content if line.strip() and "EVOLVE-BLOCK-" not in line]
 
 

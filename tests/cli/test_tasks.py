@@ -11,7 +11,9 @@ def test_task_list_as_json(cli):
 
 
 def test_a_new_task_checks_runs_and_improves_as_written(cli):
-    assert "evolve task check ./mine" in cli("task", "new", "mine").out
+    said = cli("task", "new", "mine").out
+    assert "evolve task check ./mine" in said
+    assert "evolve task draft ./mine" in said
     checked = cli("task", "check", "./mine", "--json").json
     assert checked["ok"] is True
     assert {item["check"] for item in checked["checks"]} >= {"initial program scores", "score repeats", "time to spare"}
@@ -62,6 +64,23 @@ def test_check_reports_an_initial_program_that_does_not_score(cli, tmp_path):
     (tmp_path / "mine" / "initial.py").write_text("def solve(x):\n    raise RuntimeError('no idea')\n")
     answer = cli("task", "check", "./mine", "--json", status=1)
     assert "no idea" in answer.json["checks"][-1]["detail"]
+
+
+def test_check_finds_a_broken_template(cli, tmp_path):
+    cli("task", "new", "mine")
+    manifest = tmp_path / "mine" / "task.toml"
+    manifest.write_text(manifest.read_text().replace("[prompt]", '[prompt]\ntemplates = "prompts"'))
+    template = tmp_path / "mine" / "prompts" / "ask.md"
+    template.parent.mkdir()
+    template.write_text("Change it.\n")
+    checks = cli("task", "check", "./mine", "--json").json["checks"]
+    assert {"check": "prompt templates", "ok": True, "detail": "in place of built-in ones: ask.md"} in checks
+    template.write_text("Change it, {{ dirction }}.\n")
+    checked = cli("task", "check", "./mine", "--json", status=1).json
+    [failed] = [item for item in checked["checks"] if not item["ok"]]
+    assert failed["check"] == "prompt templates"
+    assert "dirction" in failed["detail"]
+    assert any(item["check"] == "score repeats" for item in checked["checks"])
 
 
 @pytest.mark.slow

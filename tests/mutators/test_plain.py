@@ -9,7 +9,7 @@ import pytest
 
 from evolve.edits import mutable_regions
 from evolve.mutation import MutationFailed, MutationRequest, Scored
-from evolve.mutators.languages import syntax_of
+from evolve.mutators.languages import comment, syntax_of
 from evolve.mutators.literals import LiteralsConfig, LiteralTuning
 from evolve.mutators.local import applicable, local_mutators
 from evolve.mutators.numerals import rewritten
@@ -151,3 +151,23 @@ def test_arms_that_could_never_change_a_program_are_left_out():
     assert names == ["local/literals", "local/recombine"]
     assert len(applicable(local_mutators(), {"main.py": "x = 1", "main.cpp": CPP})) == 2
     assert len(applicable(local_mutators(), {"main.py": "x = 1"})) == 3
+
+
+@pytest.mark.parametrize(
+    ("path", "written"),
+    [
+        ("a.py", "# x"),
+        ("a.rs", "// x"),
+        ("a.sh", "# x"),
+        ("a.hs", "-- x"),
+        ("a.tex", "% x"),
+        ("a.scm", "; x"),
+        ("a.f90", "! x"),
+        ("a.svg", "<!-- x -->"),
+        ("a.ml", "(* x *)"),
+        ("a.json", ""),
+        ("Makefile", ""),
+    ],
+)
+def test_a_comment_is_written_as_the_language_has_it(path, written):
+    assert comment(path, "x") == written

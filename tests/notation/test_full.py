@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from evolve.notation import EditRefused, apply_full
+from evolve.notation import EditRefused, apply_full, read_files
 from evolve.rendering import render_files
 
 MARKED = """\
@@ -243,3 +243,45 @@ def test_two_regions_need_their_markers():
 def test_a_program_about_such_blocks_may_hold_them():
     parent = {"a.py": "M = '''\n<<<<<<< SEARCH\n'''\n"}
     assert apply_full(fenced(parent["a.py"] + "x = 1\n"), parent) == {"a.py": parent["a.py"] + "x = 1\n"}
+
+
+# Files that do not exist yet
+
+THREE, REST = fenced("z = 3\n"), fenced("# ... rest of the code\n")
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [FIVE, f"### main.py\n\n{FIVE}", "```python main.py\n\nx = 5\n\n```", f"# words\n{FIVE}"],
+)
+def test_a_new_file_is_read_from_its_block(reply):
+    assert read_files(reply, ["main.py"]) == {"main.py": "x = 5\n"}
+
+
+def test_new_files_come_in_the_order_in_which_they_are_wanted():
+    reply = f"### lib/tools.py\n{THREE}### main.py\n{FIVE}"
+    assert list(read_files(reply, ["main.py", "lib/tools.py"]).items()) == [("main.py", "x = 5\n"), ("lib/tools.py", "z = 3\n")]
+
+
+@pytest.mark.parametrize(
+    ("reply", "said"),
+    [
+        (f"### main.py\n{FIVE}", "does not give lib/tools.py"),
+        (f"### main.py\n{FIVE}### lib/tools.py\n{fenced('')}", "does not give lib/tools.py"),
+        (f"### main.py\n{FIVE}### other.py\n{FIVE}", "'other.py'"),
+        (FIVE, "names no file"),
+        ("I cannot.", "no fenced block"),
+        (f"### main.py\n{FIVE}### lib/tools.py\n{REST}", "leaves code out"),
+        (f"### main.py\n{FIVE}### lib/tools.py\n```python\nx =", "never closed"),
+    ],
+)
+def test_a_reply_without_all_new_files_is_refused(reply, said):
+    with pytest.raises(EditRefused, match=said):
+        read_files(reply, ["main.py", "lib/tools.py"])
+
+
+def test_a_file_that_is_there_may_be_repeated_and_not_changed():
+    new = f"### lib/tools.py\n{THREE}"
+    assert read_files(f"{new}### main.py\n{FIVE}", ["lib/tools.py"], {"main.py": "x = 5"}) == {"lib/tools.py": "z = 3\n"}
+    with pytest.raises(EditRefused, match=r"changes main\.py, which is there already"):
+        read_files(f"{new}### main.py\n{FIVE}", ["lib/tools.py"], {"main.py": "x = 6\n"})

@@ -330,5 +330,33 @@ def test_the_first_program_is_asked_for_from_a_description_alone():
         prompts(PromptConfig(max_tokens=10)).first_program("Sort numbers.", Objective(), "")
 
 
+def first(complaints=(), budget=None, **options):
+    return prompts().first_program("Sort.", Objective(), "main.py", complaints=complaints, budget_tokens=budget, **options)
+
+
+def test_the_first_program_is_asked_for_again_with_what_was_wrong():
+    prompt = first([Complaint("old error", "old reply"), Complaint("NameError: y", "print(y)")])
+    assert [message.role for message in prompt.messages] == [Role.USER, Role.ASSISTANT] * 2 + [Role.USER]
+    assert prompt.messages[0] == first().messages[0]
+    assert prompt.messages[3].text == "print(y)"
+    assert "NameError: y" in prompt.messages[4].text
+
+
+def test_of_earlier_first_programs_the_latest_error_is_kept_longest():
+    whole = first([Complaint("old error", "x = 1\n" * 400), Complaint("NameError: y", "y = 2\n" * 400)])
+    tight = first([Complaint("old error", "x = 1\n" * 400), Complaint("NameError: y", "y = 2\n" * 400)], whole.tokens // 2)
+    assert tight.tokens <= whole.tokens // 2
+    assert tight.dropped
+    assert "NameError: y" in tight.messages[-1].text
+    with pytest.raises(ValueError, match="are allowed"):
+        first([Complaint("NameError: y")], 20)
+
+
+def test_a_small_model_is_shown_one_failed_first_program():
+    prompt = first([Complaint("old error", "old reply"), Complaint("NameError: y", "print(y)")], brief=True)
+    assert len(prompt.messages) == 3
+    assert "old" not in "".join(message.text for message in prompt.messages)
+
+
 def test_prompts_are_made_from_a_configuration_alone():
     assert text_of(Prompts.of(PromptConfig()).messages(rich(WHOLE), EditKind.FULL, budget_tokens=ROOM)) == written(rich(WHOLE))

@@ -7,7 +7,7 @@ import pytest
 
 from evolve.errors import TaskError
 from evolve.program import Build, Direction, Limits, Objective
-from evolve.tasks.base import inline, load
+from evolve.tasks.base import inline, load, load_unfinished
 from evolve.tasks.scaffold import write
 
 MANIFEST = """
@@ -46,6 +46,27 @@ def test_a_task_may_bring_templates_of_its_own(folder):
     assert load(folder, "folder").prompts == folder.resolve() / "prompts"
     edit(folder, "task.toml", '"prompts"', '"../prompts"')
     refused(folder, "is no folder inside")
+
+
+def test_a_task_can_be_read_before_its_program_is_there(folder):
+    whole = load(folder, "folder")
+    (folder / "initial.py").unlink()
+    task, missing = load_unfinished(folder, "folder")
+    assert (missing, dict(task.files)) == (("initial.py",), {"initial.py": ""})
+    assert task.evaluator_sha256 == whole.evaluator_sha256
+    assert task.background == "Background."
+    refused(folder, "evolve task draft .* --arm SPEC")
+
+
+def test_of_an_unfinished_program_only_what_is_missing_is_forgiven(folder):
+    edit(folder, "task.toml", '["initial.py"]', '["initial.py", "lib/more.py"]')
+    assert load_unfinished(folder, "folder").missing == ("lib/more.py",)
+    (folder / "initial.py").write_text("def f(:\n")
+    with pytest.raises(TaskError, match="does not parse"):
+        load_unfinished(folder, "folder")
+    edit(folder, "task.toml", '"initial.py"', '"../initial.py"')
+    with pytest.raises(TaskError, match="must lie inside"):
+        load_unfinished(folder, "folder")
 
 
 def edit(folder, name, before, after):
