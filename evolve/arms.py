@@ -161,6 +161,13 @@ def check_models(task: Task, config: RunConfig, environment: Mapping[str, str] =
             require_price(spec)
 
 
+def prompt_versions(task: Task, config: RunConfig) -> dict[str, str]:
+    """Hashes the text of the prompts that a run sends; empty for a run without models."""
+    if not model_specs(config):
+        return {}
+    return {"prompts": Templates.load(*_template_folders(task, config)).sha256[:16]}
+
+
 def arm_name(spec: ModelSpec, kind: EditKind) -> str:
     """Names the arm that asks a model for one kind of edit."""
     return f"{spec.label}/{kind}"

@@ -20,7 +20,7 @@ from evolve.archive.novelty import SLACK
 from evolve.archive.queries import summary
 from evolve.archive.records import NewRun
 from evolve.archive.store import Archive, RunWriter
-from evolve.arms import Arms, check_models, make_mutators, open_arms
+from evolve.arms import Arms, check_models, make_mutators, open_arms, prompt_versions
 from evolve.budget import Budget, Dollars
 from evolve.config import RunConfig, make_embed, make_executor, make_order, make_search
 from evolve.errors import ConfigError, EvolveError, TaskError
@@ -81,7 +81,7 @@ def create(archive: Archive, task: Task, config: RunConfig, name: str) -> int:
         metric=task.objective.metric,
         seed=config.seed,
         config=plain(config),
-        versions=versions(),
+        versions={**versions(), **prompt_versions(task, config)},
         commit=commit_of(task.folder),
         command=repeat_command(task, config),
         name=name,

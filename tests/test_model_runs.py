@@ -390,3 +390,16 @@ def test_the_prompt_of_a_program_can_be_read(cli, tmp_path):
     assert "def where():" in shown
     assert "I move the number closer." in shown
     assert json.loads(cli("program", "best", "--json").out)["attempts"][0]["prompt"]
+
+
+def test_the_text_of_prompts_is_hashed_into_the_archive(tmp_path):
+    (tmp_path / "words").mkdir()
+    (tmp_path / "words" / "system.md").write_text("You mend programs.\n")
+    with ModelServer(improver) as server:
+        run_with(server, tmp_path, steps=1)
+        more = {"prompts": {"templates": str(tmp_path / "words")}}
+        run_with(server, tmp_path, steps=1, settings_more=more)
+    with Archive.open(tmp_path / "a.db") as archive:
+        first, second = (archive.run_record(number).versions["prompts"] for number in (1, 2))
+    assert first != second
+    assert server.asked[-1].messages[0].text.startswith("You mend programs.")
