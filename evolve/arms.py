@@ -16,7 +16,7 @@ from evolve.config import RunConfig
 from evolve.errors import ConfigError, nearest_hint
 from evolve.llm.calling import Caller, Ledger
 from evolve.llm.clients import make_client
-from evolve.llm.prices import lookup, require_price
+from evolve.llm.prices import PriceTable, lookup, price_table, require_price
 from evolve.llm.specs import EditKind, ModelSpec, is_model, parse_spec
 from evolve.loop import Outage
 from evolve.mutation import Mutator
@@ -121,14 +121,16 @@ async def open_arms(
         environment: Where keys are read.
 
     Raises:
-        ConfigError: If a SPEC names nothing known, a key is missing, or a price is unknown under a dollar budget.
+        ConfigError: If a SPEC names nothing known, a key is missing, a price is unknown under a dollar budget, or the user's own
+            price table is refused.
     """
+    table = price_table(config.prices, environment) if model_specs(config) else PriceTable({})
     prompts = Prompts(Templates.load(*_template_folders(task, config)), config.prompts)
     callers: dict[str, Caller] = {}
 
     def asked(spec: ModelSpec) -> list[Mutator]:
-        facts = lookup(spec)
-        price = require_price(spec) if dollars.cap is not None else facts.price
+        facts = lookup(spec, table)
+        price = require_price(spec, facts, table) if dollars.cap is not None else facts.price
         caller = Caller(
             make_client(spec, environment),
             spec,
@@ -154,16 +156,19 @@ def check_models(task: Task, config: RunConfig, environment: Mapping[str, str] =
     """Refuses models that could not be asked, and templates that could not be filled in, before anything is on disk.
 
     Raises:
-        ConfigError: If a key is missing, a price is unknown under a dollar budget, or a template is broken.
+        ConfigError: If a key is missing, a price is unknown under a dollar budget, or a price table or a template is broken.
     """
     specs = model_specs(config)
-    if specs:
-        Prompts(Templates.load(*_template_folders(task, config)), config.prompts)
+    if not specs:
+        return
+    Prompts(Templates.load(*_template_folders(task, config)), config.prompts)
+    table = price_table(config.prices, environment)
     for spec in specs:
         make_client(spec, environment)
-        _asking(spec, config, lookup(spec).context, None)
+        facts = lookup(spec, table)
+        _asking(spec, config, facts.context, None)
         if config.budget_usd is not None:
-            require_price(spec)
+            require_price(spec, facts, table)
 
 
 def arm_name(spec: ModelSpec, kind: EditKind) -> str:

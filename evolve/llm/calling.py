@@ -31,7 +31,8 @@ class CallConfig:
     """How long a call is tried.
 
     Attributes:
-        give_up_s: Seconds since its first failure after which a call is given up; a network lost for a minute costs nothing.
+        give_up_s: Seconds since its first failure after which a call is given up; a network lost for a minute costs nothing,
+            and hours that the machine slept while a call waited do not count.
         max_attempts: Calls sent for one answer.
         first_wait_s: Longest wait after the first failure; it doubles with every further one.
         max_wait_s: Longest of these waits, and the longest that a server's wish to wait is granted.
@@ -254,7 +255,7 @@ class Caller:
                 raise self._shut(wait)
             if self._gives_up(ask, now, wait):
                 raise ask.error or self._shut(wait)
-            await self._sleep(wait or _LOOK_AGAIN_S)
+            await self._pause(ask, wait or _LOOK_AGAIN_S)
         if ask.error is None:
             ask.stuck_since = None  # what it waits for from here on, a turn or dollars, is no failure
 
@@ -273,7 +274,14 @@ class Caller:
         if not error.failure.transient or ask.n_calls >= config.max_attempts or self._gives_up(ask, now, wait):
             raise error
         logger.warning("%s: %s; tried again in %.1f s (step %d, call %d)", self._model.name, error, wait, ask.step, ask.n_calls)
+        await self._pause(ask, wait)
+
+    async def _pause(self, ask: _Ask, wait: float) -> None:
+        """Waits; what goes beyond it, when the machine slept or the process was stopped, uses up no patience."""
+        until = self._clock() + wait
         await self._sleep(wait)
+        if ask.stuck_since is not None:
+            ask.stuck_since += max(0.0, self._clock() - until)
 
     def _gives_up(self, ask: _Ask, now: float, wait: float) -> bool:
         """Says whether a wait would outlast the patience of a call, which counts from now if nothing has gone wrong yet."""

@@ -49,7 +49,8 @@ class ModelSettings:
         effort: How long to think; None leaves it to the provider.
         max_tokens: Of one answer, reasoning included.
         context: Tokens that prompt and answer may take together; None looks it up beside the price.
-        price: Dollars per million tokens, ``"INPUT/OUTPUT"`` or ``"INPUT/CACHED/OUTPUT"``, or ``"0"``; None looks it up.
+        price: Dollars per million tokens, ``"INPUT/OUTPUT"``, ``"INPUT/CACHED/OUTPUT"`` or ``"INPUT/CACHED/WRITTEN/OUTPUT"``, or
+            ``"0"``; None looks it up.
         key_env: Environment variable that holds the key; None is the provider's own, and no key at a URL.
         api: ``"chat"`` or ``"responses"``; None is Responses at OpenAI itself and Chat Completions at any other URL.
         stream: Whether the answer is read as it is made: a stalled one is noticed sooner.
@@ -115,7 +116,8 @@ class ModelSpec:
     def label(self) -> str:
         """What its arms begin with: the SPEC, with the server's host and port in place of its URL."""
         brackets = f"[{self.written}]" if self.written else ""
-        return f"{self.name}{brackets}{f'@{urlsplit(self.url).netloc}' if self.url else ''}"
+        host = urlsplit(self.url).netloc.rpartition("@")[2]  # a user and a password may stand before it
+        return f"{self.name}{brackets}{f'@{host}' if host else ''}"
 
     @property
     def key_env(self) -> str | None:
