@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import sys
+from collections.abc import Sequence
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import typer
 
 from evolve.arms import model_specs
-from evolve.cli.output import stderr
+from evolve.cli.output import dollars, stderr
 from evolve.config import RunConfig
 from evolve.llm.estimate import ArmForecast, Estimate, estimate, warning
-from evolve.llm.prices import FREE, lookup, typical_tokens
+from evolve.llm.prices import FREE, Price, lookup, price_table, require_price, typical_tokens
 from evolve.llm.specs import ModelSpec, is_model
 from evolve.program import Task
 
@@ -24,29 +27,47 @@ _DEFAULT_USD = 5.0
 _OWN_HOSTS = frozenset(("127.0.0.1", "localhost", "::1", "0.0.0.0"))
 
 
+class _Priced(NamedTuple):
+    """A model and its price."""
+
+    spec: ModelSpec
+    price: Price
+
+    @property
+    def paid(self) -> bool:
+        return self.price.most(1, 1) > 0
+
+
 def with_budget(task: Task, config: RunConfig) -> RunConfig:
     """Gives a run with paid models a budget if it has none, and says what the budget buys.
 
     On a terminal it asks; elsewhere it takes 5 dollars and says so. Nothing is asked of runs whose models are free.
+
+    Raises:
+        ConfigError: If the run is to have a budget, and a model's price is not known.
     """
     specs = model_specs(config)
-    paid = [spec for spec in specs if _paid(spec)]
-    if paid and config.budget_usd is None:
-        config = dataclasses.replace(config, budget_usd=_ask(paid))
-    if specs and config.budget_usd is not None:
-        expected = _estimate(task, config, specs)
-        stderr.print(_told(expected, config), style="dim", markup=False)
-        told = warning(expected, config.budget_usd)
-        if told is not None:
-            stderr.print(f"warning: {told}", style="yellow", markup=False)
+    if not specs:
+        return config
+    table = price_table(config.prices)
+    facts = [lookup(spec, table) for spec in specs]
+    if config.budget_usd is None and not any(_may_cost(spec, known.price) for spec, known in zip(specs, facts, strict=True)):
+        return config
+    # Before anybody is asked for a number that could not be kept to.
+    models = [_Priced(spec, require_price(spec, known, table)) for spec, known in zip(specs, facts, strict=True)]
+    if not any(model.paid for model in models):
+        return config
+    if config.budget_usd is None:
+        config = dataclasses.replace(config, budget_usd=_ask([model.spec for model in models if model.paid]))
+    _tell(_estimate(task, config, models), config)
     return config
 
 
-def _estimate(task: Task, config: RunConfig, specs: list[ModelSpec]) -> Estimate:
+def _estimate(task: Task, config: RunConfig, models: Sequence[_Priced]) -> Estimate:
     """Estimates what a run costs if every arm is pulled alike and answers are about as long as the program."""
     source = typical_tokens("".join(task.files.values()))
     arms = [
-        ArmForecast(spec.label, lookup(spec).price, len(spec.settings.kinds), spec.settings.max_tokens) for spec in specs
+        ArmForecast(spec.label, price, len(spec.settings.kinds), spec.settings.max_tokens) for spec, price in models
     ]  # fmt: skip
     others = [ArmForecast(name, FREE) for name in config.arms if not is_model(name)]
     prompt = min(config.prompts.max_tokens, typical_tokens(task.background) + 3 * source + _WORDS)
@@ -55,27 +76,52 @@ def _estimate(task: Task, config: RunConfig, specs: list[ModelSpec]) -> Estimate
     )
 
 
-def _told(expected: Estimate, config: RunConfig) -> str:
-    return (
-        f"expected: about {expected.calls:.0f} calls at {expected.typical_call:.4f} usd, {expected.typical:.2f} usd in all "
-        f"(if answers are as long as the program; reasoning costs more); at most {config.budget_usd:.2f} usd will be spent"
+def _tell(expected: Estimate, config: RunConfig) -> None:
+    """Says what is expected, and warns of a budget that is too small to mean anything."""
+    if config.budget_usd is None:
+        return
+    each, total = dollars(expected.typical_call), dollars(expected.typical)
+    stderr.print(
+        f"expected: about {expected.calls:.0f} calls at {each} usd, {total} usd in all (if answers are as long as the program; "
+        f"reasoning costs more); no more than {dollars(config.budget_usd)} usd will be spent",
+        style="dim",
+        markup=False,
     )
+    told = warning(expected, config.budget_usd)
+    if told is not None:
+        stderr.print(f"warning: {told}", style="yellow", markup=False)
 
 
-def _paid(spec: ModelSpec) -> bool:
-    price = lookup(spec).price
+def _may_cost(spec: ModelSpec, price: Price | None) -> bool:
+    """Says whether a model is paid for, as far as is known: one on this machine is not, unless somebody says so."""
     if price is None:
         return urlsplit(spec.url).hostname not in _OWN_HOSTS
-    return price.input > 0 or price.output > 0
+    return _Priced(spec, price).paid
 
 
-def _ask(paid: list[ModelSpec]) -> float:
-    names = ", ".join(dict.fromkeys(spec.name for spec in paid))
+def _ask(paid: Sequence[ModelSpec]) -> float:
+    """Asks for a budget on a terminal; elsewhere takes the usual one and says so."""
+    names = list(dict.fromkeys(spec.name for spec in paid))
+    cost = f"{', '.join(names)} cost{'s' if len(names) == 1 else ''} money"
     if sys.stdin.isatty() and sys.stderr.isatty():
-        return float(
-            typer.prompt(f"{names} costs money. How many dollars may this run spend?", type=float, default=_DEFAULT_USD, err=True)
+        asked = typer.prompt(
+            f"{cost}. How many dollars may this run spend?", default=f"{_DEFAULT_USD:g}", value_proc=_amount, err=True
         )
-    stderr.print(
-        f"{names} costs money: this run may spend {_DEFAULT_USD:.2f} dollars; --budget-usd sets another limit", markup=False
-    )
+        return float(asked)
+    stderr.print(f"{cost}: this run may spend {dollars(_DEFAULT_USD)} usd; --budget-usd sets another limit", markup=False)
     return _DEFAULT_USD
+
+
+def _amount(text: str) -> float:
+    """Reads an amount of dollars that somebody typed.
+
+    Raises:
+        typer.BadParameter: If it is none; it is asked for again then.
+    """
+    try:
+        amount = float(text.strip().removeprefix("$"))
+    except ValueError:
+        amount = math.nan
+    if not 0 < amount < math.inf:
+        raise typer.BadParameter(f"{text.strip()!r} is no amount of dollars above 0, such as 2.50")
+    return amount

@@ -7,7 +7,6 @@ table shipped beside this module (``prices.toml``, written by ``docs/make_prices
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import functools
 import os
 import re
@@ -17,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from evolve.errors import ConfigError, nearest_hint
+from evolve.errors import ConfigError
 from evolve.llm import litellm_table
 from evolve.llm.base import ModelRequest, Usage
 from evolve.llm.specs import ModelSpec
@@ -178,9 +177,11 @@ class PriceTable:
 
 def _check_vendors(path: Path, content: Mapping[str, object], below: PriceTable | None) -> None:
     """Refuses a section that is nearly called like one below: nothing would ever be looked up there, and nobody would notice."""
+    from difflib import get_close_matches  # 12 ms to import, and not needed without a table of the user's own
+
     known = {name.partition("/")[0] for name in (below.names if below is not None else ())}
     for vendor in content.keys() - known - _ALIASES.keys():
-        if near := difflib.get_close_matches(vendor.lower(), known, n=1, cutoff=_A_TYPO):
+        if near := get_close_matches(vendor.lower(), known, n=1, cutoff=_A_TYPO):
             raise ConfigError(f"price table {path}: unknown vendor [{vendor}]; did you mean [{near[0]}]?")
 
 
@@ -257,10 +258,15 @@ def lookup(spec: ModelSpec, table: PriceTable) -> ModelFacts:
     if settings.price is not None:
         price = parse_price(settings.price, f"model {spec.name}: price")
         found = dataclasses.replace(found, price=price, source="price= of the SPEC")
-    if spec.provider == "anthropic" and found.price is not None and found.price.written is None:
-        written = _WRITTEN_AT_ANTHROPIC * found.price.input
-        found = dataclasses.replace(found, price=dataclasses.replace(found.price, written=written))
+    if spec.provider == "anthropic" and found.price is not None:
+        found = dataclasses.replace(found, price=_with_anthropics_cache(found.price))
     return found if settings.context is None else dataclasses.replace(found, context=settings.context)
+
+
+def _with_anthropics_cache(price: Price) -> Price:
+    if price.written is not None or price.input == 0:
+        return price
+    return dataclasses.replace(price, written=_WRITTEN_AT_ANTHROPIC * price.input)
 
 
 def require_price(spec: ModelSpec, facts: ModelFacts, table: PriceTable) -> Price:
@@ -276,11 +282,13 @@ def require_price(spec: ModelSpec, facts: ModelFacts, table: PriceTable) -> Pric
     """
     if facts.price is not None:
         return facts.price
-    names = sorted({name.partition("/")[2] for name in table.names})
+    from difflib import get_close_matches  # 12 ms to import, and only needed on the way out
+
+    close = get_close_matches(spec.model.rpartition("/")[2].lower(), [name.partition("/")[2] for name in table.names], n=1)
     raise ConfigError(
         f"the price of {spec.name} is not known, so a budget of dollars cannot be kept; write it in dollars per million tokens: "
         f"{spec.provider}/{spec.model}[price=INPUT/OUTPUT], or [price=0] for a server of your own, or in a table of your own "
-        f"(docs/models.md); {nearest_hint(spec.model.rpartition('/')[2].lower(), names)}"
+        f"(docs/models.md); {f'did you mean {close[0]!r}?' if close else 'evolve models list shows whose are'}"
     )
 
 

@@ -185,7 +185,7 @@ def test_openai_asks_more_for_what_it_writes_to_its_cache(spec):
         ("anthropic/claude-sonnet-4-6", Price(3.0, 0.3, 15.0, 3.75)),
         ("anthropic/claude-sonnet-4-6[price=2/10]", Price(2.0, 2.0, 10.0, 2.5)),
         ("anthropic/claude-sonnet-4-6[price=2/0.2/4/10]", Price(2.0, 0.2, 10.0, 4.0)),
-        ("anthropic/mine[price=0]@http://127.0.0.1:1/v1", Price(0.0, 0.0, 0.0, 0.0)),
+        ("anthropic/mine[price=0]@http://127.0.0.1:1/v1", FREE),
     ],
 )
 def test_anthropics_cache_is_paid_for_also_where_a_price_does_not_say_so(spec, price):
