@@ -1,4 +1,5 @@
 import json
+import sys
 
 import pytest
 from hypothesis import given
@@ -42,6 +43,7 @@ def no_litellm(monkeypatch, tmp_path):
     package.mkdir(parents=True)
     (package / "__init__.py").write_text("raise ImportError('litellm is never imported to read its table')")
     monkeypatch.syspath_prepend(str(package.parent))
+    monkeypatch.delitem(sys.modules, "litellm", raising=False)  # where it is installed, another test may have imported it
     return package
 
 
