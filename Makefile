@@ -1,9 +1,9 @@
-# Everything runs in .venv; nothing touches the system Python. `make help` lists the targets.
+# Everything runs in .venv (LiteLLM in .venv-litellm); nothing touches the system Python. `make help` lists the targets.
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO := demo-result
 
-.PHONY: help demo test check lint types tests test-fast docs-check bench local-model format clean
+.PHONY: help demo test check lint types tests test-fast test-litellm docs-check bench local-model format clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -38,6 +38,9 @@ tests: .venv/dev ## The whole suite
 test-fast: .venv/dev ## The suite without the slow tests
 	$(BIN)/pytest -m "not slow"
 
+test-litellm: .venv-litellm/ready ## The tests of language models, with LiteLLM and the older openai SDK in an environment of their own
+	.venv-litellm/bin/pytest -p no:cacheprovider tests/llm tests/contracts/test_language_model.py
+
 bench: .venv/dev ## Measure speed, memory and disk; writes benchmarks/RESULTS.md
 	$(BIN)/python benchmarks/run.py
 
@@ -49,12 +52,12 @@ format: .venv/dev ## Format and mend what can be mended
 	$(BIN)/ruff check --fix .
 
 clean: ## Remove everything that was built
-	rm -rf .venv build dist $(DEMO) *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-litellm build dist $(DEMO) *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 # Stamps: an environment is made once, and again when what it is made from changes.
-.venv/bin/python:
+.venv/bin/python .venv-litellm/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: $(PYTHON) is older than 3.11; run: make PYTHON=python3.12 ..."; exit 1; }
-	@$(PYTHON) -m venv .venv || { echo "error: $(PYTHON) cannot make environments; on Debian or Ubuntu: apt-get install python3-venv"; rm -rf .venv; exit 1; }
+	@$(PYTHON) -m venv $(@D:/bin=) || { echo "error: $(PYTHON) cannot make environments; on Debian or Ubuntu: apt-get install python3-venv"; rm -rf $(@D:/bin=); exit 1; }
 
 .venv/core: .venv/bin/python pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e .
@@ -62,4 +65,8 @@ clean: ## Remove everything that was built
 
 .venv/dev: .venv/core
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+.venv-litellm/ready: .venv-litellm/bin/python pyproject.toml constraints-litellm.txt
+	.venv-litellm/bin/pip install --quiet --disable-pip-version-check -c constraints-litellm.txt -e '.[litellm]' 'openai<3' pytest hypothesis
 	@touch $@

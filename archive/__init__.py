@@ -20,3 +20,6 @@ The record, from the disk upwards:
 The choosers: `population` (the protocol), `islands`, `selection`, `novelty`, `embeddings`. What the two rooms exchange is in
 `records`.
 """
+
+#: Where runs are recorded when nobody says: here, since the command line shows it before it imports a database.
+DEFAULT_ARCHIVE = "evolve.db"

@@ -52,7 +52,8 @@ MODELS = {
 
 def line(model: str, row: Row) -> str:
     """Writes the line of one model."""
-    prices = (row.input, row.output) if row.cached is None else (row.input, row.cached, row.output)
+    between = [row.input if row.cached is None else row.cached, row.written] if row.written is not None else [row.cached]
+    prices = [row.input, *(price for price in between if price is not None), row.output]
     parts = [f'price = "{"/".join(plain(price) for price in prices)}"']
     parts += [f"context = {row.context}"] if row.context else []
     parts += [f"max_output = {row.max_output}"] if row.max_output else []
@@ -68,8 +69,9 @@ def plain(price: float | None) -> str:
 def page(table: LitellmTable) -> str:
     """Writes the whole table."""
     parts = [
-        "# Written by docs/make_prices.py. Dollars per million tokens: input/cached input/output. A price is that of prompts\n"
-        "# of up to `context` tokens: several models take longer ones at a higher price.\n\n"
+        "# Written by docs/make_prices.py. Dollars per million tokens: input/output, input/read from a cache/output, or\n"
+        "# input/read from a cache/written to a cache/output. A price is that of prompts of up to `context` tokens: several\n"
+        "# models take longer ones at a higher price.\n\n"
         f'source = "litellm {table.version}, {FILE}"\ndate = {datetime.date.today()}\n'
     ]
     for section, prefix in SECTIONS.items():

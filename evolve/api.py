@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from evolve import replaying
+from evolve.archive import DEFAULT_ARCHIVE
 from evolve.archive.queries import steps as step_rows
 from evolve.archive.queries import summary
 from evolve.archive.store import Archive
@@ -21,8 +22,6 @@ from evolve.session import Ending, check, create, drive, recorded
 from evolve.tasks.catalog import find
 
 T = TypeVar("T")
-
-DEFAULT_ARCHIVE = "evolve.db"
 
 
 @dataclass(frozen=True, slots=True)

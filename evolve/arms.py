@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 from evolve.budget import Dollars
 from evolve.config import RunConfig
 from evolve.errors import ConfigError, nearest_hint
+from evolve.llm.base import LanguageModel
 from evolve.llm.calling import Caller, Ledger
 from evolve.llm.clients import make_client
-from evolve.llm.prices import lookup, require_price
+from evolve.llm.prices import PriceTable, lookup, price_table, require_price
 from evolve.llm.specs import EditKind, ModelSpec, is_model, parse_spec
 from evolve.mutation import Mutator
 from evolve.mutators.local import applicable, local_mutators
@@ -128,12 +129,13 @@ async def open_arms(
     Raises:
         ConfigError: If a SPEC names nothing known, a key is missing, or a price is unknown under a dollar budget.
     """
-    prompts = make_prompts(task, config)
+    maker = Maker(task, config, environment)
+    prompts = maker.prompts()
     callers: dict[str, Caller] = {}
 
     def asked(spec: ModelSpec) -> list[Mutator]:
-        caller = make_caller(spec, config, dollars, ledger, environment)
-        asking = asking_of(spec, config, answered)
+        caller = maker.caller(spec, dollars, ledger)
+        asking = maker.asking(spec, answered)
         mutators = [ModelMutator(arm_name(spec, kind), kind, caller, prompts, asking) for kind in spec.settings.kinds]
         callers.update({mutator.name: caller for mutator in mutators})
         return [*mutators]
@@ -152,13 +154,12 @@ def check_models(task: Task, config: RunConfig, environment: Mapping[str, str] =
         ConfigError: If a key is missing, a price is unknown under a dollar budget, or a template is broken.
     """
     specs = model_specs(config)
-    if specs:
-        make_prompts(task, config)
+    if not specs:
+        return
+    maker = Maker(task, config, environment)
+    maker.prompts()
     for spec in specs:
-        make_client(spec, environment)
-        asking_of(spec, config)
-        if config.budget_usd is not None:
-            require_price(spec)
+        maker.check(spec)
 
 
 def prompt_versions(task: Task, config: RunConfig) -> dict[str, str]:
@@ -182,53 +183,81 @@ def model_specs(config: RunConfig) -> list[ModelSpec]:
     return [parse_spec(text, config.models) for text in config.arms if is_model(text)]
 
 
-def make_caller(
-    spec: ModelSpec, config: RunConfig, dollars: Dollars, ledger: Ledger, environment: Mapping[str, str] = os.environ
-) -> Caller:
-    """Makes what calls a model; it is to be closed in the end.
+class Maker:
+    """Makes what stands between a mutator and a model, for one task and one configuration."""
 
-    Args:
-        spec: The model and how it is asked.
-        config: How patiently it is called.
-        dollars: What calls are paid from.
-        ledger: Takes down every call.
-        environment: Where its key is read.
+    def __init__(self, task: Task, config: RunConfig, environment: Mapping[str, str] = os.environ) -> None:
+        """Reads the price tables, once, if any model is to be asked.
 
-    Raises:
-        ConfigError: If the key is missing, or the price is unknown under a dollar budget.
-    """
-    price = require_price(spec) if dollars.cap is not None else lookup(spec).price
-    rng = generator(config.seed, 0, f"pauses of {spec.label}")
-    return Caller(make_client(spec, environment), spec, price, dollars, ledger, rng=rng, config=config.calls)
+        Args:
+            task: What is being solved.
+            config: The run's configuration.
+            environment: Where keys, and a price table of the user's own, are looked up.
 
+        Raises:
+            ConfigError: If a price table is broken.
+        """
+        self._task = task
+        self._config = config
+        self._environment = environment
+        self._table = price_table(config.prices, environment) if model_specs(config) else PriceTable({})
 
-def make_prompts(task: Task, config: RunConfig) -> Prompts:
-    """Loads the templates that a task and a run's configuration ask for.
+    def prompts(self) -> Prompts:
+        """Loads the templates that the task and the configuration ask for.
 
-    Raises:
-        ConfigError: If one is broken.
-    """
-    return Prompts(Templates.load(*_template_folders(task, config)), config.prompts)
+        Raises:
+            ConfigError: If one is broken.
+        """
+        return Prompts(Templates.load(*_template_folders(self._task, self._config)), self._config.prompts)
 
+    def caller(self, spec: ModelSpec, dollars: Dollars, ledger: Ledger) -> Caller:
+        """Makes what calls a model; it is to be closed in the end.
 
-def asking_of(spec: ModelSpec, config: RunConfig, answered: Callable[[str], Reply | None] | None = None) -> Asking:
-    """Says how a model is asked: what room its context leaves, and whether it is small.
+        Args:
+            spec: The model and how it is asked.
+            dollars: What calls are paid from.
+            ledger: Takes down every call.
 
-    Raises:
-        ConfigError: If the longest answer leaves no room for a prompt.
-    """
-    context = lookup(spec).context
-    room = config.prompts.max_tokens
-    if context is not None:
-        room = min(room, context - spec.settings.max_tokens - _MARGIN)
-    if room < 1:
-        raise ConfigError(
-            f"model {spec.name}: max_tokens={spec.settings.max_tokens} leaves no room for a prompt in its context of {context} "
-            f"tokens; write {spec.name}[max_tokens={max(256, (context or 0) // 4)}]"
-        )
-    brief = config.prompts.brief
-    small = context is not None and context <= _SMALL_CONTEXT
-    return Asking(spec, room, small if brief is None else brief, answered)
+        Raises:
+            ConfigError: If the key is missing, or the price is unknown under a dollar budget.
+        """
+        facts = lookup(spec, self._table)
+        price = facts.price if dollars.cap is None else require_price(spec, facts, self._table)
+        rng = generator(self._config.seed, 0, f"pauses of {spec.label}")
+        return Caller(self._client(spec), spec, price, dollars, ledger, rng=rng, config=self._config.calls)
+
+    def check(self, spec: ModelSpec) -> None:
+        """Refuses a model that could not be asked.
+
+        Raises:
+            ConfigError: If its key is missing, its price is unknown under a dollar budget, or its context is too small.
+        """
+        self._client(spec)
+        self.asking(spec)
+        if self._config.budget_usd is not None:
+            require_price(spec, lookup(spec, self._table), self._table)
+
+    def asking(self, spec: ModelSpec, answered: Callable[[str], Reply | None] | None = None) -> Asking:
+        """Says how a model is asked: what room its context leaves, and whether it is small.
+
+        Raises:
+            ConfigError: If the longest answer leaves no room for a prompt.
+        """
+        config, context = self._config, lookup(spec, self._table).context
+        room = config.prompts.max_tokens
+        if context is not None:
+            room = min(room, context - spec.settings.max_tokens - _MARGIN)
+        if room < 1:
+            raise ConfigError(
+                f"model {spec.name}: max_tokens={spec.settings.max_tokens} leaves no room for a prompt in its context of {context} "
+                f"tokens; write {spec.name}[max_tokens={max(256, (context or 0) // 4)}]"
+            )
+        brief = config.prompts.brief
+        small = context is not None and context <= _SMALL_CONTEXT
+        return Asking(spec, room, small if brief is None else brief, answered)
+
+    def _client(self, spec: ModelSpec) -> LanguageModel:
+        return make_client(spec, self._environment)
 
 
 def _template_folders(task: Task, config: RunConfig) -> list[str]:

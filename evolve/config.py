@@ -57,6 +57,8 @@ class RunConfig:
         models: Settings of models by name, for what does not fit into a SPEC's brackets.
         prompts: What models are told.
         calls: How patiently models are called.
+        prices: A price table of one's own, a TOML file like ``evolve/llm/prices.toml`` that wins over it; None takes the one that
+            the environment variable ``EVOLVE_PRICES`` names, if any.
         cache: Whether a request that was answered before, to the letter, is answered from the archive, for nothing.
         order: ``"strict"`` or ``"asap"``; None is strict when every arm is local.
         lag: In strict order, step *i* sees the results of steps up to *i - lag*; more workers than this idle.
@@ -79,6 +81,7 @@ class RunConfig:
     models: tuple[ModelTable, ...] = ()
     prompts: PromptConfig = PromptConfig()
     calls: CallConfig = CallConfig()
+    prices: str | None = None
     cache: bool = False
     order: OrderName | None = None
     lag: int = 4

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from evolve.arms import asking_of, check_models, make_caller, make_prompts, model_specs
+from evolve.arms import Maker, check_models, model_specs
 from evolve.budget import Dollars
 from evolve.config import RunConfig, make_executor
 from evolve.draft_journal import Attempt, Journal
@@ -108,14 +108,15 @@ async def draft(
     # Before anything is asked: an evaluator that does not load costs nothing.
     async with make_executor(task, config) as executor:
         journal = Journal(task.folder)
-        caller = make_caller(specs[0], config, dollars, journal, environment)
+        maker = Maker(task, config, environment)
+        caller = maker.caller(specs[0], dollars, journal)
         try:
-            asking = asking_of(specs[0], config, journal.answered)
+            asking = maker.asking(specs[0], journal.answered)
             drafter = _Drafter(
                 unfinished,
                 config,
                 caller=caller,
-                prompts=make_prompts(task, config),
+                prompts=maker.prompts(),
                 asking=asking,
                 executor=executor,
                 journal=journal,

@@ -1,14 +1,23 @@
 """What the documents show works as shown."""
 
+import dataclasses
 import importlib.util
 import os
 import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+
+from evolve.arms import model_specs
+from evolve.config import RunConfig
+from evolve.llm.calling import CallConfig
+from evolve.llm.prices import Price, price_table, shipped
+from evolve.llm.specs import PROVIDERS, ModelSettings, parse_spec
+from evolve.settings import build
 
 ROOT = Path(__file__).parent.parent
 
@@ -31,7 +40,7 @@ def test_the_first_tour_runs_as_written(tmp_path):
     assert (tmp_path / "result" / "figure.png").read_bytes().startswith(b"\x89PNG")
 
 
-@pytest.mark.parametrize("name", ["docs/coding-agents.md", "docs/first-tour.md", "docs/tasks.md", "README.md"])
+@pytest.mark.parametrize("name", ["docs/coding-agents.md", "docs/first-tour.md", "docs/models.md", "docs/tasks.md", "README.md"])
 def test_python_examples_run_as_written(tmp_path, name):
     for block in blocks(name, "python"):
         if "import torch" in block and importlib.util.find_spec("torch") is None:
@@ -45,6 +54,50 @@ def test_the_command_line_reference_is_not_stale():
     make_cli = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(make_cli)
     assert (ROOT / "docs" / "cli.md").read_text() == make_cli.page(), "run: .venv/bin/python docs/make_cli.py"
+
+
+def table(name: str, heading: str) -> dict[str, str]:
+    """The first two columns of the table with a heading."""
+    rows = (ROOT / name).read_text().partition(f"\n| {heading} |")[2].partition("\n\n")[0].splitlines()[2:]
+    return {first.strip(" `"): second.strip(" `") for _, first, second, *_ in (row.split("|") for row in rows)}
+
+
+def shown(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else f"{value:g}"
+
+
+def test_every_setting_of_a_model_is_told_with_its_default():
+    told = table("docs/models.md", "setting")
+    assert list(told) == [field.name for field in dataclasses.fields(ModelSettings)]
+    for field in dataclasses.fields(ModelSettings):
+        if field.default is not None and field.name != "kinds":
+            assert told[field.name] == shown(field.default), field.name
+
+
+def test_every_setting_of_calls_is_told_with_its_default():
+    assert table("docs/models.md", "`[calls]`") == {
+        field.name: shown(field.default) for field in dataclasses.fields(CallConfig)
+    }  # fmt: skip
+
+
+def test_specs_are_written_as_they_are_read():
+    text = (ROOT / "docs" / "models.md").read_text()
+    specs = re.findall(rf"`((?:{'|'.join(PROVIDERS)})/[^`\s]+)`", text) + re.findall(r"--arm '([^']+)'", text)
+    assert len(specs) >= 10
+    for spec in specs:
+        assert parse_spec(spec.replace("HOST:PORT", "127.0.0.1:8000")).model
+
+
+def test_configurations_are_read_as_written(tmp_path):
+    settings, prices, patience = blocks("docs/models.md", "toml")
+    config = build(RunConfig, tomllib.loads(settings), "docs/models.md")
+    assert [spec.settings.max_tokens for spec in model_specs(config)] == [6000, 6000]
+    assert build(RunConfig, tomllib.loads(patience), "docs/models.md").calls.give_up_s == 600
+    (tmp_path / "own.toml").write_text(prices)
+    own = price_table(str(tmp_path / "own.toml"))
+    assert own.find(["openai/gpt-5-mini"]).price == Price(0.2, 0.02, 1.6)
+    assert own.find(["openai/gpt-5-mini"]).context == shipped().find(["openai/gpt-5-mini"]).context
+    assert own.find(["openrouter/deepseek/deepseek-v4-pro"]).max_output == 32_000
 
 
 def test_links_between_documents_lead_somewhere():

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import sys
+from collections.abc import Sequence
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import typer
 
 from evolve.arms import model_specs
-from evolve.cli.output import stderr
+from evolve.cli.output import dollars, stderr
 from evolve.config import RunConfig
 from evolve.llm.estimate import ArmForecast, Estimate, estimate, warning
-from evolve.llm.prices import FREE, lookup, typical_tokens
+from evolve.llm.prices import FREE, Price, PriceTable, lookup, price_table, require_price, typical_tokens
 from evolve.llm.specs import ModelSpec, is_model
 from evolve.program import Task
 
@@ -24,33 +27,60 @@ _DEFAULT_USD = 5.0
 _OWN_HOSTS = frozenset(("127.0.0.1", "localhost", "::1", "0.0.0.0"))
 
 
-def with_budget(task: Task, config: RunConfig) -> RunConfig:
-    """Gives a run with paid models a budget if it has none (see `with_cap`), and says what the budget buys.
+class _Priced(NamedTuple):
+    """A model and its price."""
 
-    Nothing is asked of runs whose models are free.
+    spec: ModelSpec
+    price: Price
+
+    @property
+    def paid(self) -> bool:
+        return self.price.most(1, 1) > 0
+
+
+def with_budget(task: Task, config: RunConfig) -> RunConfig:
+    """Gives a run with paid models a budget if it has none, and says what the budget buys.
+
+    On a terminal it asks; elsewhere it takes 5 dollars and says so. Nothing is asked of runs whose models are free.
+
+    Raises:
+        ConfigError: If the run is to have a budget, and a model's price is not known.
     """
-    specs = model_specs(config)
-    config = with_cap(config)
-    if specs and config.budget_usd is not None:
-        expected = _estimate(task, config, specs)
-        stderr.print(_told(expected, config), style="dim", markup=False)
-        told = warning(expected, config.budget_usd)
-        if told is not None:
-            stderr.print(f"warning: {told}", style="yellow", markup=False)
+    config, models = _capped(config)
+    if any(model.paid for model in models):
+        _tell(_estimate(task, config, models), config)
     return config
 
 
 def with_cap(config: RunConfig) -> RunConfig:
-    """Gives a configuration with paid models a budget if it has none: on a terminal it asks, elsewhere it is 5 dollars."""
-    paid = [spec for spec in model_specs(config) if _paid(spec)]
-    return dataclasses.replace(config, budget_usd=_ask(paid)) if paid and config.budget_usd is None else config
+    """Gives a configuration with paid models a budget if it has none: on a terminal it asks, elsewhere it is 5 dollars.
+
+    Raises:
+        ConfigError: If there is to be a budget, and a model's price is not known.
+    """
+    return _capped(config)[0]
 
 
-def _estimate(task: Task, config: RunConfig, specs: list[ModelSpec]) -> Estimate:
+def _capped(config: RunConfig) -> tuple[RunConfig, list[_Priced]]:
+    """Returns the configuration with a budget, and the models whose calls it pays; none where nothing is paid for."""
+    specs = model_specs(config)
+    table = price_table(config.prices) if specs else PriceTable({})
+    facts = [lookup(spec, table) for spec in specs]
+    if config.budget_usd is None and not any(_may_cost(spec, known.price) for spec, known in zip(specs, facts, strict=True)):
+        return config, []
+    # Before anybody is asked for a number that could not be kept to.
+    models = [_Priced(spec, require_price(spec, known, table)) for spec, known in zip(specs, facts, strict=True)]
+    paid = [model.spec for model in models if model.paid]
+    if paid and config.budget_usd is None:
+        config = dataclasses.replace(config, budget_usd=_ask(paid))
+    return config, models
+
+
+def _estimate(task: Task, config: RunConfig, models: Sequence[_Priced]) -> Estimate:
     """Estimates what a run costs if every arm is pulled alike and answers are about as long as the program."""
     source = typical_tokens("".join(task.files.values()))
     arms = [
-        ArmForecast(spec.label, lookup(spec).price, len(spec.settings.kinds), spec.settings.max_tokens) for spec in specs
+        ArmForecast(spec.label, price, len(spec.settings.kinds), spec.settings.max_tokens) for spec, price in models
     ]  # fmt: skip
     others = [ArmForecast(name, FREE) for name in config.arms if not is_model(name)]
     prompt = min(config.prompts.max_tokens, typical_tokens(task.background) + 3 * source + _WORDS)
@@ -59,27 +89,50 @@ def _estimate(task: Task, config: RunConfig, specs: list[ModelSpec]) -> Estimate
     )
 
 
-def _told(expected: Estimate, config: RunConfig) -> str:
-    return (
-        f"expected: about {expected.calls:.0f} calls at {expected.typical_call:.4f} usd, {expected.typical:.2f} usd in all "
-        f"(if answers are as long as the program; reasoning costs more); at most {config.budget_usd:.2f} usd will be spent"
+def _tell(expected: Estimate, config: RunConfig) -> None:
+    """Says what is expected, and warns of a budget that is too small to mean anything."""
+    if config.budget_usd is None:
+        return
+    each, total = dollars(expected.typical_call), dollars(expected.typical)
+    stderr.print(
+        f"expected: about {expected.calls:.0f} calls at {each} usd, {total} usd in all (if answers are as long as the program; "
+        f"reasoning costs more); no more than {dollars(config.budget_usd)} usd will be spent",
+        style="dim",
+        markup=False,
     )
+    told = warning(expected, config.budget_usd)
+    if told is not None:
+        stderr.print(f"warning: {told}", style="yellow", markup=False)
 
 
-def _paid(spec: ModelSpec) -> bool:
-    price = lookup(spec).price
+def _may_cost(spec: ModelSpec, price: Price | None) -> bool:
+    """Says whether a model is paid for, as far as is known: one on this machine is not, unless somebody says so."""
     if price is None:
         return urlsplit(spec.url).hostname not in _OWN_HOSTS
-    return price.input > 0 or price.output > 0
+    return _Priced(spec, price).paid
 
 
-def _ask(paid: list[ModelSpec]) -> float:
-    names = ", ".join(dict.fromkeys(spec.name for spec in paid))
+def _ask(paid: Sequence[ModelSpec]) -> float:
+    """Asks for a budget on a terminal; elsewhere takes the usual one and says so."""
+    names = list(dict.fromkeys(spec.name for spec in paid))
+    cost = f"{', '.join(names)} cost{'s' if len(names) == 1 else ''} money"
     if sys.stdin.isatty() and sys.stderr.isatty():
-        return float(
-            typer.prompt(f"{names} costs money. How many dollars may be spent?", type=float, default=_DEFAULT_USD, err=True)
-        )
-    stderr.print(
-        f"{names} costs money: at most {_DEFAULT_USD:.2f} dollars will be spent; --budget-usd sets another limit", markup=False
-    )
+        asked = typer.prompt(f"{cost}. How many dollars may be spent?", default=f"{_DEFAULT_USD:g}", value_proc=_amount, err=True)
+        return float(asked)
+    stderr.print(f"{cost}: at most {dollars(_DEFAULT_USD)} usd will be spent; --budget-usd sets another limit", markup=False)
     return _DEFAULT_USD
+
+
+def _amount(text: str) -> float:
+    """Reads an amount of dollars that somebody typed.
+
+    Raises:
+        typer.BadParameter: If it is none; it is asked for again then.
+    """
+    try:
+        amount = float(text.strip().removeprefix("$"))
+    except ValueError:
+        amount = math.nan
+    if not 0 < amount < math.inf:
+        raise typer.BadParameter(f"{text.strip()!r} is no amount of dollars above 0, such as 2.50")
+    return amount

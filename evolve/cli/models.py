@@ -3,51 +3,48 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import time
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
 
 from evolve.cli.options import JsonOption
-from evolve.cli.output import number, print_json, seconds, stdout, table
+from evolve.cli.output import dollars, number, print_json, seconds, stdout, table
 from evolve.errors import ConfigError
-from evolve.llm.base import CallFailed, Message, ModelRequest, Role
+from evolve.llm.base import CallFailed, Completion, Finish, Message, ModelRequest, Role
 from evolve.llm.clients import make_client
-from evolve.llm.prices import lookup, shipped
+from evolve.llm.prices import VARIABLE, ModelFacts, Price, lookup, price_table
 from evolve.llm.specs import PROVIDERS, ModelSpec, parse_spec
 
 app = typer.Typer(no_args_is_help=True)
 
 _QUESTION = "Answer with the one word: ready"
 _ANSWER_TOKENS = 256
+_PRICES = ("input", "cached", "written", "output")
+
+PricesOption = Annotated[
+    str | None,
+    typer.Option("--prices", envvar=VARIABLE, metavar="FILE.toml", help="A price table of your own; it wins (docs/models.md)."),
+]
 
 
 @app.command("list")
-def list_models(json: JsonOption = False) -> None:
-    """Lists the models whose prices are known, and whether a key for them is set."""
-    # Other vendors' models are asked through litellm, which calls them by vendor and model.
-    names = [name if name.partition("/")[0] in PROVIDERS else f"litellm/{name}" for name in shipped().facts]
-    rows = [_row(parse_spec(name)) for name in names]
+def list_models(prices: PricesOption = None, json: JsonOption = False) -> None:
+    """Lists the models whose prices are known, your own table's first, and whether a key for them is set."""
+    known = price_table(prices)
+    specs = [parse_spec(_asked_as(name)) for name in known.names]
+    rows = [_row(spec, lookup(spec, known)) for spec in specs]
     if json:
         print_json(rows)
         return
-    headings = ["model", "input", "cached", "output", "context", "key"]
-    cells = [
-        [
-            row["model"],
-            *(number(row[name]) for name in ("input_usd", "cached_usd", "output_usd")),
-            number(row["context"]),
-            f"{row['key_env']} {'set' if row['key_found'] else 'not set'}" if row["key_env"] else "–",
-        ]
-        for row in rows
-    ]
-    stdout.print(table(headings, cells, right=["input", "cached", "output", "context"]))
-    stdout.print(
-        "dollars per million tokens. Any other model works too: PROVIDER/MODEL[price=IN/OUT], or @URL for a server of your own",
-        style="dim",
-        markup=False,
-    )
+    headings = ["model", *_PRICES, "context"]
+    cells = [[row["model"], *(number(row[f"{name}_usd"]) for name in _PRICES), number(row["context"])] for row in rows]
+    stdout.print(table(headings, cells, right=headings[1:]))
+    for line in _notes(specs, len(known.facts) if known.below is not None else 0, prices):
+        stdout.print(line, style="dim", markup=False)
 
 
 @app.command()
@@ -55,11 +52,13 @@ def check(
     spec: Annotated[
         str, typer.Argument(metavar="SPEC", help="Such as openai/gpt-5-mini, or openai/NAME@http://127.0.0.1:8000/v1.")
     ],
+    prices: PricesOption = None,
     json: JsonOption = False,
 ) -> None:
     """Asks a model one tiny question: whether key, name and address are right, and what that cost."""
     parsed = parse_spec(spec)
-    found = {**_row(parsed), **asyncio.run(_ask(parsed))}
+    facts = lookup(parsed, price_table(prices))
+    found = {**_row(parsed, facts), **asyncio.run(_ask(parsed, facts.price))}
     if json:
         print_json(found)
     else:
@@ -68,7 +67,24 @@ def check(
         raise typer.Exit(1)
 
 
-async def _ask(spec: ModelSpec) -> dict[str, Any]:  # Any: JSON values
+def _asked_as(name: str) -> str:
+    """Turns a table's name into a SPEC: other vendors' models are asked through litellm, which calls them by vendor and model."""
+    return name if name.partition("/")[0] in PROVIDERS else f"litellm/{name}"
+
+
+def _notes(specs: Sequence[ModelSpec], n_own: int, path: str | None) -> list[str]:
+    """Says what the table does not: units, whose the prices are, which keys are there, and what else can be asked."""
+    variables = {spec.key_env: _has_key(spec) for spec in specs if spec.key_env is not None}
+    keys = ", ".join(f"{variable} is {'set' if found else 'not set'}" for variable, found in variables.items())
+    return [
+        "Dollars per million tokens: asked, read from a prompt cache, written to one, answered.",
+        *([f"The first {n_own} from {path}." if n_own > 1 else f"The first from {path}."] if n_own else []),
+        f"Keys: {keys}; litellm reads those of its providers from their own variables.",
+        "Any other model works too: PROVIDER/MODEL[price=INPUT/OUTPUT], or @URL for a server of your own.",
+    ]
+
+
+async def _ask(spec: ModelSpec, price: Price | None) -> dict[str, Any]:  # Any: JSON values
     settings = spec.settings
     request = ModelRequest(
         (Message(Role.USER, _QUESTION),),
@@ -84,9 +100,7 @@ async def _ask(spec: ModelSpec) -> dict[str, Any]:  # Any: JSON values
         return {"ok": False, "error": str(failed), "failure": failed.failure.value, "seconds": time.monotonic() - begun}
     finally:
         await client.close()
-    price = lookup(spec).price
     usage = completion.usage
-    cost = completion.cost_usd if completion.cost_usd is not None else price.cost(usage) if price and usage else None
     return {
         "ok": True,
         "answer": completion.text.strip()[:200],
@@ -94,19 +108,28 @@ async def _ask(spec: ModelSpec) -> dict[str, Any]:  # Any: JSON values
         "served_by": completion.model,
         "tokens_in": usage.input if usage else None,
         "tokens_out": usage.output if usage else None,
-        "usd": cost,
+        "usd": _cost(completion, price),
         "seconds": time.monotonic() - begun,
     }
 
 
-def _row(spec: ModelSpec) -> dict[str, Any]:  # Any: JSON values
-    facts = lookup(spec)
+def _cost(completion: Completion, price: Price | None) -> float | None:
+    """Returns what an answer cost, as reported or by its tokens; None where neither is known."""
+    reported = completion.cost_usd
+    if reported is not None and 0 <= reported < math.inf:
+        return reported
+    return None if price is None or completion.usage is None else price.cost(completion.usage)
+
+
+def _row(spec: ModelSpec, facts: ModelFacts) -> dict[str, Any]:  # Any: JSON values
     price = facts.price
+    written = price and (price.input if price.written is None else price.written)
     return {
         "model": spec.name,
-        "input_usd": price.input if price else None,
-        "cached_usd": price.cached if price else None,
-        "output_usd": price.output if price else None,
+        "input_usd": price and price.input,
+        "cached_usd": price and price.cached,
+        "written_usd": written,
+        "output_usd": price and price.output,
         "context": facts.context,
         "price_from": facts.source,
         "key_env": spec.key_env,
@@ -123,16 +146,28 @@ def _has_key(spec: ModelSpec) -> bool:
 
 def _print(found: dict[str, Any]) -> None:  # Any: JSON values
     if not found["ok"]:
-        stdout.print(f"{found['model']}: {found['error']}", style="bold red", markup=False)
+        stdout.print(found["error"], style="bold red", markup=False)
         return
     stdout.print(f"{found['model']}: answers in {seconds(found['seconds'])}", style="bold", markup=False)
-    stdout.print(f"  said     {found['answer']!r} ({found['finish']})", markup=False)
-    stdout.print(f"  served   {found['served_by'] or '–'}", markup=False)
-    stdout.print(f"  tokens   {number(found['tokens_in'])} + {number(found['tokens_out'])}", markup=False)
-    stdout.print(
-        f"  cost     {number(found['usd'])} usd ({found['price_from'] or 'price unknown: give price=IN/OUT'})", markup=False
-    )
-    stdout.print(f"  context  {number(found['context'])}", markup=False)
+    said = f"{found['answer']!r} ({found['finish']})"
+    if found["finish"] == Finish.LENGTH:
+        said += f": cut off at the {_ANSWER_TOKENS} tokens of this question, thoughts included"
+    priced = found["input_usd"] is not None
+    rows = {
+        "said": said,
+        "served by": found["served_by"] or "–",
+        "key": f"from {found['key_env']}" if found["key_env"] else "none is sent",
+        "tokens": f"{number(found['tokens_in'])} asked, {number(found['tokens_out'])} answered",
+        "cost": f"{dollars(found['usd'])} usd",
+        "price": _price_text(found) if priced else "not known: write [price=INPUT/OUTPUT] before a run with a budget",
+        "context": f"{number(found['context'])} tokens" if found["context"] else "not known: write [context=TOKENS] if it is small",
+    }
+    for name, text in rows.items():
+        stdout.print(f"  {name:<10}{text}", markup=False)
+
+
+def _price_text(found: dict[str, Any]) -> str:  # Any: JSON values
+    return "/".join(number(found[f"{name}_usd"]) for name in _PRICES) + f" usd per million tokens ({found['price_from']})"
 
 
 COMMANDS = {"models": app}

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from evolve.api import DEFAULT_ARCHIVE
+from evolve.archive import DEFAULT_ARCHIVE
 
 ArchiveOption = Annotated[
     str, typer.Option("--archive", envvar="EVOLVE_ARCHIVE", metavar="FILE|URL", help="Where runs are recorded.")

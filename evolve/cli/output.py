@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -31,6 +32,14 @@ def number(value: float | None) -> str:
     if value is None:
         return "–"
     return f"{value:.10g}"
+
+
+def dollars(value: float | None) -> str:
+    """Writes an amount of dollars: cents, or two digits of what is less; a dash for none."""
+    if value is None:
+        return "–"
+    digits = 2 if value >= 0.1 or value == 0 else 1 - math.floor(math.log10(value))
+    return f"{value:.{digits}f}"
 
 
 def seconds(value: float | None) -> str:

@@ -133,12 +133,13 @@ def _usage(usage: object) -> Usage | None:
     """Reads counts of tokens; what was written to or read from the cache stands beside the other input."""
     if at(usage, "output_tokens") is None:
         return None
-    cached = count_at(usage, "cache_read_input_tokens")
+    cached, written = count_at(usage, "cache_read_input_tokens"), count_at(usage, "cache_creation_input_tokens")
     return Usage(
-        input=count_at(usage, "input_tokens") + count_at(usage, "cache_creation_input_tokens") + cached,
+        input=count_at(usage, "input_tokens") + written + cached,
         cached=cached,
         output=count_at(usage, "output_tokens"),
         reasoning=count_at(usage, "output_tokens_details", "thinking_tokens"),
+        written=written,
     )
 
 

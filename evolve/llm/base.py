@@ -67,12 +67,14 @@ class Usage(NamedTuple):
         cached: Those of ``input`` that were read from a prompt cache, at their own price.
         output: All tokens answered, reasoning included.
         reasoning: Those of ``output`` that were thought and not shown.
+        written: Those of ``input`` that were written to a prompt cache, at their own price; none of them are in ``cached``.
     """
 
     input: int = 0
     cached: int = 0
     output: int = 0
     reasoning: int = 0
+    written: int = 0
 
 
 class Finish(StrEnum):

@@ -32,7 +32,8 @@ class CallConfig:
     """How long a call is tried.
 
     Attributes:
-        give_up_s: Seconds since its first failure after which a call is given up; a network lost for a minute costs nothing.
+        give_up_s: Seconds since its first failure after which a call is given up; a network lost for a minute costs nothing,
+            and hours that the machine slept while a call waited do not count.
         max_attempts: Calls sent for one answer.
         first_wait_s: Longest wait after the first failure; it doubles with every further one.
         max_wait_s: Longest of these waits, and the longest that a server's wish to wait is granted.
@@ -258,19 +259,22 @@ class Caller:
         if self._stopped.is_set():
             raise Stopping(f"{self._model.name} is not asked any more: the run is stopping")
 
-    async def _pause(self, seconds: float) -> None:
-        """Sleeps, unless the run stops.
+    async def _pause(self, ask: _Ask, wait: float) -> None:
+        """Waits, unless the run stops; what goes beyond it, when the machine slept or the process was stopped, uses up no patience.
 
         Raises:
-            Stopping: If it does.
+            Stopping: If the run stops.
         """
-        sleeping, stopping = asyncio.ensure_future(self._sleep(seconds)), asyncio.ensure_future(self._stopped.wait())
+        until = self._clock() + wait
+        sleeping, stopping = asyncio.ensure_future(self._sleep(wait)), asyncio.ensure_future(self._stopped.wait())
         try:
             await asyncio.wait((sleeping, stopping), return_when=asyncio.FIRST_COMPLETED)
         finally:
             sleeping.cancel()
             stopping.cancel()
         self._go_on()
+        if ask.stuck_since is not None:
+            ask.stuck_since += max(0.0, self._clock() - until)
 
     async def _wait_for_breaker(self, ask: _Ask) -> None:
         """Waits until the breaker would let a call through.
@@ -284,7 +288,7 @@ class Caller:
                 raise self._shut(wait)
             if self._gives_up(ask, now, wait):
                 raise ask.error or self._shut(wait)
-            await self._pause(wait or _LOOK_AGAIN_S)
+            await self._pause(ask, wait or _LOOK_AGAIN_S)
         if ask.error is None:
             ask.stuck_since = None  # what it waits for from here on, a turn or dollars, is no failure
 
@@ -303,7 +307,7 @@ class Caller:
         if not error.failure.transient or ask.n_calls >= config.max_attempts or self._gives_up(ask, now, wait):
             raise error
         logger.warning("%s: %s; tried again in %.1f s (step %d, call %d)", self._model.name, error, wait, ask.step, ask.n_calls)
-        await self._pause(wait)
+        await self._pause(ask, wait)
 
     def _gives_up(self, ask: _Ask, now: float, wait: float) -> bool:
         """Says whether a wait would outlast the patience of a call, which counts from now if nothing has gone wrong yet."""

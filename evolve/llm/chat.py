@@ -47,6 +47,7 @@ def read_usage(usage: object) -> Usage | None:
         cached=count_at(usage, "prompt_tokens_details", "cached_tokens"),
         output=count_at(usage, "completion_tokens"),
         reasoning=count_at(usage, "completion_tokens_details", "reasoning_tokens"),
+        written=count_at(usage, "prompt_tokens_details", "cache_write_tokens"),
     )
 
 

@@ -11,7 +11,6 @@ from evolve.errors import ConfigError, ModelError
 from evolve.llm.base import Completion, Effort, ModelRequest
 from evolve.llm.chat import EFFORTS, read_chat, turns
 from evolve.llm.faults import Malformed, guarded, innermost
-from evolve.llm.reading import cost_at
 from evolve.llm.specs import ModelSpec
 from evolve.llm.transport import NO_KEY
 
@@ -72,12 +71,9 @@ class LiteLLMModel:
         return open_client(self._spec, self._key)
 
     async def _ask(self, request: ModelRequest) -> Completion:
-        answer = await self._answer(request)
-        completion = read_chat(answer.model_dump(mode="json"))
-        if self._spec.url or completion.cost_usd is not None:
-            return completion  # LiteLLM knows the price at the provider, not at another server
-        cost = cost_at(answer._hidden_params, "response_cost")
-        return Completion(completion.text, completion.finish, completion.usage, cost, completion.model)
+        # What LiteLLM works out itself, from its own table, is left aside: a call is paid at the price that was reserved for it,
+        # and a price that a user wrote down wins.
+        return read_chat((await self._answer(request)).model_dump(mode="json"))
 
     async def _answer(self, request: ModelRequest) -> Any:  # Any: LiteLLM's ModelResponse
         """Asks; LiteLLM calls nearly everything that goes wrong an InternalServerError of status 500."""

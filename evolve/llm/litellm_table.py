@@ -23,6 +23,7 @@ class Row(NamedTuple):
 
     Attributes:
         input, cached, output: Dollars per million tokens, for prompts of up to ``context``; None where the table is silent.
+        written: The same of tokens written to a prompt cache, where they cost more than others; None where they do not.
         context: Tokens of a prompt that the model takes at this price: longer ones cost more at some providers.
         max_output: Tokens of an answer.
         source: Where litellm has it from; empty where it does not say.
@@ -30,6 +31,7 @@ class Row(NamedTuple):
 
     input: float | None
     cached: float | None
+    written: float | None
     output: float | None
     context: int | None
     max_output: int | None
@@ -53,21 +55,30 @@ class LitellmTable:
 
     def row(self, name: str) -> Row | None:
         """Reads one model; None when it is not there or answers no text."""
-        entry = self._entries.get(name)
+        entry = self._entries.get(name) or self._of_provider(name)
         if not isinstance(entry, dict) or entry.get("mode") not in _MODES:
             return None
         prices, limit = _prices(entry)
         context = min((int(tokens) for tokens in (limit, _number(entry.get("max_input_tokens"))) if tokens), default=None)
         output = _number(entry.get("max_output_tokens"))
         source = entry.get("source")
+        asked, written = _per_million(prices, "input_cost_per_token"), _per_million(prices, "cache_creation_input_token_cost")
         return Row(
-            _per_million(prices, "input_cost_per_token"),
+            asked,
             _per_million(prices, "cache_read_input_token_cost"),
+            # Zero where a provider asks nothing on top: its tokens are paid like others all the same.
+            written if written is not None and asked is not None and written > asked else None,
             _dearer(_per_million(prices, "output_cost_per_token"), _per_million(prices, "output_cost_per_reasoning_token")),
             context,
             int(output) if output else None,
             source if isinstance(source, str) else "",
         )
+
+    def _of_provider(self, name: str) -> object:
+        """Finds ``PROVIDER/MODEL`` by the model alone, as the table calls those of providers that were there first."""
+        provider, _, model = name.partition("/")
+        entry = self._entries.get(model)
+        return entry if isinstance(entry, dict) and entry.get("litellm_provider") == provider else None
 
 
 def installed() -> LitellmTable | None:

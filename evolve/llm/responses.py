@@ -46,6 +46,7 @@ def _usage(body: object) -> Usage | None:
         cached=count_at(usage, "input_tokens_details", "cached_tokens"),
         output=count_at(usage, "output_tokens"),
         reasoning=count_at(usage, "output_tokens_details", "reasoning_tokens"),
+        written=count_at(usage, "input_tokens_details", "cache_write_tokens"),
     )
 
 

@@ -16,6 +16,7 @@ from evolve.settings import build
 
 PROVIDERS = ("openai", "anthropic", "litellm", "agent")
 _SPEC = re.compile(r"(?P<provider>[^/\[\]@]+)/(?P<model>[^\[\]]+?)(?:\[(?P<settings>[^\]]*)\])?(?:@(?P<url>https?://\S+))?")
+_USER = re.compile(r"://[^/\s]*@")
 _KEYS = {"openai": "OPENAI_API_KEY", "anthropic": "ANTHROPIC_API_KEY"}
 
 
@@ -49,7 +50,8 @@ class ModelSettings:
         effort: How long to think; None leaves it to the provider.
         max_tokens: Of one answer, reasoning included.
         context: Tokens that prompt and answer may take together; None looks it up beside the price.
-        price: Dollars per million tokens, ``"INPUT/OUTPUT"`` or ``"INPUT/CACHED/OUTPUT"``, or ``"0"``; None looks it up.
+        price: Dollars per million tokens, ``"INPUT/OUTPUT"``, ``"INPUT/CACHED/OUTPUT"`` or ``"INPUT/CACHED/WRITTEN/OUTPUT"``, or
+            ``"0"``; None looks it up.
         key_env: Environment variable that holds the key; None is the provider's own, and no key at a URL.
         api: ``"chat"`` or ``"responses"``; None is Responses at OpenAI itself and Chat Completions at any other URL.
         stream: Whether the answer is read as it is made: a stalled one is noticed sooner.
@@ -115,7 +117,8 @@ class ModelSpec:
     def label(self) -> str:
         """What its arms begin with: the SPEC, with the server's host and port in place of its URL."""
         brackets = f"[{self.written}]" if self.written else ""
-        return f"{self.name}{brackets}{f'@{urlsplit(self.url).netloc}' if self.url else ''}"
+        host = urlsplit(self.url).netloc.rpartition("@")[2]
+        return f"{self.name}{brackets}{f'@{host}' if host else ''}"
 
     @property
     def key_env(self) -> str | None:
@@ -168,8 +171,15 @@ def parse_spec(text: str, tables: Sequence[ModelTable] = ()) -> ModelSpec:
         tables: Settings from a configuration, by model.
 
     Raises:
-        ConfigError: If it is malformed, the provider is unknown, or a setting is; the message names the nearest known one.
+        ConfigError: If it is malformed, holds a password, or the provider or a setting is unknown; the message names the nearest
+            known one.
     """
+    if _USER.search(text):
+        # It would be recorded with the run, and no client would send it: of a request's headers only the key's are left.
+        raise ConfigError(
+            f"model {_USER.sub('://...@', text)!r}: a URL must not hold a user or a password, for SPECs are recorded; put what the "
+            "server wants as a key into an environment variable, and name that with [key_env=NAME]"
+        )
     found = _SPEC.fullmatch(text.strip())
     if found is None:
         raise ConfigError(

@@ -100,8 +100,8 @@ class LanguageModelContract:
             assert self.ask(server).finish is finish
 
     def test_tokens_are_told_as_the_server_counts_them(self) -> None:
-        with ModelServer([Answer("4", usage=Usage(100, 40, 9, 0))]) as server:
-            assert self.ask(server).usage == Usage(100, 40, 9, 0)
+        with ModelServer([Answer("4", usage=Usage(100, 40, 9, 0, 30))]) as server:
+            assert self.ask(server).usage == Usage(100, 40, 9, 0, 30)
 
     def test_thoughts_are_not_in_the_text(self) -> None:
         with ModelServer([Answer("4", thoughts="Two and two...")]) as server:

@@ -287,7 +287,7 @@ def _chat_usage(answer: Answer, usage: Usage | None) -> Json | None:
         "prompt_tokens": usage.input,
         "completion_tokens": usage.output,
         "total_tokens": usage.input + usage.output,
-        "prompt_tokens_details": {"cached_tokens": usage.cached},
+        "prompt_tokens_details": {"cached_tokens": usage.cached, "cache_write_tokens": usage.written},
         "completion_tokens_details": {"reasoning_tokens": usage.reasoning},
     }
     return counts if answer.cost_usd is None else {**counts, "cost": answer.cost_usd}
@@ -340,7 +340,7 @@ def _responses_usage(answer: Answer, usage: Usage | None) -> Json | None:
         return None
     counts: Json = {
         "input_tokens": usage.input,
-        "input_tokens_details": {"cached_tokens": usage.cached},
+        "input_tokens_details": {"cached_tokens": usage.cached, "cache_write_tokens": usage.written},
         "output_tokens": usage.output,
         "output_tokens_details": {"reasoning_tokens": usage.reasoning},
         "total_tokens": usage.input + usage.output,
@@ -396,11 +396,11 @@ def _responses_events(asked: Asked, answer: Answer, usage: Usage | None) -> list
 
 
 def _anthropic_usage(usage: Usage | None) -> Json:
-    """Cached tokens stand beside the others here, and thoughts are not counted apart."""
+    """Tokens that a cache gave or took stand beside the others here, and thoughts are not counted apart."""
     counts = usage or Usage()
     return {
-        "input_tokens": counts.input - counts.cached,
-        "cache_creation_input_tokens": 0,
+        "input_tokens": counts.input - counts.cached - counts.written,
+        "cache_creation_input_tokens": counts.written,
         "cache_read_input_tokens": counts.cached,
         "output_tokens": counts.output,
     }

@@ -111,9 +111,9 @@ def test_the_servers_own_name_is_told():
 def test_input_counts_what_the_cache_took_and_gave():
     usage = {"input_tokens": 5, "cache_creation_input_tokens": 20, "cache_read_input_tokens": 300, "output_tokens": 9}
     body = {"content": [{"type": "text", "text": "4"}], "stop_reason": "end_turn", "usage": usage}
-    assert read_message(body).usage == Usage(325, 300, 9, 0)
+    assert read_message(body).usage == Usage(325, 300, 9, 0, 20)
     usage["output_tokens_details"] = {"thinking_tokens": 6}
-    assert read_message(body).usage == Usage(325, 300, 9, 6)
+    assert read_message(body).usage == Usage(325, 300, 9, 6, 20)
 
 
 def test_counts_in_a_stream_that_come_later_replace_earlier_ones():

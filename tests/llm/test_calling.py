@@ -1,5 +1,7 @@
 import asyncio
+import inspect
 import logging
+import time
 
 import numpy as np
 import pytest
@@ -7,7 +9,7 @@ from fake_clock import Clock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evolve.budget import Dollars
+from evolve.budget import Budget, Dollars
 from evolve.errors import BudgetExceeded
 from evolve.llm.base import CallFailed, Completion, Failure, Finish, Message, ModelRequest, Role, Usage
 from evolve.llm.calling import CallConfig, Called, Caller, Stopping
@@ -366,6 +368,25 @@ def test_sixteen_calls_in_flight_never_exceed_a_cap(usage):
     assert len(done) == (20 if usage != OK.usage else len(bench.book.done))
 
 
+@pytest.mark.parametrize("usage", [Usage(100, 20, 50, 10, 80), Usage(upper_bound_tokens(REQUEST), 0, 1000, 0, 10**6)])
+def test_a_cap_holds_where_prompts_are_written_to_a_cache_for_more_than_others_cost(usage):
+    price = Price(1e6, 1e5, 1e6, 1.25e6)
+    worst = price.most(upper_bound_tokens(REQUEST), 1000)
+    bench = Bench(then=Completion("a", usage=usage), cap=20.5 * worst, price=price)
+
+    async def scenario():
+        watcher = asyncio.create_task(watch(bench.dollars))
+        results = await asyncio.gather(*(bench.call(step) for step in range(16 * 16)), return_exceptions=True)
+        assert not watcher.done()
+        watcher.cancel()
+        return [result for result in results if not isinstance(result, BudgetExceeded)]
+
+    done = run(scenario())
+    assert bench.dollars.spent == pytest.approx(sum(called.cost_usd for called in done))
+    assert 19 * worst < bench.dollars.spent <= 20.5 * worst
+    assert bench.book.done[0].usd == price.cost(usage)
+
+
 ENDS = st.one_of(
     st.sampled_from(list(Failure)).map(failed),
     st.integers(1, 1000).map(lambda tokens: Completion("a", usage=Usage(100, 0, tokens))),
@@ -580,6 +601,31 @@ def test_a_clock_that_stands_or_goes_back_makes_no_negative_time():
         return await bench.call()
 
     assert run(scenario()).latency_s == 0.0
+
+
+@pytest.mark.parametrize("waits_for", ["its next try", "the breaker"])
+def test_a_machine_that_sleeps_between_two_tries_uses_up_no_patience(waits_for):
+    failures = 1 if waits_for == "its next try" else 3
+    bench = Bench([failed(Failure.UNREACHABLE)] * failures + [failed(Failure.UNREACHABLE)], takes=0)
+    awake = bench.clock.sleep
+
+    async def sleep(seconds):
+        if len(bench.model.asked) == failures and bench.clock.now < 8 * 3600:
+            bench.clock.now += 8 * 3600  # the lid is shut, and the network not up yet when it is opened
+        await awake(seconds)
+
+    bench.caller._sleep = sleep
+
+    async def scenario():
+        return await bench.call()
+
+    assert run(scenario()).n_calls == failures + 2
+    assert bench.clock.now > 8 * 3600
+
+
+@pytest.mark.parametrize("counts_seconds", [Caller, Budget])
+def test_seconds_are_counted_by_a_clock_that_nobody_can_set_back(counts_seconds):
+    assert inspect.signature(counts_seconds).parameters["clock"].default is time.monotonic
 
 
 def test_each_failure_that_is_tried_again_is_logged(caplog):

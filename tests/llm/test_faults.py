@@ -115,7 +115,7 @@ def test_a_message_says_who_where_what_and_what_to_do():
     message = str(failed(Refused(401, {"error": {"message": "Incorrect API key."}})))
     assert message == (
         "model openai/m at localhost:8000 refused the key (status 401): Incorrect API key.; "
-        "check the environment variable that key_env names, and the key's rights"
+        "check the key in a variable that key_env=NAME names (none is sent), and its rights"
     )
 
 

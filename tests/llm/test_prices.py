@@ -1,6 +1,9 @@
 import json
+import sys
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from evolve.errors import ConfigError
 from evolve.llm.base import Message, ModelRequest, Role, Usage
@@ -11,6 +14,7 @@ from evolve.llm.prices import (
     PriceTable,
     lookup,
     parse_price,
+    price_table,
     require_price,
     shipped,
     typical_tokens,
@@ -21,6 +25,17 @@ from evolve.llm.specs import parse_spec
 MINI = Price(0.25, 0.025, 2.0)
 
 
+def known(text, table=None):
+    """What is known of the model of a SPEC."""
+    return lookup(parse_spec(text), shipped() if table is None else table)
+
+
+def priced(text, table=None):
+    """Its price, as a run with a budget asks for it."""
+    table = shipped() if table is None else table
+    return require_price(parse_spec(text), known(text, table), table)
+
+
 @pytest.fixture(autouse=True)
 def no_litellm(monkeypatch, tmp_path):
     """An installed litellm must not decide what these tests see: one without a table stands before it."""
@@ -28,12 +43,32 @@ def no_litellm(monkeypatch, tmp_path):
     package.mkdir(parents=True)
     (package / "__init__.py").write_text("raise ImportError('litellm is never imported to read its table')")
     monkeypatch.syspath_prepend(str(package.parent))
+    monkeypatch.delitem(sys.modules, "litellm", raising=False)  # where it is installed, another test may have imported it
     return package
 
 
 def test_a_call_costs_by_kind_of_token():
     # 600 000 uncached, 400 000 cached, 100 000 answered.
     assert MINI.cost(Usage(1_000_000, 400_000, 100_000, 90_000)) == pytest.approx(0.6 * 0.25 + 0.4 * 0.025 + 0.1 * 2.0)
+
+
+def test_what_a_cache_takes_has_a_price_of_its_own():
+    # 300 000 neither, 400 000 read, 300 000 written.
+    usage = Usage(1_000_000, 400_000, 0, 0, 300_000)
+    assert Price(4.0, 0.4, 20.0, 5.0).cost(usage) == pytest.approx(0.3 * 4 + 0.4 * 0.4 + 0.3 * 5)
+    assert Price(4.0, 0.4, 20.0).cost(usage) == pytest.approx(0.6 * 4 + 0.4 * 0.4)
+
+
+@given(
+    asked=st.integers(0, 10**6),
+    counts=st.lists(st.integers(0, 2 * 10**6), min_size=3, max_size=3),
+    prices=st.lists(st.floats(0, 100), min_size=4, max_size=4),
+    listed=st.booleans(),
+)
+def test_no_call_costs_more_than_the_most(asked, counts, prices, listed):
+    price = Price(*prices[:3], prices[3] if listed else None)
+    cached, answered, written = counts
+    assert price.cost(Usage(asked, cached, answered, 0, written)) <= price.most(asked, answered) * (1 + 1e-12)
 
 
 def test_a_server_that_counts_more_cached_than_asked_gets_no_rebate():
@@ -45,6 +80,7 @@ def test_a_server_that_counts_more_cached_than_asked_gets_no_rebate():
     [
         ("0.25/2", Price(0.25, 0.25, 2.0)),
         ("0.25/0.025/2", MINI),
+        ("4/0.4/5/20", Price(4.0, 0.4, 20.0, 5.0)),
         (" 1 / 2 ", Price(1.0, 1.0, 2.0)),
         ("0", FREE),
         ("0.0", FREE),
@@ -55,7 +91,7 @@ def test_prices_are_written_per_million(text, price):
     assert parse_price(text) == price
 
 
-@pytest.mark.parametrize("text", ["", "1", "free", "-1/2", "1/-2", "nan/1", "inf/1", "1/2/3/4", "1//2", "$1/2", "1,5/2", "1e3/2"])
+@pytest.mark.parametrize("text", ["", "1", "free", "-1/2", "1/-2", "nan/1", "inf/1", "1/2/3/4/5", "1//2", "$1/2", "1,5/2", "1e3/2"])
 def test_what_is_no_price_is_refused_by_value(text):
     with pytest.raises(ConfigError, match=r"is not a price; write dollars per million") as error:
         parse_price(text)
@@ -65,12 +101,12 @@ def test_what_is_no_price_is_refused_by_value(text):
 def test_the_shipped_table_knows_the_usual_models_with_date_and_source():
     table = shipped()
     assert len(table.facts) >= 60
-    assert "litellm" in table.source
-    assert "2026-" in table.source
+    assert all("litellm" in facts.source or facts.source.startswith("https://") for facts in table.facts.values())
     for name, facts in table.facts.items():
         assert facts.price is not None, name
         assert 0 < facts.price.input <= facts.price.output <= 1000, name
         assert 0 <= facts.price.cached <= facts.price.input, name
+        assert facts.price.written is None or facts.price.input < facts.price.written <= 2 * facts.price.input, name
         assert facts.context >= 32_000, name
         assert facts.max_output >= 4_000, name
 
@@ -90,7 +126,7 @@ def test_the_shipped_table_knows_the_usual_models_with_date_and_source():
     ],
 )
 def test_one_model_goes_by_many_names(spec):
-    facts = lookup(parse_spec(spec))
+    facts = known(spec)
     assert (facts.price, facts.context, facts.max_output) == (MINI, 272_000, 128_000)
 
 
@@ -107,8 +143,8 @@ def test_one_model_goes_by_many_names(spec):
     ],
 )
 def test_vendors_go_by_several_names_and_hosts_have_their_own_prices(spec, same_as):
-    found = lookup(parse_spec(spec)).price
-    assert found == (None if same_as is None else lookup(parse_spec(same_as)).price)
+    found = known(spec).price
+    assert found == (None if same_as is None else known(same_as).price)
     assert (found is None) == (same_as is None)
 
 
@@ -116,42 +152,60 @@ def test_vendors_go_by_several_names_and_hosts_have_their_own_prices(spec, same_
     "spec", ["openai/deepseek/deepseek-v4-pro@https://openrouter.ai/api/v1", "litellm/openrouter/qwen/qwen3-coder-plus"]
 )
 def test_models_with_open_weights_have_no_known_price_at_openrouter(spec):
-    assert lookup(parse_spec(spec)).price is None
+    assert known(spec).price is None
 
 
 def test_a_name_that_merely_begins_like_a_known_one_is_unknown():
-    assert lookup(parse_spec("openai/gpt-5-mini-deluxe")).price is None
-    assert lookup(parse_spec("openai/gpt-5-mini:free")).price is None
+    assert known("openai/gpt-5-mini-deluxe").price is None
+    assert known("openai/gpt-5-mini:free").price is None
 
 
 def test_the_settings_of_the_spec_win():
-    facts = lookup(parse_spec("openai/gpt-5-mini[price=1/2,context=4096]"))
+    facts = known("openai/gpt-5-mini[price=1/2,context=4096]")
     assert (facts.price, facts.context, facts.max_output, facts.source) == (Price(1, 1, 2), 4096, 128_000, "price= of the SPEC")
 
 
 def test_a_mistyped_price_of_a_spec_names_the_model():
     with pytest.raises(ConfigError, match=r"model openai/x: price: 'cheap' is not a price"):
-        lookup(parse_spec("openai/x[price=cheap]"))
+        known("openai/x[price=cheap]")
 
 
 def test_a_price_that_is_needed_and_not_known_says_how_to_write_it():
     with pytest.raises(ConfigError, match=r"openai/gpt-5-mni\[price=INPUT/OUTPUT\].*\[price=0\].*did you mean 'gpt-5-mini'"):
-        require_price(parse_spec("openai/gpt-5-mni"))
-    assert require_price(parse_spec("openai/qwen[price=0]@http://127.0.0.1:8000/v1")) == FREE
+        priced("openai/gpt-5-mni")
+    assert priced("openai/qwen[price=0]@http://127.0.0.1:8000/v1") == FREE
 
 
-def table(tmp_path, text):
+@pytest.mark.parametrize("spec", ["openai/gpt-5.6-sol", "litellm/openai/gpt-5.6-sol"])
+def test_openai_asks_more_for_what_it_writes_to_its_cache(spec):
+    assert known(spec).price == Price(4.0, 0.4, 20.0, 5.0)
+
+
+@pytest.mark.parametrize(
+    ("spec", "price"),
+    [
+        ("anthropic/claude-sonnet-4-6", Price(3.0, 0.3, 15.0, 3.75)),
+        ("anthropic/claude-sonnet-4-6[price=2/10]", Price(2.0, 2.0, 10.0, 2.5)),
+        ("anthropic/claude-sonnet-4-6[price=2/0.2/4/10]", Price(2.0, 0.2, 10.0, 4.0)),
+        ("anthropic/mine[price=0]@http://127.0.0.1:1/v1", FREE),
+    ],
+)
+def test_anthropics_cache_is_paid_for_also_where_a_price_does_not_say_so(spec, price):
+    assert known(spec).price == price
+
+
+def table(tmp_path, text, below=None):
     path = tmp_path / "own.toml"
     path.write_text(text)
-    return PriceTable.read(path)
+    return PriceTable.read(path, below)
 
 
 def test_a_table_of_ones_own_is_read(tmp_path):
     own = table(tmp_path, '[acme]\n"Big-1" = { price = "1/2", context = 8000 }\n')
-    facts = lookup(parse_spec("litellm/acme/big-1"), own)
+    facts = known("litellm/acme/big-1", own)
     assert (facts.price, facts.context) == (Price(1, 1, 2), 8000)
     with pytest.raises(ConfigError, match="did you mean 'big-1'"):
-        require_price(parse_spec("litellm/acme/big-2"), own)
+        priced("litellm/acme/big-2", own)
 
 
 @pytest.mark.parametrize(
@@ -165,11 +219,56 @@ def test_a_table_of_ones_own_is_read(tmp_path):
         ('[openai]\n"a" = { price = "1/2", context = 0 }', r"own\.toml: \[openai\] 'a': context must be >= 1"),
         ('[openai]\n"a" = "1/2"', r"own\.toml: \[openai\] 'a' must be a table"),
         ('"a" = "1/2"', r"own\.toml: key 'a' is neither"),
+        ('[openai]\ngpt-4.1 = { price = "1/2" }', r"own\.toml: \[openai\] 'gpt-4' holds tables: .* must stand in quotes"),
     ],
 )
 def test_a_table_with_a_mistake_is_refused_by_file_and_key(tmp_path, text, message):
     with pytest.raises(ConfigError, match=message):
         table(tmp_path, text)
+
+
+def test_ones_own_table_wins_and_leaves_the_rest(tmp_path):
+    own = table(tmp_path, '[openai]\n"gpt-5-mini" = { price = "7/8" }\n', shipped())
+    facts = known("openai/gpt-5-mini-2025-08-07", own)
+    assert (facts.price, facts.context, facts.max_output) == (Price(7, 7, 8), 272_000, 128_000)
+    assert facts.source == str(tmp_path / "own.toml")
+    assert known("openai/gpt-5-mini[price=1/2]", own).price == Price(1, 1, 2)
+    assert known("openai/gpt-5", own) == known("openai/gpt-5")
+    assert own.names[0] == "openai/gpt-5-mini"
+    assert sorted(own.names) == sorted(shipped().names)
+
+
+def test_ones_own_table_wins_under_whatever_name_it_is_found(tmp_path):
+    own = table(tmp_path, '[mistral]\n"codestral-latest" = { price = "7/8", context = 99 }\n', shipped())
+    facts = known("openai/codestral@https://api.mistral.example/v1", own)
+    assert (facts.price, facts.context) == (Price(7, 7, 8), 99)
+
+
+def test_a_gateways_own_price_can_be_written_down(tmp_path):
+    own = table(tmp_path, '[openrouter]\n"deepseek/deepseek-v4-pro" = { price = "1/2" }\n', shipped())
+    for spec in ("openai/deepseek/deepseek-v4-pro@https://openrouter.ai/api/v1", "litellm/openrouter/deepseek/deepseek-v4-pro"):
+        assert known(spec, own).price == Price(1, 1, 2)
+
+
+def test_a_table_of_ones_own_is_named_by_a_setting_or_the_environment(tmp_path):
+    for name, price in (("set", "1/1"), ("variable", "2/2")):
+        (tmp_path / f"{name}.toml").write_text(f'[openai]\n"gpt-5" = {{ price = "{price}" }}\n')
+    variable = {"EVOLVE_PRICES": str(tmp_path / "variable.toml")}
+    assert known("openai/gpt-5", price_table(str(tmp_path / "set.toml"), variable)).price == Price(1, 1, 1)
+    assert known("openai/gpt-5", price_table(None, variable)).price == Price(2, 2, 2)
+    assert price_table(None, {"EVOLVE_PRICES": " "}) is shipped()
+
+
+@pytest.mark.parametrize(("vendor", "meant"), [("opnai", "openai"), ("Antropic", "anthropic"), ("deep-seek", "deepseek")])
+def test_a_mistyped_vendor_is_refused(tmp_path, vendor, meant):
+    with pytest.raises(ConfigError, match=rf"own\.toml: unknown vendor \[{vendor}\]; did you mean \[{meant}\]"):
+        table(tmp_path, f'[{vendor}]\n"a" = {{ price = "1/2" }}', shipped())
+
+
+@pytest.mark.parametrize("vendor", ["mistralai", "openai_like", "azure", "openrouter", "acme"])
+def test_other_vendors_are_taken_as_they_are(tmp_path, vendor):
+    own = table(tmp_path, f'[{vendor}]\n"a" = {{ price = "1/2" }}', shipped())
+    assert known(f"litellm/{vendor}/a", own).price == Price(1, 1, 2)
 
 
 def test_a_table_that_is_not_there_is_refused(tmp_path):
@@ -187,6 +286,8 @@ ENTRY = {"mode": "chat", "input_cost_per_token": 3e-07, "output_cost_per_token":
         ({**ENTRY, "cache_read_input_token_cost": 2.5e-08}, Price(0.3, 0.025, 1.1), 1000),
         ({**ENTRY, "max_input_tokens": 10**6, "input_cost_per_token_above_200k_tokens": 1e-6}, Price(0.3, 0.3, 1.1), 200_000),
         ({**ENTRY, "output_cost_per_reasoning_token": 4e-6}, Price(0.3, 0.3, 4.0), 1000),
+        ({**ENTRY, "cache_creation_input_token_cost": 3.75e-07}, Price(0.3, 0.3, 1.1, 0.375), 1000),
+        ({**ENTRY, "cache_creation_input_token_cost": 0.0}, Price(0.3, 0.3, 1.1), 1000),
         ({**ENTRY, "output_cost_per_token": "unknown"}, None, 1000),
         ({**ENTRY, "mode": "embedding"}, None, None),
         (
@@ -207,14 +308,20 @@ ENTRY = {"mode": "chat", "input_cost_per_token": 3e-07, "output_cost_per_token":
 )
 def test_an_installed_litellm_is_asked_last_and_not_imported(no_litellm, entry, price, context):
     (no_litellm / FILE).write_text(json.dumps({"some/model": entry}))
-    facts = lookup(parse_spec("litellm/some/model"))
+    facts = known("litellm/some/model")
     assert (facts.price, facts.context) == (price, context)
+
+
+@pytest.mark.parametrize(("provider", "price"), [("some", Price(0.3, 0.3, 1.1)), ("other", None)])
+def test_litellm_calls_the_models_of_its_first_providers_by_the_model_alone(no_litellm, provider, price):
+    (no_litellm / FILE).write_text(json.dumps({"model": {**ENTRY, "litellm_provider": provider}}))
+    assert known("litellm/some/model").price == price
 
 
 def test_a_broken_table_of_litellm_is_named(no_litellm):
     (no_litellm / FILE).write_text("{")
     with pytest.raises(ConfigError, match=f"{FILE}, cannot be read"):
-        lookup(parse_spec("litellm/some/model"))
+        known("litellm/some/model")
 
 
 def test_no_tokenizer_counts_more_than_the_upper_bound():
