@@ -10,10 +10,12 @@ import contextlib
 import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from evolve.budget import Dollars
 from evolve.config import RunConfig
 from evolve.errors import ConfigError, nearest_hint
+from evolve.llm.agent_command import Edits, command_of
 from evolve.llm.calling import Caller, Ledger
 from evolve.llm.clients import make_client
 from evolve.llm.prices import lookup, require_price
@@ -95,7 +97,7 @@ def make_mutators(task: Task, config: RunConfig) -> dict[str, Mutator]:
         task.files,
         config,
         lambda spec: [
-            ModelReplies(arm_name(spec, kind), kind, spec.settings.max_tokens) for kind in spec.settings.kinds
+            ModelReplies(arm_name(spec, kind), kind, spec.settings.max_tokens) for kind in spec.kinds
         ],
     )  # fmt: skip
 
@@ -108,6 +110,7 @@ async def open_arms(
     dollars: Dollars,
     ledger: Ledger,
     answered: Callable[[str], Reply | None] | None = None,
+    hidden: Sequence[Path] = (),
     environment: Mapping[str, str] = os.environ,
 ) -> AsyncIterator[Arms]:
     """Makes a run's arms and closes their connections in the end.
@@ -118,19 +121,23 @@ async def open_arms(
         dollars: What models' calls are paid from.
         ledger: Takes down every call.
         answered: Finds what was answered to exactly the same request before.
+        hidden: Files and folders besides the task's that no coding agent may read.
         environment: Where keys are read.
 
     Raises:
-        ConfigError: If a SPEC names nothing known, a key is missing, or a price is unknown under a dollar budget.
+        ConfigError: If a SPEC names nothing known, a key or an agent's command is missing, or a price is unknown under a
+            dollar budget.
     """
     prompts = Prompts(Templates.load(*_template_folders(task, config)), config.prompts)
     callers: dict[str, Caller] = {}
+    # Whoever reads how children are scored can write for the score alone.
+    secret = [*hidden, *([task.folder] if task.folder is not None else [])]
 
     def asked(spec: ModelSpec) -> list[Mutator]:
         facts = lookup(spec)
         price = require_price(spec) if dollars.cap is not None else facts.price
         caller = Caller(
-            make_client(spec, environment),
+            make_client(spec, environment, agents=config.agents, hidden=secret),
             spec,
             price,
             dollars,
@@ -139,7 +146,7 @@ async def open_arms(
             config=config.calls,
         )
         asking = _asking(spec, config, facts.context, answered)
-        mutators = [ModelMutator(arm_name(spec, kind), kind, caller, prompts, asking) for kind in spec.settings.kinds]
+        mutators = [ModelMutator(arm_name(spec, kind), kind, caller, prompts, asking) for kind in spec.kinds]
         callers.update({mutator.name: caller for mutator in mutators})
         return [*mutators]
 
@@ -160,7 +167,7 @@ def check_models(task: Task, config: RunConfig, environment: Mapping[str, str] =
     if specs:
         Prompts(Templates.load(*_template_folders(task, config)), config.prompts)
     for spec in specs:
-        make_client(spec, environment)
+        make_client(spec, environment, agents=config.agents)
         _asking(spec, config, lookup(spec).context, None)
         if config.budget_usd is not None:
             require_price(spec)
@@ -191,7 +198,8 @@ def _asking(spec: ModelSpec, config: RunConfig, context: int | None, answered: C
         )
     brief = config.prompts.brief
     small = context is not None and context <= _SMALL_CONTEXT
-    return Asking(spec, room, small if brief is None else brief, answered)
+    in_folder = spec.provider == "agent" and command_of(spec, config.agents).edits is Edits.FOLDER
+    return Asking(spec, room, small if brief is None else brief, in_folder, answered)
 
 
 def _template_folders(task: Task, config: RunConfig) -> list[str]:

@@ -46,8 +46,9 @@ def _estimate(task: Task, config: RunConfig, specs: list[ModelSpec]) -> Estimate
     """Estimates what a run costs if every arm is pulled alike and answers are about as long as the program."""
     source = typical_tokens("".join(task.files.values()))
     arms = [
-        ArmForecast(spec.label, lookup(spec).price, len(spec.settings.kinds), spec.settings.max_tokens) for spec in specs
-    ]  # fmt: skip
+        ArmForecast(spec.label, lookup(spec).price, len(spec.kinds), spec.settings.max_tokens, spec.settings.call_usd)
+        for spec in specs
+    ]
     others = [ArmForecast(name, FREE) for name in config.arms if not is_model(name)]
     prompt = min(config.prompts.max_tokens, typical_tokens(task.background) + 3 * source + _WORDS)
     return estimate(

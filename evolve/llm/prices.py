@@ -204,18 +204,31 @@ def lookup(spec: ModelSpec, table: PriceTable | None = None) -> ModelFacts:
     return found if settings.context is None else dataclasses.replace(found, context=settings.context)
 
 
-def require_price(spec: ModelSpec, table: PriceTable | None = None) -> Price:
+def require_price(spec: ModelSpec, table: PriceTable | None = None) -> Price | None:
     """Finds the price of a model that a run with a budget of dollars is to use.
 
     Args:
-        spec: Which model.
+        spec: Which model. A coding agent makes as many calls as it likes, so that the price of a token says nothing of it.
         table: As for `lookup`.
 
+    Returns:
+        The price; None where it is not known, but the most that one call may cost is.
+
     Raises:
-        ConfigError: If it is not known; the message says how to write it, and the nearest model that is known.
+        ConfigError: If the most that one call may cost is not known; the message says how to write it, and the nearest model
+            that is known.
     """
     known = shipped() if table is None else table
     price = lookup(spec, known).price
+    if spec.settings.call_usd is not None:
+        return price
+    if spec.provider == "agent":
+        if price == FREE:
+            return price
+        raise ConfigError(
+            f"{spec.name} makes as many calls as it likes, so a budget of dollars cannot be kept; write the most that it may cost "
+            f"each time it is asked, {spec.name}[call_usd=DOLLARS], or {spec.name}[price=0] if a subscription pays"
+        )
     if price is not None:
         return price
     names = sorted({name.partition("/")[2] for name in known.facts})

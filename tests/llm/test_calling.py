@@ -11,7 +11,7 @@ from evolve.budget import Dollars
 from evolve.errors import BudgetExceeded
 from evolve.llm.base import CallFailed, Completion, Failure, Finish, Message, ModelRequest, Role, Usage
 from evolve.llm.calling import CallConfig, Called, Caller
-from evolve.llm.prices import Price, upper_bound_tokens
+from evolve.llm.prices import FREE, Price, upper_bound_tokens
 from evolve.llm.specs import parse_spec
 
 REQUEST = ModelRequest((Message(Role.USER, "x" * 360),), max_tokens=1000)
@@ -55,6 +55,9 @@ class Book:
     def __init__(self, model=None):
         self.begun, self.done, self.model = [], [], model
         self.asked_before = []
+
+    def number(self, step, attempt):
+        return sum((call.step, call.attempt) == (step, attempt) for call in self.begun)
 
     def began(self, call):
         self.asked_before.append(len(self.model.asked) if self.model else None)
@@ -104,15 +107,15 @@ def test_an_answer_is_recorded_before_and_after_and_settled():
     bench = Bench([OK])
 
     async def scenario():
-        return await bench.call(step=7, attempt=2, number=3)
+        return await bench.call(step=7, attempt=2)
 
     called = run(scenario())
     assert (called.completion, called.usage) == (OK, OK.usage)
     assert (called.cost_usd, called.latency_s, called.n_calls) == (150.0, 1.0, 1)
     (begun,), (done,) = bench.book.begun, bench.book.done
     assert bench.book.asked_before == [0]  # on disk before the model was asked
-    assert (begun.step, begun.attempt, begun.number, begun.model, begun.reserved_usd) == (7, 2, 3, "fake/model", WORST)
-    assert (done.step, done.attempt, done.number, done.outcome, done.usd, done.presumed) == (7, 2, 3, "ok", 150.0, False)
+    assert (begun.step, begun.attempt, begun.number, begun.model, begun.reserved_usd) == (7, 2, 0, "fake/model", WORST)
+    assert (done.step, done.attempt, done.number, done.outcome, done.usd, done.presumed) == (7, 2, 0, "ok", 150.0, False)
     assert (done.tokens_in, done.tokens_cached, done.tokens_out, done.tokens_reasoning) == (100, 20, 50, 10)
     assert (bench.dollars.spent, bench.dollars.reserved) == (150.0, 0.0)
 
@@ -595,3 +598,46 @@ def test_each_failure_that_is_tried_again_is_logged(caplog):
 def test_settings_that_make_no_sense_are_refused(field, value):
     with pytest.raises(ValueError, match=field):
         CallConfig(**{field: value})
+
+
+def test_what_a_call_may_cost_at_most_is_reserved_in_place_of_the_price_of_its_tokens():
+    bench = Bench([Completion("a", cost_usd=0.25), OK], cap=10.0, spec="[call_usd=2]")
+
+    async def scenario():
+        return (await bench.call()).cost_usd
+
+    assert run(scenario()) == 0.25
+    assert bench.book.begun[0].reserved_usd == 2.0
+    assert (bench.dollars.spent, bench.dollars.reserved) == (0.25, 0.0)
+
+
+@pytest.mark.parametrize("completion", [Completion("a"), OK])
+def test_without_price_and_report_a_call_is_presumed_to_have_cost_the_most_that_it_may(completion):
+    bench = Bench([completion], cap=10.0, spec="[call_usd=2]", price=None)
+
+    async def scenario():
+        return (await bench.call()).cost_usd
+
+    assert run(scenario()) == 2.0
+    assert bench.book.done[0].presumed
+
+
+def test_under_a_subscription_what_is_reported_does_not_count():
+    bench = Bench([Completion("a", cost_usd=7.0)], cap=1.0, spec="[price=0,call_usd=2]", price=FREE)
+
+    async def scenario():
+        return (await bench.call()).cost_usd
+
+    assert run(scenario()) == 0.0
+    assert bench.book.begun[0].reserved_usd == bench.dollars.spent == 0.0
+
+
+def test_agents_that_share_a_budget_never_exceed_it():
+    bench = Bench(then=Completion("a", cost_usd=2.0), cap=9.0, spec="[call_usd=2]", price=None)
+
+    async def scenario():
+        return await asyncio.gather(*(bench.call(step) for step in range(8)), return_exceptions=True)
+
+    outcomes = run(scenario())
+    assert [type(outcome) for outcome in outcomes] == [Called] * 4 + [BudgetExceeded] * 4
+    assert bench.dollars.spent == 8.0

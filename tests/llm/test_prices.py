@@ -140,6 +140,13 @@ def test_a_price_that_is_needed_and_not_known_says_how_to_write_it():
     assert require_price(parse_spec("openai/qwen[price=0]@http://127.0.0.1:8000/v1")) == FREE
 
 
+def test_of_an_agent_only_the_most_that_a_call_may_cost_keeps_a_budget():
+    assert require_price(parse_spec("agent/codex[call_usd=0.5]")) is None
+    assert require_price(parse_spec("agent/codex[price=0]")) == FREE
+    with pytest.raises(ConfigError, match=r"agent/codex\[call_usd=DOLLARS\], or agent/codex\[price=0\] if a subscription pays"):
+        require_price(parse_spec("agent/codex[price=1/10]"))
+
+
 def table(tmp_path, text):
     path = tmp_path / "own.toml"
     path.write_text(text)
