@@ -362,9 +362,9 @@ class Caller:
         reported = completion.cost_usd
         if self._free:
             # Agents report what tokens would have cost, under a subscription too.
-            return _Bill(outcome, 0.0, usage, presumed=counted is None)
+            return _Bill(outcome, 0.0, usage)
         if reported is not None and math.isfinite(reported) and reported >= 0:
-            return _Bill(outcome, reported, usage, presumed=counted is None)
+            return _Bill(outcome, reported, usage)
         if counted is None or self._price is None:
             return _Bill(outcome, reservation.usd, usage, presumed=counted is None or reservation.usd > 0)
         return _Bill(outcome, self._price.cost(usage), usage)
