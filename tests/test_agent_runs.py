@@ -41,6 +41,15 @@ SETTINGS = {
     "stages": {"patience_s": 1.0},
 }
 
+CONFIG = """\
+[agents.mine]
+command = ["scripted"]
+output = "json"
+paths = { text = "text", cost_usd = "usd" }
+edits = "folder"
+writable = ["~/.agent"]
+"""
+
 
 @pytest.fixture
 def home(tmp_path, monkeypatch) -> Path:
@@ -219,10 +228,7 @@ improve()
 
 def test_a_killed_run_is_taken_up_and_pays_for_what_was_cut_off(home):
     install(home, "time.sleep(0.3); improve()")
-    (home / "run.toml").write_text(
-        "[agents.mine]\ncommand = ['scripted']\noutput = 'json'\npaths = { text = 'text', cost_usd = 'usd' }\n"
-        "edits = 'folder'\nwritable = ['~/.agent']\n"
-    )
+    (home / "run.toml").write_text(CONFIG)
     words = ["run", str(PARABOLA), "--steps", "6", "--arm", "agent/mine[call_usd=0.5]", "--budget-usd", "10"]
     words += ["--config", str(home / "run.toml"), "--archive", str(home / "a.db"), "--quiet"]
     process = subprocess.Popen([sys.executable, "-m", "evolve.cli", *words], stderr=subprocess.DEVNULL)
@@ -239,3 +245,11 @@ def test_a_killed_run_is_taken_up_and_pays_for_what_was_cut_off(home):
     assert cut_off >= 1
     assert done["usd"] == pytest.approx(0.25 * len(call_ends(home)) + 0.5 * cut_off)
     assert evolve.replay(archive=home / "a.db").differences == ()
+
+
+def test_an_agent_of_a_configuration_is_checked_by_its_spec(home, cli, tmp_path):
+    install(home, "words = 'ready'")
+    (tmp_path / "run.toml").write_text(CONFIG)
+    found = cli("models", "check", "agent/mine", "--config", tmp_path / "run.toml", "--json").json
+    assert (found["ok"], found["answer"], found["usd"]) == (True, "ready", 0.25)
+    assert "there is no such agent" in cli("models", "check", "agent/mine", status=2).err

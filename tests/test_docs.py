@@ -1,14 +1,20 @@
 """What the documents show works as shown."""
 
+import dataclasses
 import importlib.util
 import os
 import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+
+from evolve.config import RunConfig
+from evolve.llm.agent_command import AgentCommand, Edits
+from evolve.settings import build
 
 ROOT = Path(__file__).parent.parent
 
@@ -31,13 +37,21 @@ def test_the_first_tour_runs_as_written(tmp_path):
     assert (tmp_path / "result" / "figure.png").read_bytes().startswith(b"\x89PNG")
 
 
-@pytest.mark.parametrize("name", ["docs/coding-agents.md", "docs/first-tour.md", "docs/tasks.md", "README.md"])
+@pytest.mark.parametrize("name", ["docs/first-tour.md", "docs/tasks.md", "README.md"])
 def test_python_examples_run_as_written(tmp_path, name):
     for block in blocks(name, "python"):
         if "import torch" in block and importlib.util.find_spec("torch") is None:
             continue
         answer = subprocess.run([sys.executable, "-c", block], cwd=tmp_path, capture_output=True, text=True, check=False)
         assert answer.returncode == 0, answer.stderr
+
+
+def test_the_agent_that_is_shown_can_be_configured_and_every_key_of_one_is_listed():
+    [example] = blocks("docs/coding-agents.md", "toml")
+    config = build(RunConfig, tomllib.loads(example), "docs/coding-agents.md")
+    assert config.agents["mine"].edits is Edits.FOLDER
+    page = (ROOT / "docs" / "coding-agents.md").read_text()
+    assert [field.name for field in dataclasses.fields(AgentCommand) if f"`{field.name}`" not in page] == []
 
 
 def test_the_command_line_reference_is_not_stale():

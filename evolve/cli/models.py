@@ -5,17 +5,22 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from evolve.cli.options import JsonOption
 from evolve.cli.output import number, print_json, seconds, stdout, table
+from evolve.config import RunConfig
 from evolve.errors import ConfigError
+from evolve.llm.agent_command import AgentCommand
 from evolve.llm.base import CallFailed, Message, ModelRequest, Role
 from evolve.llm.clients import make_client
 from evolve.llm.prices import lookup, shipped
 from evolve.llm.specs import PROVIDERS, ModelSpec, parse_spec
+from evolve.settings import build, read_toml
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -55,11 +60,13 @@ def check(
     spec: Annotated[
         str, typer.Argument(metavar="SPEC", help="Such as openai/gpt-5-mini, or openai/NAME@http://127.0.0.1:8000/v1.")
     ],
+    config: Annotated[Path | None, typer.Option(metavar="FILE.toml", help="A run's settings: its models and agents.")] = None,
     json: JsonOption = False,
 ) -> None:
     """Asks a model one tiny question: whether key, name and address are right, and what that cost."""
-    parsed = parse_spec(spec)
-    found = {**_row(parsed), **asyncio.run(_ask(parsed))}
+    known = RunConfig() if config is None else build(RunConfig, read_toml(config), str(config))
+    parsed = parse_spec(spec, known.models)
+    found = {**_row(parsed), **asyncio.run(_ask(parsed, known.agents))}
     if json:
         print_json(found)
     else:
@@ -68,7 +75,7 @@ def check(
         raise typer.Exit(1)
 
 
-async def _ask(spec: ModelSpec) -> dict[str, Any]:  # Any: JSON values
+async def _ask(spec: ModelSpec, agents: Mapping[str, AgentCommand]) -> dict[str, Any]:  # Any: JSON values
     settings = spec.settings
     request = ModelRequest(
         (Message(Role.USER, _QUESTION),),
@@ -76,7 +83,7 @@ async def _ask(spec: ModelSpec) -> dict[str, Any]:  # Any: JSON values
         temperature=settings.temperature,
         effort=settings.effort,
     )
-    client = make_client(spec, os.environ)
+    client = make_client(spec, os.environ, agents=agents)
     begun = time.monotonic()
     try:
         completion = await client.complete(request)
