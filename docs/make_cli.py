@@ -9,7 +9,7 @@ from pathlib import Path
 
 from evolve.cli.main import COMMANDS, main
 
-TASK_COMMANDS = ("list", "new", "check")
+SUBCOMMANDS = (("task", "list"), ("task", "new"), ("task", "check"), ("models", "list"), ("models", "check"))
 
 
 def help_of(*words: str) -> str:
@@ -23,7 +23,7 @@ def help_of(*words: str) -> str:
 
 def page() -> str:
     """Returns the whole page."""
-    commands = [(), *((name,) for name in COMMANDS), *(("task", name) for name in TASK_COMMANDS)]
+    commands = [(), *((name,) for name in COMMANDS), *SUBCOMMANDS]
     sections = [f"## {' '.join(['evolve', *words])}\n\n```\n{help_of(*words)}\n```\n" for words in commands]
     return "\n".join(["# The command line\n\nMade by `docs/make_cli.py` from the commands themselves.\n", *sections])
 
