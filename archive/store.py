@@ -58,6 +58,11 @@ class Archive:
         self._clock = clock
         self.texts = TextReader()
 
+    @property
+    def file(self) -> Path | None:
+        """Its file; None when a database server keeps it."""
+        return self._database.place.path
+
     @classmethod
     def open(
         cls,

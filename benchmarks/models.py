@@ -188,7 +188,9 @@ def _long_run() -> Iterator[Row]:
         size = sum(path.stat().st_size for path in Path(folder).iterdir())
         with evolve.Archive.open(where) as archive:
             replies = archive.replies(1).values()
-        prompt_kb, reply_kb = (statistics.mean(map(len, texts)) / 1e3 for texts in zip(*((r.prompt, r.text) for r in replies)))
+        prompt_kb, reply_kb = (
+            statistics.mean(map(len, texts)) / 1e3 for texts in zip(*((r.prompt, r.text) for r in replies), strict=True)
+        )
     text = f"{prompt_kb:.0f} kB prompts and {reply_kb:.1f} kB replies (mean; four kinds of edits)"
     yield Row(f"disk for 3000 model steps of 6 kB programs with {text}, MB", f"{size / 1e6:.1f}", "<= 30")
     yield Row("memory of the controller after 3000 model steps, MB", f"{found['peak_mb']:.0f}", "<= 250")
@@ -247,7 +249,7 @@ def _imports() -> Iterator[Row]:
 
 def _probed(name: str, *words: str) -> dict[str, float]:
     """Calls one of `PROBES` in a process of its own."""
-    answer = subprocess.run([sys.executable, __file__, name, *words], capture_output=True, text=True)
+    answer = subprocess.run([sys.executable, __file__, name, *words], check=False, capture_output=True, text=True)
     if answer.returncode:
         raise RuntimeError(f"{name} failed: {answer.stderr}")
     found: dict[str, float] = json.loads(answer.stdout)

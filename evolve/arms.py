@@ -10,10 +10,12 @@ import contextlib
 import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from evolve.budget import Dollars
 from evolve.config import RunConfig
 from evolve.errors import ConfigError, nearest_hint
+from evolve.llm.agent_command import Edits, command_of
 from evolve.llm.base import LanguageModel
 from evolve.llm.calling import Caller, Ledger
 from evolve.llm.clients import make_client
@@ -101,7 +103,7 @@ def make_mutators(task: Task, config: RunConfig) -> dict[str, Mutator]:
         task.files,
         config,
         lambda spec: [
-            ModelReplies(arm_name(spec, kind), kind, spec.settings.max_tokens) for kind in spec.settings.kinds
+            ModelReplies(arm_name(spec, kind), kind, spec.settings.max_tokens) for kind in spec.kinds
         ],
     )  # fmt: skip
 
@@ -114,6 +116,7 @@ async def open_arms(
     dollars: Dollars,
     ledger: Ledger,
     answered: Callable[[str], Reply | None] | None = None,
+    hidden: Sequence[Path] = (),
     environment: Mapping[str, str] = os.environ,
 ) -> AsyncIterator[Arms]:
     """Makes a run's arms and closes their connections in the end.
@@ -124,19 +127,21 @@ async def open_arms(
         dollars: What models' calls are paid from.
         ledger: Takes down every call.
         answered: Finds what was answered to exactly the same request before.
+        hidden: Files and folders besides the task's that no coding agent may read.
         environment: Where keys are read.
 
     Raises:
-        ConfigError: If a SPEC names nothing known, a key is missing, or a price is unknown under a dollar budget.
+        ConfigError: If a SPEC names nothing known, a key or an agent's command is missing, or a price is unknown under a
+            dollar budget.
     """
-    maker = Maker(task, config, environment)
+    maker = Maker(task, config, environment, hidden)
     prompts = maker.prompts()
     callers: dict[str, Caller] = {}
 
     def asked(spec: ModelSpec) -> list[Mutator]:
         caller = maker.caller(spec, dollars, ledger)
         asking = maker.asking(spec, answered)
-        mutators = [ModelMutator(arm_name(spec, kind), kind, caller, prompts, asking) for kind in spec.settings.kinds]
+        mutators = [ModelMutator(arm_name(spec, kind), kind, caller, prompts, asking) for kind in spec.kinds]
         callers.update({mutator.name: caller for mutator in mutators})
         return [*mutators]
 
@@ -186,13 +191,16 @@ def model_specs(config: RunConfig) -> list[ModelSpec]:
 class Maker:
     """Makes what stands between a mutator and a model, for one task and one configuration."""
 
-    def __init__(self, task: Task, config: RunConfig, environment: Mapping[str, str] = os.environ) -> None:
+    def __init__(
+        self, task: Task, config: RunConfig, environment: Mapping[str, str] = os.environ, hidden: Sequence[Path] = ()
+    ) -> None:
         """Reads the price tables, once, if any model is to be asked.
 
         Args:
             task: What is being solved.
             config: The run's configuration.
             environment: Where keys, and a price table of the user's own, are looked up.
+            hidden: Files and folders besides the task's that no coding agent may read.
 
         Raises:
             ConfigError: If a price table is broken.
@@ -200,6 +208,8 @@ class Maker:
         self._task = task
         self._config = config
         self._environment = environment
+        # Whoever reads how children are scored can write for the score alone.
+        self._hidden = [*hidden, *([task.folder] if task.folder is not None else [])]
         self._table = price_table(config.prices, environment) if model_specs(config) else PriceTable({})
 
     def prompts(self) -> Prompts:
@@ -254,10 +264,11 @@ class Maker:
             )
         brief = config.prompts.brief
         small = context is not None and context <= _SMALL_CONTEXT
-        return Asking(spec, room, small if brief is None else brief, answered)
+        in_folder = spec.provider == "agent" and command_of(spec, config.agents).edits is Edits.FOLDER
+        return Asking(spec, room, small if brief is None else brief, in_folder, answered)
 
     def _client(self, spec: ModelSpec) -> LanguageModel:
-        return make_client(spec, self._environment)
+        return make_client(spec, self._environment, agents=self._config.agents, hidden=self._hidden)
 
 
 def _template_folders(task: Task, config: RunConfig) -> list[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from evolve.edits import mutable_text
 from evolve.errors import ConfigError, nearest_hint
 from evolve.executors.base import Executor
 from evolve.executors.local import LocalExecutor
+from evolve.llm.agent_command import AgentCommand, check_agents
 from evolve.llm.calling import CallConfig
 from evolve.llm.specs import ModelTable
 from evolve.ordering import Asap, Order, Strict
@@ -55,6 +56,7 @@ class RunConfig:
         strategy: Name of the composition of population, bandit and screening.
         arms: What makes children: SPECs such as ``"local"`` or ``"openai/gpt-5-mini[effort=high]"``.
         models: Settings of models by name, for what does not fit into a SPEC's brackets.
+        agents: Commands of coding agents, by the NAME of their SPECs ``agent/NAME``.
         prompts: What models are told.
         calls: How patiently models are called.
         prices: A price table of one's own, a TOML file like ``evolve/llm/prices.toml`` that wins over it; None takes the one that
@@ -79,6 +81,7 @@ class RunConfig:
     strategy: str = "default"
     arms: tuple[str, ...] = ("local",)
     models: tuple[ModelTable, ...] = ()
+    agents: Mapping[str, AgentCommand] = field(default_factory=dict)
     prompts: PromptConfig = PromptConfig()
     calls: CallConfig = CallConfig()
     prices: str | None = None
@@ -107,6 +110,7 @@ class RunConfig:
             raise ValueError(f"lag must be >= 1, got {self.lag}")
         if self.workers is not None and self.workers < 1:
             raise ValueError(f"workers must be >= 1, got {self.workers}")
+        check_agents(self.agents)
         if not self.arms:
             raise ValueError("arms must name at least one")
         if self.strategy not in STRATEGIES:

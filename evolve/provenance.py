@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import platform
 import shlex
 import subprocess
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -74,7 +76,9 @@ def repeat_command(task: Task, config: RunConfig) -> str:
         elif key in _OPTIONS:
             words += [_OPTIONS[key], str(value)]
         else:
-            changed = {name: item for name, item in value.items() if item != defaults[key][name]} if isinstance(value, dict) else {}
+            changed = (
+                {name: item for name, item in value.items() if item != defaults[key].get(name)} if isinstance(value, dict) else {}
+            )
             words += [word for name, item in changed.items() for word in ("--set", f"{key}.{name}={_toml(item)}")]
             words += [] if isinstance(value, dict) else ["--set", f"{key}={_toml(value)}"]
     return shlex.join(words)
@@ -86,4 +90,8 @@ def _toml(value: object) -> str:
         return str(value).lower()
     if isinstance(value, list):
         return "[" + ", ".join(_toml(item) for item in value) + "]"
-    return repr(value) if isinstance(value, int | float) else f'"{value}"'
+    if isinstance(value, Mapping):
+        # TOML has no null: what is None is left out, and is None again.
+        pairs = [f"{json.dumps(key)} = {_toml(item)}" for key, item in value.items() if item is not None]
+        return "{" + ", ".join(pairs) + "}"
+    return repr(value) if isinstance(value, int | float) else json.dumps(value, ensure_ascii=False)

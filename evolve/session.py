@@ -233,7 +233,8 @@ async def _arms(
         yield Arms(parts.arms)
         return
     answered = archive.answered if config.cache else None
-    async with open_arms(task, config, dollars=dollars, ledger=ledger, answered=answered) as arms:
+    hidden = [] if archive.file is None else [archive.file]
+    async with open_arms(task, config, dollars=dollars, ledger=ledger, answered=answered, hidden=hidden) as arms:
         yield arms
 
 

@@ -45,16 +45,18 @@ def effective_kind(request: MutationRequest, kind: EditKind) -> EditKind:
 class Parts:
     """Chooses and fills the parts of the prompt for one request."""
 
-    def __init__(self, request: MutationRequest, kind: EditKind, *, brief: bool) -> None:
+    def __init__(self, request: MutationRequest, kind: EditKind, *, brief: bool, in_folder: bool = False) -> None:
         """Prepares the parts.
 
         Args:
             request: What is asked.
             kind: What the model is to write; see `effective_kind`.
             brief: Whether the prompt is for a small model.
+            in_folder: Whether the program lies in the folder where the model works, to be edited there.
         """
         self._request = request
         self._kind = kind
+        self._in_folder = in_folder
         self._views = Views(request, brief=brief)
         self._mended = mendable(request) if kind is EditKind.REPAIR else None
         files = request.parent.program.files
@@ -63,6 +65,7 @@ class Parts:
         self._shared: dict[str, object] = {
             "brief": brief,
             "kind": kind.value,
+            "in_folder": in_folder,
             "marked": marked(files),
             "one_region": self._views.only_region is not None,
             "paths": tuple(in_order(files, request.task.files)),
@@ -127,6 +130,8 @@ class Parts:
         return self._part("retry.md", why=why, reply_shown=reply_shown, reply_shortened=reply_shortened)
 
     def _format(self) -> str:
+        if self._in_folder:
+            return "format_folder.md"
         if self._views.only_region is not None and self._kind is not EditKind.DIFF:
             return "format_region.md"
         return f"format_{self._kind.value}.md"
@@ -153,7 +158,14 @@ def initial_retry(
         reply_shown: Whether the reply is repeated before.
         reply_shortened: Whether its middle is left out there.
     """
-    shared = {**_goal(objective), "brief": brief, "kind": EditKind.FULL.value, "marked": True, "one_region": False}
+    shared = {
+        **_goal(objective),
+        "brief": brief,
+        "kind": EditKind.FULL.value,
+        "marked": True,
+        "one_region": False,
+        "in_folder": False,
+    }
     more = {"paths": tuple(paths), "why": why, "reply_shown": reply_shown, "reply_shortened": reply_shortened}
     return Part("retry.md", {**shared, **more})
 

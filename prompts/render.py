@@ -65,7 +65,14 @@ class Prompts:
         return self._templates
 
     def messages(
-        self, request: MutationRequest, kind: EditKind, *, budget_tokens: int, brief: bool = False, chance: float | None = None
+        self,
+        request: MutationRequest,
+        kind: EditKind,
+        *,
+        budget_tokens: int,
+        brief: bool = False,
+        chance: float | None = None,
+        in_folder: bool = False,
     ) -> Prompt:
         """Writes the prompt for one attempt at a step.
 
@@ -76,13 +83,15 @@ class Prompts:
             brief: Whether the model is small; the configuration may decide otherwise.
             chance: In [0, 1): which of the template's directions the model is sent in, so that one parent brings forth different
                 children; None sends it in none.
+            in_folder: Whether the model edits the program's files where it works, as coding agents do; never brief.
 
         Raises:
             ValueError: If not even the shortest prompt fits.
             ConfigError: If a template asks for something that it is not given.
         """
-        brief = brief if self._config.brief is None else self._config.brief
-        parts = Parts(request, effective_kind(request, kind), brief=brief)
+        # What cuts prompts for small models short, the program's other text first of all, says nothing to one that sees its files.
+        brief = not in_folder and (brief if self._config.brief is None else self._config.brief)
+        parts = Parts(request, effective_kind(request, kind), brief=brief, in_folder=in_folder)
         detail = brief_detail(self._config) if brief else full_detail(self._config)
         writer = _Writer(self._templates, parts, request.complaints, self._direction(parts, request, kind, chance))
         return self._fitted(writer.messages, detail, min(budget_tokens, self._config.max_tokens))

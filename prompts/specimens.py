@@ -30,9 +30,10 @@ def specimens() -> Iterator[Part]:
 
 def _parts(request: MutationRequest) -> Iterator[Part]:
     config = PromptConfig()
-    for brief, detail in ((False, full_detail(config)), (True, brief_detail(config))):
+    forms = ((False, False, full_detail(config)), (True, False, brief_detail(config)), (False, True, full_detail(config)))
+    for brief, in_folder, detail in forms:
         for kind in EditKind:
-            parts = Parts(request, effective_kind(request, kind), brief=brief)
+            parts = Parts(request, effective_kind(request, kind), brief=brief, in_folder=in_folder)
             yield from parts.constant()
             yield from parts.changing(detail)
             yield parts.ask()

@@ -6,6 +6,7 @@ from evolve.arms import make_mutators
 from evolve.config import RunConfig
 from evolve.errors import ConfigError
 from evolve.program import Task
+from evolve.settings import build
 
 TASK = Task("t", {"a.py": "x = 1"})
 
@@ -25,6 +26,16 @@ def test_a_model_is_an_arm_for_each_kind_of_edit():
     ]
 
 
+def test_an_agent_is_one_arm_that_edits_whole_programs_unless_others_are_asked_for():
+    assert names("agent/codex") == ["agent/codex/full"]
+    assert names("agent/codex[kinds=full+repair]") == [f"agent/codex[kinds=full+repair]/{kind}" for kind in ("full", "repair")]
+
+
+def test_an_agents_settings_in_a_table_leave_it_one_arm():
+    config = build(RunConfig, {"arms": ["agent/x"], "models": [{"model": "agent/x", "settings": {"timeout_s": 9}}]}, "run")
+    assert list(make_mutators(TASK, config)) == ["agent/x/full"]
+
+
 def test_the_same_model_with_other_settings_or_at_another_server_is_another_arm():
     found = names(
         "openai/m[kinds=full]@http://127.0.0.1:1/v1", "openai/m[kinds=full]@http://127.0.0.1:2/v1", "openai/m[kinds=full]"
@@ -33,8 +44,6 @@ def test_the_same_model_with_other_settings_or_at_another_server_is_another_arm(
 
 
 def test_settings_of_a_model_may_stand_in_the_configuration():
-    from evolve.settings import build
-
     config = build(RunConfig, {"arms": ["openai/m"], "models": [{"model": "openai/m", "settings": {"kinds": ["full"]}}]}, "run")
     assert list(make_mutators(TASK, config)) == ["openai/m/full"]
 

@@ -1,7 +1,11 @@
+import dataclasses
+import shlex
+
 import pytest
 
 from evolve.config import RunConfig, make_embed, make_order, make_search, resolve
 from evolve.errors import ConfigError
+from evolve.llm.agent_command import AgentCommand, Edits
 from evolve.ordering import Asap, Strict
 from evolve.program import Task
 from evolve.provenance import repeat_command
@@ -30,11 +34,16 @@ def test_a_configuration_survives_being_stored():
 
 
 @pytest.mark.parametrize(
-    "settings", [[], ["lag=2", "arms=['local/literals']"], ["islands.n_islands=3", "novelty.max_similarity=0.9"]]
+    "settings",
+    [
+        [],
+        ["lag=2", "arms=['local/literals']"],
+        ["islands.n_islands=3", "novelty.max_similarity=0.9"],
+        ["models=[{model='openai/m', settings={timeout_s=9}}]"],
+        ["agents.a.command=['x', '--effort=\"{effort}\"']", "agents.b={command=['y'], output='json', paths={text='t'}}"],
+    ],
 )
 def test_the_command_that_repeats_a_run_gives_its_configuration(settings):
-    import shlex
-
     config = resolve(TASK, settings=settings)
     words = shlex.split(repeat_command(TASK, config))
     assert words[:3] == ["evolve", "run", "t"]
@@ -66,3 +75,23 @@ def test_a_weight_of_no_arm_is_refused():
     config = resolve(TASK, options={"bandit": {"name": "fixed", "weights": {"local/nothing": 2.0}}})
     with pytest.raises(ConfigError, match="bandit: unknown arm 'local/nothing'; the arms are local/literals"):
         make_search(TASK, config, ["local/literals"])
+
+
+def test_agents_are_tables_by_name_that_later_sources_add_to():
+    table = {"agents": {"mine": {"command": ["my-agent"], "edits": "folder"}}}
+    config = resolve(dataclasses.replace(TASK, run=table), settings=["agents.mine={command=['my-agent'], install='buy it'}"])
+    assert config.agents["mine"] == AgentCommand(("my-agent",), install="buy it", edits=Edits.FOLDER)
+    assert build(RunConfig, plain(config), "run") == config
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ({"m/n": {"command": ["x"]}}, "'m/n' cannot be written in agent/NAME"),
+        ({"mine": {}}, "agents.mine: key 'command' is missing"),
+        ({"mine": {"command": ["x"], "output": "jsn"}}, "agents.mine: output must be one of text, json; got 'jsn'"),
+    ],
+)
+def test_agents_that_could_not_be_called_are_refused(table, message):
+    with pytest.raises(ConfigError, match=message):
+        build(RunConfig, {"agents": table}, "run")

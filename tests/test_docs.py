@@ -14,6 +14,7 @@ import pytest
 
 from evolve.arms import model_specs
 from evolve.config import RunConfig
+from evolve.llm.agent_command import AgentCommand, Edits
 from evolve.llm.calling import CallConfig
 from evolve.llm.prices import Price, price_table, shipped
 from evolve.llm.specs import PROVIDERS, ModelSettings, parse_spec
@@ -47,6 +48,14 @@ def test_python_examples_run_as_written(tmp_path, name):
             continue
         answer = subprocess.run([sys.executable, "-c", block], cwd=tmp_path, capture_output=True, text=True, check=False)
         assert answer.returncode == 0, answer.stderr
+
+
+def test_the_agent_that_is_shown_can_be_configured_and_every_key_of_one_is_listed():
+    [example] = blocks("docs/coding-agents.md", "toml")
+    config = build(RunConfig, tomllib.loads(example), "docs/coding-agents.md")
+    assert config.agents["mine"].edits is Edits.FOLDER
+    page = (ROOT / "docs" / "coding-agents.md").read_text()
+    assert [field.name for field in dataclasses.fields(AgentCommand) if f"`{field.name}`" not in page] == []
 
 
 def test_the_command_line_reference_is_not_stale():

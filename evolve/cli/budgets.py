@@ -31,11 +31,12 @@ class _Priced(NamedTuple):
     """A model and its price."""
 
     spec: ModelSpec
-    price: Price
+    price: Price | None
 
     @property
     def paid(self) -> bool:
-        return self.price.most(1, 1) > 0
+        # Without a price there is what one call may cost: `require_price` has seen to it.
+        return self.price is None or self.price.most(1, 1) > 0
 
 
 def with_budget(task: Task, config: RunConfig) -> RunConfig:
@@ -80,8 +81,8 @@ def _estimate(task: Task, config: RunConfig, models: Sequence[_Priced]) -> Estim
     """Estimates what a run costs if every arm is pulled alike and answers are about as long as the program."""
     source = typical_tokens("".join(task.files.values()))
     arms = [
-        ArmForecast(spec.label, price, len(spec.settings.kinds), spec.settings.max_tokens) for spec, price in models
-    ]  # fmt: skip
+        ArmForecast(spec.label, price, len(spec.kinds), spec.settings.max_tokens, spec.settings.call_usd) for spec, price in models
+    ]
     others = [ArmForecast(name, FREE) for name in config.arms if not is_model(name)]
     prompt = min(config.prompts.max_tokens, typical_tokens(task.background) + 3 * source + _WORDS)
     return estimate(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import platform
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,9 +15,12 @@ import typer
 from evolve.archive.store import Archive
 from evolve.cli.options import DEFAULT, ArchiveOption, JsonOption
 from evolve.cli.output import print_json, stdout
-from evolve.errors import EvolveError
+from evolve.errors import EvolveError, ModelError
 from evolve.evaluators import tools
 from evolve.evaluators.sandbox import available_levels
+from evolve.llm.agent_command import BUILT_IN
+from evolve.llm.litellm import refuse_malware
+from evolve.llm.specs import ModelSpec
 from evolve.plugins import installed
 from evolve.provenance import versions
 from evolve.tasks.catalog import list_tasks
@@ -31,7 +37,7 @@ class Finding(NamedTuple):
 
 def doctor(archive: ArchiveOption = DEFAULT, json: JsonOption = False) -> None:
     """Says what works on this machine, and what to do about what does not."""
-    findings = [*_python(), *_sandbox(), _archive(archive), *_tasks(), *_plugins()]
+    findings = [*_python(), *_sandbox(), _archive(archive), *_tasks(), *_providers(), *_agents(), *_plugins()]
     if json:
         print_json([finding._asdict() for finding in findings])
     else:
@@ -85,6 +91,33 @@ def _tasks() -> list[Finding]:
         lacking = tools.missing([tool])
         found.append(Finding(tool, not lacking, False, f"needed by {users}{f'; {tools.hint(lacking)}' if lacking else ''}"))
     return found + [Finding("task", False, False, message) for message in broken]
+
+
+def _providers() -> Iterator[Finding]:
+    """Looks whether language models could be asked; of keys, only the names of their variables are ever printed."""
+    for provider in ("openai", "anthropic"):
+        variable = ModelSpec(provider, "MODEL").key_env or ""
+        found = bool(os.environ.get(variable, "").strip())
+        what = f"{variable} is {'' if found else 'not '}set"
+        about = "" if found else f"; {provider}/MODEL needs it, {provider}/MODEL@URL and local arms do not"
+        yield Finding(f"provider {provider}", found, False, what + about)
+    try:
+        version = importlib.metadata.version("litellm")
+        refuse_malware(version)
+    except importlib.metadata.PackageNotFoundError:
+        about = "litellm is not installed; litellm/PROVIDER/MODEL needs it, other models and local arms do not"
+        yield Finding("provider litellm", False, False, about)
+    except ModelError as error:
+        yield Finding("provider litellm", False, True, str(error))
+    else:
+        yield Finding("provider litellm", True, False, f"litellm {version}; it looks for the key of each provider itself")
+
+
+def _agents() -> Iterator[Finding]:
+    for name, command in BUILT_IN.items():
+        path = shutil.which(command.command[0])
+        lacking = f"not installed; agent/{name} needs it, local arms do not: {command.install}"
+        yield Finding(f"agent {name}", path is not None, False, path or lacking)
 
 
 def _plugins() -> list[Finding]:

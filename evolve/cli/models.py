@@ -6,18 +6,22 @@ import asyncio
 import math
 import os
 import time
-from collections.abc import Sequence
-from typing import Annotated, Any
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
 from evolve.cli.options import JsonOption
 from evolve.cli.output import dollars, number, print_json, seconds, stdout, table
 from evolve.errors import ConfigError
+from evolve.llm.agent_command import AgentCommand
 from evolve.llm.base import CallFailed, Completion, Finish, Message, ModelRequest, Role
 from evolve.llm.clients import make_client
 from evolve.llm.prices import VARIABLE, ModelFacts, Price, lookup, price_table
-from evolve.llm.specs import PROVIDERS, ModelSpec, parse_spec
+from evolve.llm.specs import PROVIDERS, ModelSpec, ModelTable, parse_spec
+from evolve.settings import build, read_toml
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -52,19 +56,36 @@ def check(
     spec: Annotated[
         str, typer.Argument(metavar="SPEC", help="Such as openai/gpt-5-mini, or openai/NAME@http://127.0.0.1:8000/v1.")
     ],
+    config: Annotated[Path | None, typer.Option(metavar="FILE.toml", help="A run's settings: its models and agents.")] = None,
     prices: PricesOption = None,
     json: JsonOption = False,
 ) -> None:
     """Asks a model one tiny question: whether key, name and address are right, and what that cost."""
-    parsed = parse_spec(spec)
-    facts = lookup(parsed, price_table(prices))
-    found = {**_row(parsed, facts), **asyncio.run(_ask(parsed, facts.price))}
+    known = _Known() if config is None else _known(config)
+    parsed = parse_spec(spec, known.models)
+    facts = lookup(parsed, price_table(prices or known.prices))
+    found = {**_row(parsed, facts), **asyncio.run(_ask(parsed, facts.price, known.agents))}
     if json:
         print_json(found)
     else:
         _print(found)
     if not found["ok"]:
         raise typer.Exit(1)
+
+
+class _Known(NamedTuple):
+    """What a configuration says of models."""
+
+    models: Sequence[ModelTable] = ()
+    agents: Mapping[str, AgentCommand] = MappingProxyType({})
+    prices: str | None = None
+
+
+def _known(path: Path) -> _Known:
+    from evolve.config import RunConfig  # brings numpy and a database along, 0.4 s that `models list` does without
+
+    config = build(RunConfig, read_toml(path), str(path))
+    return _Known(config.models, config.agents, config.prices)
 
 
 def _asked_as(name: str) -> str:
@@ -84,7 +105,7 @@ def _notes(specs: Sequence[ModelSpec], n_own: int, path: str | None) -> list[str
     ]
 
 
-async def _ask(spec: ModelSpec, price: Price | None) -> dict[str, Any]:  # Any: JSON values
+async def _ask(spec: ModelSpec, price: Price | None, agents: Mapping[str, AgentCommand]) -> dict[str, Any]:  # Any: JSON values
     settings = spec.settings
     request = ModelRequest(
         (Message(Role.USER, _QUESTION),),
@@ -92,7 +113,7 @@ async def _ask(spec: ModelSpec, price: Price | None) -> dict[str, Any]:  # Any: 
         temperature=settings.temperature,
         effort=settings.effort,
     )
-    client = make_client(spec, os.environ)
+    client = make_client(spec, os.environ, agents=agents)
     begun = time.monotonic()
     try:
         completion = await client.complete(request)

@@ -19,13 +19,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from evolve.errors import ConfigError, nearest_hint
+from evolve.errors import ConfigError
 from evolve.evaluators.sandbox.tree import usage_below
-from evolve.llm.agent_command import BUILT_IN, AgentCommand, Answer, Edits, read_output
+from evolve.llm.agent_command import AgentCommand, Answer, Edits, command_of, read_output
 from evolve.llm.agent_failures import failure_of
 from evolve.llm.agent_sandbox import Level, Walls, shut_in, strongest
 from evolve.llm.base import CallFailed, Completion, Failure, Finish, Message, ModelRequest, Role
-from evolve.llm.specs import ModelSettings, ModelSpec
+from evolve.llm.specs import EditKind, ModelSettings, ModelSpec
 from evolve.rendering import render_files
 
 logger = logging.getLogger(__name__)
@@ -40,11 +40,6 @@ _MOST_BYTES = 16 * 2**20
 _TAIL = 2000
 _LOOK_EVERY_S = 0.1
 _DYING_S = 5.0
-_EDIT_IN_PLACE = (
-    "The program's files lie in the current folder. Make your change by editing them there, whatever is said above about the "
-    "form of the answer; add and remove no file. When you are done, answer with one short paragraph that says what you "
-    "changed and why it should help."
-)
 
 
 class _Ran(NamedTuple):
@@ -79,9 +74,9 @@ class AgentModel:
         hidden: Sequence[Path] = (),
         environment: Mapping[str, str] = os.environ,
     ) -> None:
-        agent, _, self._model = spec.model.partition("/")
+        self._model = spec.model.partition("/")[2]
         self._spec = spec
-        self._command = command if command is not None else _built_in(agent)
+        self._command = command if command is not None else command_of(spec, {})
         _check_settings(spec, self._command, self._model)
         self._environment = {
             name: environment[name] for name in (*_ALWAYS_PASSED, *self._command.environment) if name in environment
@@ -108,7 +103,7 @@ class AgentModel:
             _write_files(start, request.files)
             in_place = self._command.edits is Edits.FOLDER and bool(request.files)
             prompt = inside / "prompt.md"
-            prompt.write_text(_prompt(request.messages, in_place=in_place), encoding="utf-8")
+            prompt.write_text(_prompt(request.messages), encoding="utf-8")
             answer = self._answer(await self._run(self._argv(inside, prompt, request), folder, prompt))
             text, finish = answer.text, answer.finish
             if in_place and finish is not Finish.REFUSED:
@@ -121,7 +116,13 @@ class AgentModel:
     def _argv(self, inside: Path, prompt: Path, request: ModelRequest) -> list[str]:
         effort = request.effort.value if request.effort is not None else ""
         start = inside / "program"
-        asked = self._command.arguments(folder=str(start), prompt_file=str(prompt), model=self._model, effort=effort)
+        asked = self._command.arguments(
+            folder=str(start),
+            prompt_file=str(prompt),
+            model=self._model,
+            effort=effort,
+            call_usd=self._spec.settings.call_usd,
+        )
         walls = Walls(inside, start, self._program, tuple(self._writable()), self._hidden, self._home)
         return shut_in(self._level, walls, [str(self._program), *asked[1:]])
 
@@ -220,21 +221,14 @@ class AgentModel:
         return text
 
 
-def _built_in(agent: str) -> AgentCommand:
-    if agent not in BUILT_IN:
-        raise ConfigError(
-            f"model 'agent/{agent}': there is no such agent; {nearest_hint(agent, list(BUILT_IN))}; or define its command in "
-            "a configuration"
-        )
-    return BUILT_IN[agent]
-
-
 def _check_settings(spec: ModelSpec, command: AgentCommand, model: str) -> None:
     if spec.url:
         raise ConfigError(f"model {spec.label!r}: an agent is a command on this machine, it has no URL; leave out @{spec.url}")
     for name in _FOREIGN_SETTINGS:
         if getattr(spec.settings, name) != getattr(ModelSettings(), name):
             raise ConfigError(f"model {spec.label!r}: {name} means nothing to a coding agent; leave it out")
+    if command.edits is Edits.FOLDER and EditKind.DIFF in spec.kinds:
+        raise ConfigError(f"model {spec.label!r}: it edits files and writes no blocks; leave diff out, as in kinds=full+repair")
     for asked, option in ((model, "model_option"), (spec.settings.effort, "effort_option")):
         if asked and not getattr(command, option):
             raise ConfigError(f"model {spec.label!r}: its command has no {option}, so {str(asked)!r} cannot be asked for")
@@ -248,10 +242,10 @@ def _installed(command: AgentCommand, path: str) -> Path:
     return Path(found).absolute()
 
 
-def _prompt(messages: Sequence[Message], *, in_place: bool) -> str:
+def _prompt(messages: Sequence[Message]) -> str:
     """Writes a conversation down as one text; earlier answers are marked as such."""
     parts = [f"You answered before:\n\n{text}" if role is Role.ASSISTANT else text for role, text in messages]
-    return "\n\n".join([*parts, *([_EDIT_IN_PLACE] if in_place else [])]) + "\n"
+    return "\n\n".join(parts) + "\n"
 
 
 def _write_files(start: Path, files: Mapping[str, str]) -> None:

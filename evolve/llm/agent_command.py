@@ -16,11 +16,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, NamedTuple
 
+from evolve.errors import ConfigError, nearest_hint
 from evolve.llm.base import CallFailed, Failure, Finish, Usage
+from evolve.llm.specs import ModelSpec
 
 #: Ways to a provider that users set for a whole machine.
 _ROUTES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy", "SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS")
 _PART = re.compile(r"(?P<key>[^.\[\]]*)(?:\[(?P<field>[^=\]]+)=(?P<value>[^\]]*)\])?(?:\.|$)")
+_NAME = re.compile(r"[\w-]+")
 _FINISHES = {"max_tokens": Finish.LENGTH, "refusal": Finish.REFUSED}
 
 
@@ -80,6 +83,7 @@ class AgentCommand:
         install: How to install it, for the message when it is missing.
         model_option: Arguments added when the SPEC names a model, ``agent/NAME/MODEL``, as ``{model}``.
         effort_option: Arguments added when an effort is asked for, as ``{effort}``.
+        budget_option: Arguments added when the SPEC says what a call may cost, as ``{call_usd}``: the agent itself stops there.
         output: What it prints.
         paths: Where things lie in it, for ``output = "json"``.
         edits: Where its edit is found.
@@ -92,6 +96,7 @@ class AgentCommand:
     install: str = ""
     model_option: tuple[str, ...] = ()
     effort_option: tuple[str, ...] = ()
+    budget_option: tuple[str, ...] = ()
     output: Output = Output.TEXT
     paths: JsonPaths = JsonPaths()
     edits: Edits = Edits.REPLY
@@ -113,10 +118,14 @@ class AgentCommand:
         """Whether the prompt is given on standard input."""
         return not any("{prompt_file}" in argument for argument in self.command)
 
-    def arguments(self, *, folder: str, prompt_file: str, model: str = "", effort: str = "") -> list[str]:
+    def arguments(
+        self, *, folder: str, prompt_file: str, model: str = "", effort: str = "", call_usd: float | None = None
+    ) -> list[str]:
         """Fills in the placeholders of one call."""
-        options = [*(self.model_option if model else ()), *(self.effort_option if effort else ())]
+        asked = ((model, self.model_option), (effort, self.effort_option), (call_usd is not None, self.budget_option))
+        options = [word for wanted, words in asked if wanted for word in words]
         values = {"{folder}": folder, "{prompt_file}": prompt_file, "{model}": model, "{effort}": effort}
+        values["{call_usd}"] = f"{call_usd or 0:g}"
         return [_filled(argument, values) for argument in (*self.command, *options)]
 
 
@@ -125,6 +134,7 @@ CLAUDE = AgentCommand(
     install="npm install -g @anthropic-ai/claude-code, then run claude once to log in",
     model_option=("--model", "{model}"),
     effort_option=("--effort", "{effort}"),
+    budget_option=("--max-budget-usd", "{call_usd}"),
     output=Output.JSON,
     paths=JsonPaths(
         text="result",
@@ -162,6 +172,40 @@ CODEX = AgentCommand(
 )
 
 BUILT_IN: Mapping[str, AgentCommand] = {"claude": CLAUDE, "codex": CODEX}
+
+
+def check_agents(agents: Mapping[str, AgentCommand]) -> None:
+    """Refuses names that no SPEC can say.
+
+    Args:
+        agents: By name, as a configuration defines them.
+
+    Raises:
+        ValueError: If there is one.
+    """
+    for name in agents:
+        if not _NAME.fullmatch(name):
+            raise ValueError(f"agents: {name!r} cannot be written in agent/NAME; use letters, digits, '_' and '-'")
+
+
+def command_of(spec: ModelSpec, agents: Mapping[str, AgentCommand]) -> AgentCommand:
+    """Finds how an agent is called.
+
+    Args:
+        spec: ``agent/NAME`` or ``agent/NAME/MODEL``.
+        agents: A configuration's own, which replace built-in ones of the same name.
+
+    Raises:
+        ConfigError: If there is no such agent.
+    """
+    known = {**BUILT_IN, **agents}
+    name = spec.model.partition("/")[0]
+    if name not in known:
+        raise ConfigError(
+            f"model 'agent/{name}': there is no such agent; {nearest_hint(name, list(known))}; or define its command in a "
+            f"configuration, in a table [agents.{name}]"
+        )
+    return known[name]
 
 
 class Answer(NamedTuple):

@@ -18,7 +18,7 @@ from evolve.errors import ModelError
 from evolve.llm.base import CallFailed, Completion, Failure, Finish, LanguageModel, ModelRequest, Usage
 from evolve.llm.breaker import Breaker, State
 from evolve.llm.pacing import Pace, Slot
-from evolve.llm.prices import Price, typical_tokens, upper_bound_tokens
+from evolve.llm.prices import FREE, Price, typical_tokens, upper_bound_tokens
 from evolve.llm.specs import ModelSpec
 
 logger = logging.getLogger(__name__)
@@ -168,8 +168,9 @@ class Caller:
 
         Args:
             model: Who is called.
-            spec: Its limits and timeout.
-            price: None where it is not known: nothing is reserved then, and a call costs what the model reports, or nothing.
+            spec: Its limits and timeout, and what a call may cost where the price does not say.
+            price: None where it is not known: ``call_usd`` of the spec, or nothing, is reserved then, and a call costs what the
+                model reports, or what was reserved.
             dollars: What calls are paid from.
             ledger: Where they are written down.
             rng: Draws the waits between tries.
@@ -180,6 +181,8 @@ class Caller:
         settings = spec.settings
         self._model = model
         self._price = price
+        self._call_usd = settings.call_usd
+        self._free = settings.price is not None and price == FREE
         self._dollars = dollars
         self._ledger = ledger
         self._rng = rng
@@ -226,7 +229,11 @@ class Caller:
         return self._breaker.permanent
 
     def worst_usd(self, request: ModelRequest) -> float:
-        """Returns the most that one call can cost; 0 where the price is not known."""
+        """Returns the most that one call can cost; 0 where neither the price nor ``call_usd`` says."""
+        if self._free:
+            return 0.0
+        if self._call_usd is not None:
+            return self._call_usd
         return 0.0 if self._price is None else self._price.most(upper_bound_tokens(request), request.max_tokens)
 
     async def call(self, request: ModelRequest, step: int, attempt: int) -> Called:
@@ -387,11 +394,14 @@ class Caller:
         counted = completion.usage
         usage = Usage(_expected_input(request), 0, typical_tokens(completion.text)) if counted is None else _sane(counted)
         reported = completion.cost_usd
+        if self._free:
+            # Agents report what tokens would have cost, under a subscription too.
+            return _Bill(outcome, 0.0, usage)
         if reported is not None and math.isfinite(reported) and reported >= 0:
-            return _Bill(outcome, reported, usage, presumed=counted is None)
-        if counted is None:
-            return _Bill(outcome, reservation.usd, usage, presumed=True)
-        return _Bill(outcome, 0.0 if self._price is None else self._price.cost(usage), usage)
+            return _Bill(outcome, reported, usage)
+        if counted is None or self._price is None:
+            return _Bill(outcome, reservation.usd, usage, presumed=counted is None or reservation.usd > 0)
+        return _Bill(outcome, self._price.cost(usage), usage)
 
     def _end(self, ask: _Ask, admission: _Admission, begun: float, bill: _Bill) -> None:
         """Writes down how a call ended and settles what it cost."""

@@ -23,12 +23,14 @@ class ArmForecast:
         price: `FREE` for an arm that asks no model; None where it is not known.
         share: Of the pulls, in proportion to the shares of the other arms.
         max_tokens: Of one answer.
+        call_usd: The most dollars that one call may cost, where somebody says so: without a price it is the typical cost too.
     """
 
     name: str
     price: Price | None
     share: float = 1.0
     max_tokens: int = 8192
+    call_usd: float | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.share < float("inf"):
@@ -83,7 +85,7 @@ def estimate(arms: Sequence[ArmForecast], steps: int, *, prompt_tokens: int, ans
     typical = [_typical(arm, prompt_tokens, answer_tokens) for arm in arms]
     asked = sum(share for share, arm in zip(shares, arms, strict=True) if arm.price != FREE)
     mean = sum(share * usd for share, usd in zip(shares, typical, strict=True))
-    worst_call = max((arm.price or FREE).most(prompt_tokens * _WORST_PER_TOKEN, arm.max_tokens) for arm in arms)
+    worst_call = max(_worst(arm, prompt_tokens) for arm in arms)
     return Estimate(
         low=steps * min(usd for usd, share in zip(typical, shares, strict=True) if share > 0),
         typical=steps * mean,
@@ -91,13 +93,22 @@ def estimate(arms: Sequence[ArmForecast], steps: int, *, prompt_tokens: int, ans
         calls=steps * asked,
         typical_call=mean / asked if asked else 0.0,
         worst_call=worst_call,
-        unknown=tuple(arm.name for arm in arms if arm.price is None),
+        unknown=tuple(arm.name for arm in arms if arm.price is None and arm.call_usd is None),
     )
 
 
 def _typical(arm: ArmForecast, prompt_tokens: int, answer_tokens: int) -> float:
     """Returns the dollars of a typical call, nothing of it cached."""
-    return (arm.price or FREE).cost(Usage(input=prompt_tokens, output=min(answer_tokens, arm.max_tokens)))
+    if arm.price is None:
+        return arm.call_usd or 0.0
+    return arm.price.cost(Usage(input=prompt_tokens, output=min(answer_tokens, arm.max_tokens)))
+
+
+def _worst(arm: ArmForecast, prompt_tokens: int) -> float:
+    """Returns the dollars that one call is reserved, at most."""
+    if arm.price == FREE:
+        return 0.0
+    return arm.call_usd or (arm.price or FREE).most(prompt_tokens * _WORST_PER_TOKEN, arm.max_tokens)
 
 
 def warning(estimate: Estimate, budget_usd: float) -> str | None:
@@ -110,7 +121,7 @@ def warning(estimate: Estimate, budget_usd: float) -> str | None:
     if estimate.worst_call > budget_usd:
         return (
             f"a budget of ${budget_usd:.4g} does not cover one call, for which up to ${estimate.worst_call:.4g} is reserved: no "
-            "model will be asked; allow more dollars, or set a lower max_tokens"
+            "model will be asked; allow more dollars, or set a lower max_tokens or call_usd"
         )
     if estimate.typical_call * _FEW_CALLS > budget_usd:
         calls = int(budget_usd / estimate.typical_call)

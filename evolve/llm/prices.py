@@ -269,17 +269,30 @@ def _with_anthropics_cache(price: Price) -> Price:
     return dataclasses.replace(price, written=_WRITTEN_AT_ANTHROPIC * price.input)
 
 
-def require_price(spec: ModelSpec, facts: ModelFacts, table: PriceTable) -> Price:
+def require_price(spec: ModelSpec, facts: ModelFacts, table: PriceTable) -> Price | None:
     """Returns the price of a model that a run with a budget of dollars is to use.
 
     Args:
-        spec: Which model.
+        spec: Which model. A coding agent makes as many calls as it likes, so that the price of a token says nothing of it.
         facts: What is known of it (`lookup`).
         table: Which other models are known.
 
+    Returns:
+        The price; None where it is not known, but the most that one call may cost is.
+
     Raises:
-        ConfigError: If the price is not known; the message says how to write it, and the nearest model whose price is.
+        ConfigError: If the most that one call may cost is not known; the message says how to write it, and the nearest model
+            whose price is.
     """
+    if spec.settings.call_usd is not None:
+        return facts.price
+    if spec.provider == "agent":
+        if facts.price == FREE:
+            return facts.price
+        raise ConfigError(
+            f"{spec.name} makes as many calls as it likes, so a budget of dollars cannot be kept; write the most that it may cost "
+            f"each time it is asked, {spec.name}[call_usd=DOLLARS], or {spec.name}[price=0] if a subscription pays"
+        )
     if facts.price is not None:
         return facts.price
     from difflib import get_close_matches  # 12 ms to import, and only needed on the way out

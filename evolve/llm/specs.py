@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -45,13 +46,16 @@ class ModelSettings:
     """How one model is asked.
 
     Attributes:
-        kinds: What it is asked to write; each is an arm of its own.
+        kinds: What it is asked to write; each is an arm of its own. None is every kind, and of a coding agent whole programs:
+            it edits files, or is too dear to be asked in four ways.
         temperature: Spread of sampling; None leaves it to the provider.
         effort: How long to think; None leaves it to the provider.
         max_tokens: Of one answer, reasoning included.
         context: Tokens that prompt and answer may take together; None looks it up beside the price.
-        price: Dollars per million tokens, ``"INPUT/OUTPUT"``, ``"INPUT/CACHED/OUTPUT"`` or ``"INPUT/CACHED/WRITTEN/OUTPUT"``, or
-            ``"0"``; None looks it up.
+        price: Dollars per million tokens, ``"INPUT/OUTPUT"``, ``"INPUT/CACHED/OUTPUT"`` or ``"INPUT/CACHED/WRITTEN/OUTPUT"``;
+            None looks it up. ``"0"`` is a server of one's own or a subscription: whatever an answer is reported to cost does
+            not count.
+        call_usd: The most dollars that one call may cost, set aside before it is sent; None works it out from the price.
         key_env: Environment variable that holds the key; None is the provider's own, and no key at a URL.
         api: ``"chat"`` or ``"responses"``; None is Responses at OpenAI itself and Chat Completions at any other URL.
         stream: Whether the answer is read as it is made: a stalled one is noticed sooner.
@@ -62,12 +66,13 @@ class ModelSettings:
         timeout_s: Longest wait for one answer.
     """
 
-    kinds: tuple[EditKind, ...] = (EditKind.DIFF, EditKind.FULL, EditKind.CROSS, EditKind.REPAIR)
+    kinds: tuple[EditKind, ...] | None = None
     temperature: float | None = None
     effort: Effort | None = None
     max_tokens: int = 8192
     context: int | None = None
     price: str | None = None
+    call_usd: float | None = None
     key_env: str | None = None
     api: Api | None = None
     stream: bool = False
@@ -78,12 +83,14 @@ class ModelSettings:
     timeout_s: float = 600.0
 
     def __post_init__(self) -> None:
-        if not self.kinds or len(set(self.kinds)) != len(self.kinds):
+        if self.kinds is not None and (not self.kinds or len(set(self.kinds)) != len(self.kinds)):
             raise ValueError(f"kinds must be distinct and at least one, got {[kind.value for kind in self.kinds]}")
         for name in ("max_tokens", "concurrency", "context", "per_minute", "tokens_per_minute"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be >= 1, got {value}")
+        if self.call_usd is not None and not 0 < self.call_usd < math.inf:
+            raise ValueError(f"call_usd must be finite and > 0, got {self.call_usd}; a model that costs nothing has price=0")
         if self.temperature is not None and not 0 <= self.temperature <= 2:
             raise ValueError(f"temperature must lie in [0, 2], got {self.temperature}")
         if not self.timeout_s > 0:
@@ -119,6 +126,13 @@ class ModelSpec:
         brackets = f"[{self.written}]" if self.written else ""
         host = urlsplit(self.url).netloc.rpartition("@")[2]
         return f"{self.name}{brackets}{f'@{host}' if host else ''}"
+
+    @property
+    def kinds(self) -> tuple[EditKind, ...]:
+        """What it is asked to write."""
+        if self.settings.kinds is not None:
+            return self.settings.kinds
+        return (EditKind.FULL,) if self.provider == "agent" else tuple(EditKind)
 
     @property
     def key_env(self) -> str | None:

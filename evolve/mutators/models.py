@@ -30,7 +30,7 @@ _UNFINISHED = {
     Finish.LENGTH: "the answer was cut off at its longest length of {max_tokens} tokens, so it is not whole; answer more briefly: "
     "change less, and leave out explanations",
     Finish.REFUSED: "the answer was a refusal; this is a programming task on a program of the user's own",
-    Finish.EMPTY: "the answer was empty; write the edit itself",
+    Finish.EMPTY: "nothing was changed: the answer was empty, or no file was edited; make the edit itself",
 }
 
 
@@ -53,7 +53,14 @@ class Prompting(Protocol):
     """Renders prompts (`evolve.prompts.Prompts`)."""
 
     def messages(
-        self, request: MutationRequest, kind: EditKind, *, budget_tokens: int, brief: bool, chance: float | None
+        self,
+        request: MutationRequest,
+        kind: EditKind,
+        *,
+        budget_tokens: int,
+        brief: bool,
+        chance: float | None,
+        in_folder: bool,
     ) -> Prompt:
         """Renders the prompt of a request within a budget.
 
@@ -71,12 +78,14 @@ class Asking:
         spec: Which model, with its settings.
         prompt_tokens: The longest prompt, in tokens as they are estimated.
         brief: Whether prompts are fewer and simpler words, for small models.
+        in_folder: Whether the model edits the program's files, as coding agents do, and its answer is made from them.
         answered: Finds what was answered to exactly the same request before, by its hash; None where nothing is looked up.
     """
 
     spec: ModelSpec
     prompt_tokens: int
     brief: bool = False
+    in_folder: bool = False
     answered: Callable[[str], Reply | None] | None = None
 
 
@@ -137,7 +146,14 @@ class ModelMutator(ModelReplies):
         """Writes the prompt; where two programs do not fit, the parent alone is shown and rewritten."""
         kind = effective_kind(request, kind)
         try:
-            prompt = self._prompts.messages(request, kind, budget_tokens=tokens, brief=self._asking.brief, chance=chance)
+            prompt = self._prompts.messages(
+                request,
+                kind,
+                budget_tokens=tokens,
+                brief=self._asking.brief,
+                chance=chance,
+                in_folder=self._asking.in_folder,
+            )
         except ValueError as error:
             if kind in (EditKind.CROSS, EditKind.REPAIR):
                 return self._write(request, EditKind.FULL, tokens, chance)

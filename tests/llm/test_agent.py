@@ -129,10 +129,10 @@ def test_an_edit_in_the_working_copy_becomes_the_answer(home, level):
     agent = model(home, AgentCommand(("scripted",), edits=Edits.FOLDER))
     deed = """
         open('a.py', 'a').write('y = 2\\n'); open('scratch.py', 'w').write('left over')
-        print('Added y.'); print('```'); print('in_place' if 'current folder' in prompt else prompt)
+        print('Added y.'); print('```')
     """
     answered = answer(agent, deed, {"a.py": "x = 1\n"})
-    assert answered.text == "> Added y.\n> ```\n> in_place\n\n```python\nx = 1\ny = 2\n```\n"
+    assert answered.text == "> Added y.\n> ```\n\n```python\nx = 1\ny = 2\n```\n"
 
 
 def test_an_agent_that_changes_nothing_has_not_answered(home):
@@ -142,7 +142,7 @@ def test_an_agent_that_changes_nothing_has_not_answered(home):
 
 def test_without_files_an_agent_that_edits_answers_in_words(home):
     agent = model(home, AgentCommand(("scripted",), edits=Edits.FOLDER))
-    assert answer(agent, "print('editing ' + 'them there' in prompt)").text == "False"
+    assert answer(agent, "print(os.listdir())").text == "[]"
 
 
 @pytest.mark.parametrize(
@@ -325,11 +325,18 @@ def test_an_unknown_agent_names_the_nearest():
         ("agent/scripted[grammar=true]", "grammar means nothing"),
         ("agent/scripted[effort=high]", "no effort_option, so 'high' cannot be asked for"),
         ("agent/scripted/big", "no model_option, so 'big' cannot be asked for"),
+        ("agent/scripted[kinds=diff+full]", "leave diff out"),
     ],
 )
 def test_settings_that_mean_nothing_are_refused(home, spec, message):
     with pytest.raises(ConfigError, match=message):
-        model(home, spec=spec)
+        model(home, AgentCommand(("scripted",), edits=Edits.FOLDER), spec)
+
+
+def test_what_a_call_may_cost_reaches_the_command_line(home):
+    command = AgentCommand(("scripted",), budget_option=("--most", "{call_usd}"))
+    assert answer(model(home, command, "agent/scripted[call_usd=0.5]"), "print(sys.argv[1:])").text == "['--most', '0.5']"
+    assert answer(model(home, command), "print(sys.argv[1:])").text == "[]"
 
 
 def test_weaker_walls_are_named_in_the_log(home, level, caplog):

@@ -13,7 +13,7 @@ from evolve.budget import Budget, Dollars
 from evolve.errors import BudgetExceeded
 from evolve.llm.base import CallFailed, Completion, Failure, Finish, Message, ModelRequest, Role, Usage
 from evolve.llm.calling import CallConfig, Called, Caller, Stopping
-from evolve.llm.prices import Price, upper_bound_tokens
+from evolve.llm.prices import FREE, Price, upper_bound_tokens
 from evolve.llm.specs import parse_spec
 
 REQUEST = ModelRequest((Message(Role.USER, "x" * 360),), max_tokens=1000)
@@ -696,3 +696,46 @@ def test_those_who_wait_for_a_turn_are_not_asked_after_a_stop():
     results = run(scenario())
     assert [isinstance(result, Stopping) for result in results] == [False, True, True, True, True]
     assert len(bench.model.asked) == 1
+
+
+def test_what_a_call_may_cost_at_most_is_reserved_in_place_of_the_price_of_its_tokens():
+    bench = Bench([Completion("a", cost_usd=0.25), OK], cap=10.0, spec="[call_usd=2]")
+
+    async def scenario():
+        return (await bench.call()).cost_usd
+
+    assert run(scenario()) == 0.25
+    assert bench.book.begun[0].reserved_usd == 2.0
+    assert (bench.dollars.spent, bench.dollars.reserved) == (0.25, 0.0)
+
+
+@pytest.mark.parametrize("completion", [Completion("a"), OK])
+def test_without_price_and_report_a_call_is_presumed_to_have_cost_the_most_that_it_may(completion):
+    bench = Bench([completion], cap=10.0, spec="[call_usd=2]", price=None)
+
+    async def scenario():
+        return (await bench.call()).cost_usd
+
+    assert run(scenario()) == 2.0
+    assert bench.book.done[0].presumed
+
+
+def test_under_a_subscription_what_is_reported_does_not_count():
+    bench = Bench([Completion("a", cost_usd=7.0)], cap=1.0, spec="[price=0,call_usd=2]", price=FREE)
+
+    async def scenario():
+        return (await bench.call()).cost_usd
+
+    assert run(scenario()) == 0.0
+    assert bench.book.begun[0].reserved_usd == bench.dollars.spent == 0.0
+
+
+def test_agents_that_share_a_budget_never_exceed_it():
+    bench = Bench(then=Completion("a", cost_usd=2.0), cap=9.0, spec="[call_usd=2]", price=None)
+
+    async def scenario():
+        return await asyncio.gather(*(bench.call(step) for step in range(8)), return_exceptions=True)
+
+    outcomes = run(scenario())
+    assert [type(outcome) for outcome in outcomes] == [Called] * 4 + [BudgetExceeded] * 4
+    assert bench.dollars.spent == 8.0

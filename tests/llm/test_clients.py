@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from evolve.errors import ConfigError
+from evolve.llm.agent_command import AgentCommand
 from evolve.llm.anthropic import AnthropicModel
 from evolve.llm.clients import make_client
 from evolve.llm.openai import OpenAIModel
@@ -44,6 +45,15 @@ def test_a_missing_litellm_says_how_to_install_it(monkeypatch):
 def test_an_unknown_provider_is_named_with_the_nearest():
     with pytest.raises(ConfigError, match="did you mean 'openai'"):
         make_client(ModelSpec("opena", "x"), {})
+
+
+def test_a_configuration_defines_agents_and_replaces_built_in_ones(monkeypatch):
+    agents = {"mine": AgentCommand(("true",)), "claude": AgentCommand(("true",))}
+    for name in agents:
+        client = make_client(parse_spec(f"agent/{name}"), {"PATH": "/usr/bin:/bin"}, agents=agents)
+        assert client.name == f"agent/{name}"
+    with pytest.raises(ConfigError, match=r"did you mean 'mine'.*in a table \[agents\.mime\]"):
+        make_client(parse_spec("agent/mime"), {}, agents=agents)
 
 
 def test_no_sdk_is_imported_before_a_model_is_made():

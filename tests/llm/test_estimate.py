@@ -60,3 +60,12 @@ def test_what_cannot_be_estimated_is_refused(arms, steps):
 def test_a_share_below_zero_is_refused():
     with pytest.raises(ValueError, match="arm a: share"):
         ArmForecast("a", CHEAP, -1.0)
+
+
+def test_what_somebody_says_a_call_may_cost_stands_in_for_its_price():
+    agent = ArmForecast("agent", None, call_usd=0.5)
+    found = estimate([agent], 10, **TOKENS)
+    assert (found.typical, found.worst_call, found.unknown) == (5.0, 0.5, ())
+    assert "reserved: no model will be asked; allow more dollars, or set a lower max_tokens or call_usd" in warning(found, 0.4)
+    assert estimate([ArmForecast("a", CHEAP, call_usd=0.5)], 1, **TOKENS).typical == pytest.approx(0.003)
+    assert estimate([ArmForecast("subscription", FREE, call_usd=0.5)], 1, **TOKENS).worst_call == 0.0

@@ -194,6 +194,13 @@ def test_anthropics_cache_is_paid_for_also_where_a_price_does_not_say_so(spec, p
     assert known(spec).price == price
 
 
+def test_of_an_agent_only_the_most_that_a_call_may_cost_keeps_a_budget():
+    assert priced("agent/codex[call_usd=0.5]") is None
+    assert priced("agent/codex[price=0]") == FREE
+    with pytest.raises(ConfigError, match=r"agent/codex\[call_usd=DOLLARS\], or agent/codex\[price=0\] if a subscription pays"):
+        priced("agent/codex[price=1/10]")
+
+
 def table(tmp_path, text, below=None):
     path = tmp_path / "own.toml"
     path.write_text(text)

@@ -125,6 +125,7 @@ def test_every_setting_can_be_written_in_brackets():
         "max_tokens": "9",
         "context": "9",
         "price": "1/2",
+        "call_usd": "0.5",
         "key_env": "MINE",
         "api": "chat",
         "stream": "true",

@@ -30,6 +30,9 @@ def texts() -> dict[str, str]:
     retried = dataclasses.replace(_first(), complaints=(Complaint("no fenced block found", "I improved it."), Complaint("cut off")))
     made["retry.md"] = text_of(written.messages(retried, EditKind.DIFF, budget_tokens=20_000))
     made["tight.md"] = text_of(written.messages(rich(MARKED), EditKind.FULL, budget_tokens=780))
+    made["folder-cross.md"] = text_of(written.messages(rich(SEVERAL), EditKind.CROSS, budget_tokens=20_000, in_folder=True))
+    retried_in_folder = dataclasses.replace(retried, complaints=(Complaint("it crashed", "> I changed it."),))
+    made["folder-retry.md"] = text_of(written.messages(retried_in_folder, EditKind.FULL, budget_tokens=20_000, in_folder=True))
     objective = Objective("seconds", Direction.MINIMIZE, 0.5)
     made["initial.md"] = text_of(written.first_program("Sort numbers.", objective, "`main.py` with `sort(numbers)`"))
     return made

@@ -24,7 +24,7 @@ def test_the_cuts_are_listed_in_order_with_their_reasons():
 
 
 def test_every_template_and_every_name_it_is_given_is_listed():
-    shared = {"metric", "goal", "kind", "brief", "marked", "one_region", "paths"}
+    shared = {"metric", "goal", "kind", "brief", "marked", "one_region", "paths", "in_folder"}
     names = PAGE.split("Besides:")[1]
     for part in specimens():
         assert part.template in PAGE or part.template.startswith("format_")
