@@ -37,6 +37,7 @@ def cli(tmp_path, monkeypatch, capsys) -> Callable[..., Answer]:
     """Calls the command line in an empty folder; the exit status must be the one expected."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("EVOLVE_ARCHIVE", raising=False)
+    monkeypatch.delenv("EVOLVE_PRICES", raising=False)
 
     def call(*words: object, status: int = 0) -> Answer:
         capsys.readouterr()
