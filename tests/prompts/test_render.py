@@ -360,3 +360,13 @@ def test_a_small_model_is_shown_one_failed_first_program():
 
 def test_prompts_are_made_from_a_configuration_alone():
     assert text_of(Prompts.of(PromptConfig()).messages(rich(WHOLE), EditKind.FULL, budget_tokens=ROOM)) == written(rich(WHOLE))
+
+
+@pytest.mark.parametrize("kind", [EditKind.FULL, EditKind.CROSS, EditKind.REPAIR])
+@pytest.mark.parametrize("brief", [False, True])
+def test_who_edits_a_folder_is_asked_for_no_code_and_never_shown_a_region_alone(kind, brief):
+    request = dataclasses.replace(rich(MARKED), complaints=(Complaint("it is a copy", "> I did."),))
+    text = text_of(prompts().messages(request, kind, budget_tokens=ROOM, brief=brief, in_folder=True))
+    assert "The program lies in the current folder: main.py" in text
+    assert "nothing of your earlier edit is in them" in text
+    assert not any(words in text for words in (GAP, "fenced block", "answer again", "Now write"))
