@@ -7,6 +7,7 @@ one caller, whose breaker opens when the model is down, and are put aside when i
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,11 +22,9 @@ from evolve.llm.specs import EditKind, ModelSpec, is_model, parse_spec
 from evolve.loop import Outage
 from evolve.mutation import Mutator
 from evolve.mutators.local import applicable, local_mutators
-from evolve.mutators.models import Asking, ModelMutator, ModelReplies
+from evolve.mutators.models import Asking, ModelMutator, ModelReplies, Prompting
 from evolve.plugins import installed, load
 from evolve.program import Files, Reply, Task
-from evolve.prompts.render import Prompts
-from evolve.prompts.templates import Templates
 from evolve.rng import generator
 
 #: Models with less context than this are given brief prompts.
@@ -123,7 +122,8 @@ async def open_arms(
     Raises:
         ConfigError: If a SPEC names nothing known, a key is missing, or a price is unknown under a dollar budget.
     """
-    prompts = Prompts(Templates.load(*_template_folders(task, config)), config.prompts)
+    # Once, and only where a model is asked.
+    prompts = functools.cache(lambda: _prompts(task, config))
     callers: dict[str, Caller] = {}
 
     def asked(spec: ModelSpec) -> list[Mutator]:
@@ -139,7 +139,7 @@ async def open_arms(
             config=config.calls,
         )
         asking = _asking(spec, config, facts.context, answered)
-        mutators = [ModelMutator(arm_name(spec, kind), kind, caller, prompts, asking) for kind in spec.settings.kinds]
+        mutators = [ModelMutator(arm_name(spec, kind), kind, caller, prompts(), asking) for kind in spec.settings.kinds]
         callers.update({mutator.name: caller for mutator in mutators})
         return [*mutators]
 
@@ -158,7 +158,7 @@ def check_models(task: Task, config: RunConfig, environment: Mapping[str, str] =
     """
     specs = model_specs(config)
     if specs:
-        Prompts(Templates.load(*_template_folders(task, config)), config.prompts)
+        _prompts(task, config)
     for spec in specs:
         make_client(spec, environment)
         _asking(spec, config, lookup(spec).context, None)
@@ -194,9 +194,13 @@ def _asking(spec: ModelSpec, config: RunConfig, context: int | None, answered: C
     return Asking(spec, room, small if brief is None else brief, answered)
 
 
-def _template_folders(task: Task, config: RunConfig) -> list[str]:
-    folders = [task.prompts, config.prompts.templates]
-    return [str(folder) for folder in folders if folder is not None]
+def _prompts(task: Task, config: RunConfig) -> Prompting:
+    """Loads the templates that a task and a run ask for."""
+    from evolve.prompts.render import Prompts  # jinja2, which runs without models do without
+    from evolve.prompts.templates import Templates
+
+    folders = [str(folder) for folder in (task.prompts, config.prompts.templates) if folder is not None]
+    return Prompts(Templates.load(*folders), config.prompts)
 
 
 def _mutators(files: Files, config: RunConfig, models: Callable[[ModelSpec], Sequence[Mutator]]) -> dict[str, Mutator]:
