@@ -266,8 +266,8 @@ def _attempts_by_step(connection: Connection, archive: Archive, run: int, number
         step: {"edit": None, "usd": 0.0, "attempts": 0, "verdict": None, "latency_s": 0.0} for step in numbers
     }
     paid = spending(run)
-    for row in connection.execute(select(paid.c.step, paid.c.usd).where(paid.c.step.in_(numbers))):
-        asked[row.step]["usd"] += row.usd
+    for step, usd in connection.execute(select(paid.c.step, paid.c.usd).where(paid.c.step.in_(numbers))):
+        asked[step]["usd"] += usd
     answers = rows_of_steps(connection, replies, run, numbers)
     read = archive.texts.read(connection, {row.step: row.text for row in answers}.values())
     for row in answers:

@@ -7,10 +7,12 @@ one caller, whose breaker opens when the model is down, and are put aside when i
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from evolve.budget import Dollars
 from evolve.config import RunConfig
@@ -27,9 +29,10 @@ from evolve.mutators.models import Asking, ModelMutator, ModelReplies
 from evolve.outages import Outage
 from evolve.plugins import installed, load
 from evolve.program import Files, Reply, Task
-from evolve.prompts.render import Prompts
-from evolve.prompts.templates import Templates
 from evolve.rng import generator
+
+if TYPE_CHECKING:
+    from evolve.prompts.render import Prompts
 
 #: Models with less context than this are given brief prompts.
 _SMALL_CONTEXT = 16_384
@@ -135,13 +138,14 @@ async def open_arms(
             dollar budget.
     """
     maker = Maker(task, config, environment, hidden)
-    prompts = maker.prompts()
+    # Once, and only where a model is asked.
+    prompts = functools.cache(maker.prompts)
     callers: dict[str, Caller] = {}
 
     def asked(spec: ModelSpec) -> list[Mutator]:
         caller = maker.caller(spec, dollars, ledger)
         asking = maker.asking(spec, answered)
-        mutators = [ModelMutator(arm_name(spec, kind), kind, caller, prompts, asking) for kind in spec.kinds]
+        mutators = [ModelMutator(arm_name(spec, kind), kind, caller, prompts(), asking) for kind in spec.kinds]
         callers.update({mutator.name: caller for mutator in mutators})
         return [*mutators]
 
@@ -169,9 +173,7 @@ def check_models(task: Task, config: RunConfig, environment: Mapping[str, str] =
 
 def prompt_versions(task: Task, config: RunConfig) -> dict[str, str]:
     """Hashes the text of the prompts that a run sends; empty for a run without models."""
-    if not model_specs(config):
-        return {}
-    return {"prompts": Templates.load(*_template_folders(task, config)).sha256[:16]}
+    return {"prompts": Maker(task, config).prompts().templates.sha256[:16]} if model_specs(config) else {}
 
 
 def arm_name(spec: ModelSpec, kind: EditKind) -> str:
@@ -218,7 +220,11 @@ class Maker:
         Raises:
             ConfigError: If one is broken.
         """
-        return Prompts(Templates.load(*_template_folders(self._task, self._config)), self._config.prompts)
+        from evolve.prompts.render import Prompts  # jinja2, which runs without models do without
+        from evolve.prompts.templates import Templates
+
+        folders = [str(folder) for folder in (self._task.prompts, self._config.prompts.templates) if folder is not None]
+        return Prompts(Templates.load(*folders), self._config.prompts)
 
     def caller(self, spec: ModelSpec, dollars: Dollars, ledger: Ledger) -> Caller:
         """Makes what calls a model; it is to be closed in the end.
@@ -269,11 +275,6 @@ class Maker:
 
     def _client(self, spec: ModelSpec) -> LanguageModel:
         return make_client(spec, self._environment, agents=self._config.agents, hidden=self._hidden)
-
-
-def _template_folders(task: Task, config: RunConfig) -> list[str]:
-    folders = [task.prompts, config.prompts.templates]
-    return [str(folder) for folder in folders if folder is not None]
 
 
 def _mutators(files: Files, config: RunConfig, models: Callable[[ModelSpec], Sequence[Mutator]]) -> dict[str, Mutator]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 import jinja2
@@ -29,7 +29,7 @@ class Templates:
     """The texts of all prompts of a run, compiled."""
 
     def __init__(self, texts: Mapping[str, str], paths: Mapping[str, Path]) -> None:
-        """Compiles templates and fills each in once; see `load`.
+        """Compiles templates that are not built in and fills each in once; see `load`. The tests do so with the built-in ones.
 
         Args:
             texts: By name, such as ``"parent.md"``.
@@ -41,9 +41,11 @@ class Templates:
         self._texts = dict(texts)
         self._paths = dict(paths)
         self._environment = _environment(self._source)
-        for name in sorted(texts):
+        own = sorted(name for name in texts if paths[name].parent != _BUILT_IN)
+        for name in own:
             self._compile(name)
-        self._try_out()
+        if own:
+            self._try_out(own)
 
     @classmethod
     def load(cls, *folders: Path | str) -> Templates:
@@ -103,15 +105,18 @@ class Templates:
         except jinja2.TemplateSyntaxError as error:
             raise ConfigError(f"{error.filename or self._paths[name]} line {error.lineno}: {error.message}") from error
 
-    def _try_out(self) -> None:
-        """Fills every template in with specimens, and looks for unknown names also where these do not lead."""
-        known: dict[str, set[str]] = {name: set() for name in self._texts}
+    def _try_out(self, names: Collection[str]) -> None:
+        """Fills templates in with specimens, and looks for unknown names also where these do not lead."""
+        known: dict[str, set[str]] = {name: set() for name in names}
         for part in specimens():
-            self.fill(part)
-            known[part.template] |= set(part.context)
-        for name, text in self._texts.items():
+            if part.template in known:
+                self.fill(part)
+                known[part.template] |= set(part.context)
+        for name in names:
             unknown = sorted(
-                meta.find_undeclared_variables(self._environment.parse(text)) - known[name] - set(self._environment.globals)
+                meta.find_undeclared_variables(self._environment.parse(self._texts[name]))
+                - known[name]
+                - set(self._environment.globals)
             )
             if unknown:
                 hint = nearest_hint(unknown[0], sorted(known[name]))

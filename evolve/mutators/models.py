@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 
@@ -19,8 +19,10 @@ from evolve.mutation import MutationFailed, MutationRequest
 from evolve.notation import EditRefused, apply_diff, apply_full
 from evolve.program import Files, Program, Reply
 from evolve.prompts.parts import effective_kind, mendable
-from evolve.prompts.render import Prompt
 from evolve.rendering import language
+
+if TYPE_CHECKING:
+    from evolve.prompts.render import Prompt  # it brings jinja2
 
 #: How often a prompt that turns out too long for its model is shortened, and to what part of its length.
 _SHORTENINGS = 4

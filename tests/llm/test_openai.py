@@ -57,7 +57,7 @@ def test_what_is_not_set_is_not_sent():
 
 def test_local_models_are_told_not_to_think():
     assert asked(effort=Effort.NONE).body["chat_template_kwargs"] == {"enable_thinking": False}
-    assert "extra_body" not in body_at_openai_itself(ModelSettings(api=Api.CHAT), effort=Effort.NONE)
+    assert "chat_template_kwargs" not in body_at_openai_itself(ModelSettings(api=Api.CHAT), effort=Effort.NONE)
 
 
 def test_openai_itself_is_asked_for_completion_tokens():
@@ -120,3 +120,9 @@ def test_a_web_page_instead_of_json_is_malformed():
     with ModelServer([page]) as server, pytest.raises(CallFailed) as caught:
         ask(server)
     assert caught.value.failure is Failure.MALFORMED
+
+
+@pytest.mark.parametrize("settings", [CHAT, RESPONSES])
+def test_json_that_its_server_calls_text_is_read(settings):
+    with ModelServer([Answer("4", headers={"Content-Type": "text/plain"})]) as server:
+        assert ask(server, settings).text == "4"
