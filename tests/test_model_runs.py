@@ -403,3 +403,11 @@ def test_the_text_of_prompts_is_hashed_into_the_archive(tmp_path):
         first, second = (archive.run_record(number).versions["prompts"] for number in (1, 2))
     assert first != second
     assert server.asked[-1].messages[0].text.startswith("You mend programs.")
+
+
+def test_what_was_spent_is_shown_while_it_is_spent_and_afterwards(cli, tmp_path):
+    with ModelServer(improver) as server:
+        words = ["--steps", 3, "--arm", f"openai/scripted[kinds=full,price=100/1000]@{server.url}", "--budget-usd", 50]
+        told = cli("run", PARABOLA, *words).err
+    assert " usd" in told.splitlines()[-1] or any(line.endswith(" usd") for line in told.splitlines())
+    assert " of 50 usd, 3 replies, " in cli("show").out

@@ -53,6 +53,7 @@ class Tally:
         self.pulls: Counter[str] = Counter()
         self.gains: Counter[str] = Counter()
         self.curve: list[float] = []
+        self.usd = 0.0
         self.initial: float | None = None
         self.best: float | None = None
         self.best_step = 0
@@ -64,6 +65,7 @@ class Tally:
         if finished.plan is None:
             self.initial = finished.objective
         else:
+            self.usd += finished.cost_usd
             self.outcomes[finished.outcome] += 1
             self.pulls[finished.plan.arm] += 1
             self.gains[finished.plan.arm] += addition.improved
@@ -123,6 +125,8 @@ class LiveProgress:
         grid.add_row("from", f"{number(tally.initial)}   {tally.distance()}" if tally.initial is not None else tally.distance())
         grid.add_row("outcomes", outcomes_text(tally.outcomes))
         grid.add_row("arms", ", ".join(f"{arm} {tally.gains[arm]}/{count}" for arm, count in sorted(tally.pulls.items())))
+        if tally.usd:
+            grid.add_row("spent", f"{tally.usd:.4f} usd in this session")
         grid.add_row("pace", f"{tally.rate:.1f} steps/s   {seconds(tally.elapsed_s)} gone, {seconds(tally.left_s)} left")
         bar = ProgressBar(total=tally.steps, completed=tally.done, width=_CURVE_WIDTH)
         title = f"{tally.task.name}   step {tally.done} of {tally.steps}"
@@ -153,7 +157,7 @@ class LineProgress:
         tally = self._tally
         return (
             f"step {tally.done}/{tally.steps}  best {number(tally.best)}{'  improved' if addition.improved else ''}"
-            f"  {tally.rate:.1f} steps/s  {seconds(tally.left_s)} left"
+            f"  {tally.rate:.1f} steps/s  {seconds(tally.left_s)} left{f'  {tally.usd:.4f} usd' if tally.usd else ''}"
         )
 
 

@@ -89,13 +89,19 @@ def show(run: RunArgument = None, archive: ArchiveOption = DEFAULT, json: JsonOp
         ["verified", f"{shown['verification']['checked']} evaluated twice, {shown['verification']['disagreed']} disagreed"],
         ["curve", sparkline([point.best for point in best_so_far if point.best is not None])],
         ["outcomes", outcomes_text(shown["outcomes"])],
-        ["spent", f"{shown['usd']:.4f} usd, {shown['calls']} replies"],
+        ["spent", _spent_text(shown, record.config.get("budget_usd"))],
         ["evaluator", record.evaluator_sha256[:16]],
         ["again with", record.command or "(task given inline)"],
     ]
     for label, text in rows:
         stdout.print(f"{label:<11}{text}", markup=False)
     stdout.print(arms_table(shown["arms"]))
+
+
+def _spent_text(shown: dict[str, Any], budget_usd: object) -> str:  # Any: JSON values
+    """Says what a run cost, against the budget that it began with."""
+    of = f" of {budget_usd:g}" if isinstance(budget_usd, int | float) else ""
+    return f"{shown['usd']:.4f}{of} usd, {shown['calls']} replies, {shown['tokens']} tokens"
 
 
 def _held_out_rows(shown: dict[str, Any]) -> list[list[str]]:  # Any: JSON values
