@@ -102,7 +102,11 @@ import os, time
 def evaluate(program):
     answer = program.call("answer")
     n = count()
-    if n == 4 and not pathlib.Path(__file__).with_name("go.txt").exists():
+    last = pathlib.Path(__file__).with_name("last.txt")
+    # A program that is evaluated a second time answers what was answered before; the first two are of the initial one.
+    again, go = n > 2 and last.read_text() == repr(answer), pathlib.Path(__file__).with_name("go.txt").exists()
+    last.write_text(repr(answer))
+    if again and not go:
         pathlib.Path(__file__).with_name("here.txt").touch()
         time.sleep(600)
     return Score(abs(answer))
