@@ -79,9 +79,9 @@ def _throughput() -> Iterator[Row]:
 
 def sleeps(program: evolve.IsolatedProgram) -> evolve.Score:
     """Takes its time to score a program."""
-    program.call("run", [1.0])
+    result = program.call("run", [1.0])
     time.sleep(_EVALUATOR_S)
-    return evolve.Score(float(time.perf_counter_ns() % 10007))
+    return evolve.Score(float(result))
 
 
 # CPU of the controller
@@ -188,7 +188,8 @@ def _long_run() -> Iterator[Row]:
         size = sum(path.stat().st_size for path in Path(folder).iterdir())
         with evolve.Archive.open(where) as archive:
             replies = archive.replies(1).values()
-        prompt_kb, reply_kb = (statistics.mean(map(len, texts)) / 1e3 for texts in zip(*((r.prompt, r.text) for r in replies)))
+        prompt_kb = statistics.mean(len(reply.prompt) for reply in replies) / 1e3
+        reply_kb = statistics.mean(len(reply.text) for reply in replies) / 1e3
     text = f"{prompt_kb:.0f} kB prompts and {reply_kb:.1f} kB replies (mean; four kinds of edits)"
     yield Row(f"disk for 3000 model steps of 6 kB programs with {text}, MB", f"{size / 1e6:.1f}", "<= 30")
     yield Row("memory of the controller after 3000 model steps, MB", f"{found['peak_mb']:.0f}", "<= 250")
@@ -247,9 +248,7 @@ def _imports() -> Iterator[Row]:
 
 def _probed(name: str, *words: str) -> dict[str, float]:
     """Calls one of `PROBES` in a process of its own."""
-    answer = subprocess.run([sys.executable, __file__, name, *words], capture_output=True, text=True)
-    if answer.returncode:
-        raise RuntimeError(f"{name} failed: {answer.stderr}")
+    answer = subprocess.run([sys.executable, __file__, name, *words], stdout=subprocess.PIPE, text=True, check=True)
     found: dict[str, float] = json.loads(answer.stdout)
     return found
 

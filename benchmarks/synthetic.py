@@ -102,9 +102,7 @@ class Stopwatch:
         self.wall_s.append(time.perf_counter())
 
 
-def fill(
-    archive: evolve.Archive, steps: int, *, prompts: bool = False, of: Task | None = None, arm: str = "local/instant"
-) -> int:
+def fill(archive: evolve.Archive, steps: int, *, prompts: bool = False, of: Task | None = None, arm: str = "local/instant") -> int:
     """Writes a run of so many steps straight into an archive and returns its number.
 
     Args:

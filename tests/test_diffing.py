@@ -6,7 +6,9 @@ from hypothesis import strategies as st
 
 from evolve.diffing import unified
 
-LINES = st.lists(st.sampled_from(["a", "b", "c = 1", "", "  d"]), max_size=8) | st.lists(st.sampled_from(["a", "b", ""]), min_size=20, max_size=60)
+LINES = st.lists(st.sampled_from(["a", "b", "c = 1", "", "  d"]), max_size=8) | st.lists(
+    st.sampled_from(["a", "b", ""]), min_size=20, max_size=60
+)
 
 
 def test_equal_sources_have_no_difference():
