@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO := demo-result
+# Tests at once: most of them wait for processes, so more than there are processors.
+JOBS ?= 4
 
 .PHONY: help demo test check lint types tests test-fast test-litellm docs-check bench local-model format clean
 .DEFAULT_GOAL := help
@@ -32,8 +34,8 @@ types: .venv/dev ## mypy --strict on an installed copy: checkers do not follow e
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --upgrade --target build/check .
 	cd build/check && ../../$(BIN)/mypy --strict --config-file ../../pyproject.toml -p evolve --exclude 'tasks/[^/]+/'
 
-tests: .venv/dev ## The whole suite
-	$(BIN)/pytest
+tests: .venv/dev ## The whole suite, JOBS tests at once
+	$(BIN)/pytest -n $(JOBS)
 
 test-fast: .venv/dev ## The suite without the slow tests
 	$(BIN)/pytest -m "not slow"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -46,8 +47,8 @@ class MutationRequest:
     complaints: tuple[Complaint, ...] = ()
     step: int = 0
     attempt: int = 0
-    failures: tuple[Scored, ...] = ()
-    lineage: tuple[Scored, ...] = ()
+    failures: Sequence[Scored] = ()
+    lineage: Sequence[Scored] = ()
     best: Scored | None = None
     advice: tuple[str, ...] = ()
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, overload
 
 from evolve.archive.records import Plan
 from evolve.edits import check_edit
@@ -21,6 +22,25 @@ class Sources(Protocol):
     def program_of(self, program_id: str) -> tuple[Program, Evaluation]:
         """Returns a program of the run with its evaluation."""
         ...
+
+
+class _LookedUp(Sequence[Scored]):
+    """Programs that are looked up when they are looked at: few mutators do, and the archive has to be read for old ones."""
+
+    def __init__(self, look_up: Callable[[], tuple[Scored, ...]]) -> None:
+        self._programs = functools.cache(look_up)
+
+    def __len__(self) -> int:
+        return len(self._programs())
+
+    @overload
+    def __getitem__(self, index: int) -> Scored: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Scored, ...]: ...
+
+    def __getitem__(self, index: int | slice) -> Scored | tuple[Scored, ...]:
+        return self._programs()[index]
 
 
 class Proposer:
@@ -78,8 +98,8 @@ class Proposer:
             complaints=tuple(complaints),
             step=plan.step,
             attempt=attempt,
-            failures=tuple(self._scored(program_id) for program_id in plan.failures),
-            lineage=self._lineage(parent.program),
+            failures=_LookedUp(lambda: tuple(self._scored(program_id) for program_id in plan.failures)),
+            lineage=_LookedUp(lambda: self._lineage(parent.program)),
             best=None if best is None else self._scored(best),
             advice=self._advice(),
         )

@@ -139,8 +139,7 @@ class Stages:
             Abandoned: If the run is stopping and the step is not finished.
             ModelError: If its model did not answer; ``pending`` holds what was made before, and may be run again.
         """
-        async with self._generating:
-            children = await self._generate(pending)
+        children = await self._generate(pending)
         accepted = [child for child in children if child.screen.verdict is Verdict.NEW]
         if accepted:
             return await self._evaluate(pending, accepted[0])
@@ -201,7 +200,10 @@ class Stages:
             raise MutationFailed(pending.edit_failures[attempt])
         reply = pending.replies.get(attempt)
         if reply is None:
-            reply = await self._proposer.ask(plan, attempt, complaints)
+            # Held no longer than the reply is awaited: the next step's model is asked while this one's child is screened.
+            async with self._generating:
+                self._proceed()
+                reply = await self._proposer.ask(plan, attempt, complaints)
             self._writer.reply(plan.step, attempt, reply)
             self._writer.commit()
             pending.replies[attempt] = reply

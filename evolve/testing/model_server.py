@@ -272,7 +272,8 @@ async def _wait(until: threading.Event | float | None, reader: asyncio.StreamRea
             raise _HungUp
         if loop.time() >= end if end is not None else isinstance(until, threading.Event) and until.is_set():
             return
-        await asyncio.sleep(_LOOK_S)
+        # Not beyond the end: what is to take half a second must not take longer.
+        await asyncio.sleep(_LOOK_S if end is None else min(_LOOK_S, max(0.0, end - loop.time())))
 
 
 def _head(status: int, headers: Mapping[str, str]) -> bytes:
