@@ -57,13 +57,13 @@ def _throughput() -> Iterator[Row]:
     found = [_slow_run() for _ in range(3)]
     steady, whole, latency_s = (sorted(figures) for figures in zip(*found, strict=True))
     yield Row(
-        f"model {_MODEL_S * 1e3:.0f} ms, evaluator {_EVALUATOR_S * 1e3:.0f} ms, {_IN_FLIGHT} of each in flight, sandboxed: steps/s, "
-        f"wall clock, / ideal ({_IN_FLIGHT} / {_MODEL_S} s = {ideal:.0f} steps/s), {_SLOW_STEPS - 2 * _EDGE} steps of "
+        f"model {_MODEL_S * 1e3:.0f} ms, evaluator {_EVALUATOR_S * 1e3:.0f} ms, {_IN_FLIGHT} of each in flight, sandboxed: "
+        f"steps/s, wall clock, / ideal ({_IN_FLIGHT} / {_MODEL_S} s = {ideal:.0f} steps/s), {_SLOW_STEPS - 2 * _EDGE} steps of "
         f"{_SLOW_STEPS}, median of 3 (range)",
         f"{steady[1] / ideal:.3f} ({steady[0] / ideal:.3f} to {steady[-1] / ideal:.3f})",
         ">= 0.97",
     )
-    yield Row("  the same with the first and last steps, while workers start and queues fill", f"{whole[1] / ideal:.3f}", "–")
+    yield Row("  the same, first and last steps included: workers start, queues fill", f"{whole[1] / ideal:.3f}", "–")
     yield Row("  a call of the model as it is recorded, wall-clock ms, mean", f"{latency_s[1] * 1e3:.0f}", "–")
 
 
@@ -201,14 +201,8 @@ def _long_run() -> Iterator[Row]:
         size = sum(path.stat().st_size for path in Path(folder).iterdir())
         with evolve.Archive.open(where) as archive:
             replies = archive.replies(1).values()
-<<<<<<< HEAD
-        prompt_kb, reply_kb = (
-            statistics.mean(map(len, texts)) / 1e3 for texts in zip(*((r.prompt, r.text) for r in replies), strict=True)
-        )
-=======
         prompt_kb = statistics.mean(len(reply.prompt) for reply in replies) / 1e3
         reply_kb = statistics.mean(len(reply.text) for reply in replies) / 1e3
->>>>>>> perf
     text = f"{prompt_kb:.0f} kB prompts and {reply_kb:.1f} kB replies (mean; four kinds of edits)"
     yield Row(f"disk for 3000 model steps of 6 kB programs with {text}, MB", f"{size / 1e6:.1f}", "<= 30")
     yield Row("memory of the controller after 3000 model steps, MB", f"{found['peak_mb']:.0f}", "<= 250")
@@ -267,13 +261,7 @@ def _imports() -> Iterator[Row]:
 
 def _probed(name: str, *words: str) -> dict[str, float]:
     """Calls one of `PROBES` in a process of its own."""
-<<<<<<< HEAD
-    answer = subprocess.run([sys.executable, __file__, name, *words], check=False, capture_output=True, text=True)
-    if answer.returncode:
-        raise RuntimeError(f"{name} failed: {answer.stderr}")
-=======
     answer = subprocess.run([sys.executable, __file__, name, *words], stdout=subprocess.PIPE, text=True, check=True)
->>>>>>> perf
     found: dict[str, float] = json.loads(answer.stdout)
     return found
 

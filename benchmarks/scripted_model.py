@@ -16,31 +16,7 @@ from evolve.testing.model_server import Answer, Asked, ModelServer
 
 _SOURCE = re.compile(r"^# The program to change.*?^```\w*\n(.*?)^```", re.DOTALL | re.MULTILINE)
 _LINE = "    total = "
-<<<<<<< HEAD
-_WORDS = [
-    "the",
-    "sum",
-    "is",
-    "dominated",
-    "by",
-    "late",
-    "terms",
-    "so",
-    "a",
-    "smaller",
-    "weight",
-    "there",
-    "lets",
-    "the",
-    "early",
-    "ones",
-    "count",
-    "for",
-    "more",
-]
-=======
 _WORDS = ("the sum", "is dominated", "by late terms", "so", "a smaller weight", "lets", "early ones", "count", "for more")
->>>>>>> perf
 
 
 @contextmanager
