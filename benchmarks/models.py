@@ -63,7 +63,7 @@ def _throughput() -> Iterator[Row]:
         f"{steady[1] / ideal:.3f} ({steady[0] / ideal:.3f} to {steady[-1] / ideal:.3f})",
         ">= 0.97",
     )
-    yield Row("  the same with the first and last steps, while workers start and queues fill", f"{whole[1] / ideal:.3f}", "–")
+    yield Row("  the same, first and last steps included: workers start, queues fill", f"{whole[1] / ideal:.3f}", "–")
     yield Row("  a call of the model as it is recorded, wall-clock ms, mean", f"{latency_s[1] * 1e3:.0f}", "–")
 
 

@@ -62,7 +62,7 @@ class _Comparison(SequenceMatcher[str]):
         """Lists how the first file becomes the second, the ends that they share included."""
         head, tail, (old, new) = self._head, self._tail, self._ends
         same: list[_Opcode] = [("equal", 0, head, 0, head)] if head else []
-        middle = [(tag, i1 + head, i2 + head, j1 + head, j2 + head) for tag, i1, i2, j1, j2 in super().get_opcodes()]
+        middle: list[_Opcode] = [(tag, i1 + head, i2 + head, j1 + head, j2 + head) for tag, i1, i2, j1, j2 in super().get_opcodes()]
         return [*same, *middle, *([("equal", old, old + tail, new, new + tail)] if tail else [])]
 
 
