@@ -63,8 +63,8 @@ class _Comparison(SequenceMatcher[str]):
         head, tail, (old, new) = self._head, self._tail, self._ends
         same: list[_Opcode] = [("equal", 0, head, 0, head)] if head else []
         middle: list[_Opcode] = [(tag, i1 + head, i2 + head, j1 + head, j2 + head) for tag, i1, i2, j1, j2 in super().get_opcodes()]
-        end: list[_Opcode] = [("equal", old, old + tail, new, new + tail)] if tail else []
-        return [*same, *middle, *end]
+        same_again: list[_Opcode] = [("equal", old, old + tail, new, new + tail)] if tail else []
+        return [*same, *middle, *same_again]
 
 
 def _range(start: int, end: int) -> str:

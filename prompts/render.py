@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -16,6 +17,8 @@ from evolve.prompts.fencing import fenced, shortened, visible
 from evolve.prompts.parts import Part, Parts, effective_kind, initial, initial_retry
 from evolve.prompts.templates import Templates
 
+#: Beginnings of prompts that are remembered: each kind of edit has its own, full and brief.
+_BEGINNINGS = 32
 #: What servers add around each message to tell whose it is.
 _TOKENS_PER_MESSAGE = 4
 
@@ -35,7 +38,7 @@ class Prompt(NamedTuple):
 
 
 class Prompts:
-    """Writes prompts from requests. The same request gives the same prompt; nothing is kept between calls."""
+    """Writes prompts from requests. The same request gives the same prompt, whatever was asked before."""
 
     def __init__(self, templates: Templates, config: PromptConfig, count: Callable[[str], int] = typical_tokens) -> None:
         """Keeps what all prompts of a run share.
@@ -48,6 +51,7 @@ class Prompts:
         self._templates = templates
         self._config = config
         self._count = count
+        self._beginning = functools.lru_cache(_BEGINNINGS)(self._filled)
 
     @classmethod
     def of(cls, config: PromptConfig, task_templates: Path | None = None) -> Prompts:
@@ -93,8 +97,14 @@ class Prompts:
         brief = not in_folder and (brief if self._config.brief is None else self._config.brief)
         parts = Parts(request, effective_kind(request, kind), brief=brief, in_folder=in_folder)
         detail = brief_detail(self._config) if brief else full_detail(self._config)
-        writer = _Writer(self._templates, parts, request.complaints, self._direction(parts, request, kind, chance))
+        # A third of all that is filled in, and the same from step to step.
+        system = self._beginning(tuple((part.template, tuple(part.context.items())) for part in parts.constant()))
+        direction = self._direction(parts, request, kind, chance)
+        writer = _Writer(self._templates, parts, request.complaints, system=system, direction=direction)
         return self._fitted(writer.messages, detail, min(budget_tokens, self._config.max_tokens))
+
+    def _filled(self, parts: tuple[tuple[str, tuple[tuple[str, object], ...]], ...]) -> str:
+        return _joined(self._templates, [Part(template, dict(context)) for template, context in parts])
 
     def _direction(self, parts: Parts, request: MutationRequest, kind: EditKind, chance: float | None) -> str:
         """Chooses where a model is sent that is free to go anywhere; a retry is not sent elsewhere."""
@@ -203,20 +213,21 @@ def _conversation(ask: str, complaints: Sequence[Complaint], detail: Detail, ret
 class _Writer:
     """Writes the messages of one request at any detail."""
 
-    def __init__(self, templates: Templates, parts: Parts, complaints: Sequence[Complaint], direction: str) -> None:
+    def __init__(self, templates: Templates, parts: Parts, complaints: Sequence[Complaint], *, system: str, direction: str) -> None:
         self._direction = direction
         self._templates = templates
         self._parts = parts
         self._complaints = complaints
-        self._system = Message(Role.SYSTEM, self._joined(parts.constant()))
+        self._system = Message(Role.SYSTEM, system)
 
     def messages(self, detail: Detail, dropped: tuple[str, ...]) -> tuple[Message, ...]:
         note = [self._parts.left_out(dropped)] if dropped else []
-        ask = self._joined([*self._parts.changing(detail), *note, self._parts.ask(self._direction)])
+        ask = _joined(self._templates, [*self._parts.changing(detail), *note, self._parts.ask(self._direction)])
         return (self._system, *_conversation(ask, self._complaints, detail, self._retry))
 
     def _retry(self, why: str, *, shown: bool, cut: bool) -> str:
         return self._templates.fill(self._parts.retry(why, reply_shown=shown, reply_shortened=cut))
 
-    def _joined(self, parts: Sequence[Part]) -> str:
-        return "\n\n".join(filter(None, map(self._templates.fill, parts))) + "\n"
+
+def _joined(templates: Templates, parts: Sequence[Part]) -> str:
+    return "\n\n".join(filter(None, map(templates.fill, parts))) + "\n"
