@@ -2,8 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO := demo-result
-# Tests at once: most of them wait for processes, so more than there are processors.
-JOBS ?= 4
+# Tests at once.
+JOBS ?= 2
 
 .PHONY: help demo test check lint types tests test-fast test-litellm docs-check bench local-model format clean
 .DEFAULT_GOAL := help

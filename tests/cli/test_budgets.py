@@ -165,12 +165,12 @@ def test_a_run_is_paid_by_ones_own_prices(cli, tmp_path):
 
 @pytest.mark.slow
 def test_at_a_real_terminal_the_answer_is_the_runs_budget(tmp_path):
-    """The whole command, with a terminal for its input and its messages."""
+    """The whole command, with a terminal for its input and its messages; nobody reads these, so they must be few."""
     ours, theirs = pty.openpty()
     with ModelServer(improver) as server:
         words = ["run", str(PARABOLA), "--steps", "1", "--arm", f"openai/scripted[price=1/2,kinds=full]@{server.url}", "--json"]
         os.write(ours, b"0.25\n")
-        command = [sys.executable, "-m", "evolve.cli", *words, "--archive", str(tmp_path / "a.db")]
+        command = [sys.executable, "-m", "evolve.cli", *words, "--quiet", "--archive", str(tmp_path / "a.db")]
         done = subprocess.run(command, stdin=theirs, stdout=subprocess.PIPE, stderr=theirs, timeout=120, check=False)
     os.close(theirs)
     os.close(ours)
