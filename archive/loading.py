@@ -28,6 +28,9 @@ from evolve.archive.tables import (
 from evolve.archive.texts import TextReader, unpack_vector
 from evolve.program import Evaluation, Outcome, Program, Reply
 
+#: Dollars are told to the nano-dollar, as budgets count them.
+NANO_DIGITS = 9
+
 
 def _select_steps(table: Table) -> Select[Any]:
     query = select(table).where(table.c.run == bindparam("run"), table.c.step.in_(bindparam("steps", expanding=True)))
@@ -134,27 +137,32 @@ def spending(run: int | BindParameter[int]) -> Subquery:
     return union_all(called, told).subquery("spending")
 
 
+def _dollars(spent: Subquery) -> Any:  # Any: an expression of SQLAlchemy
+    """Sums dollars to the nearest nano-dollar: the same whether calls or attempts are summed."""
+    return func.round(func.sum(spent.c.usd), NANO_DIGITS)
+
+
 def _same_call(table: Table) -> Any:  # Any: an expression of SQLAlchemy
     return (table.c.run == calls.c.run) & (table.c.step == calls.c.step) & (table.c.attempt == calls.c.attempt)
 
 
 def _costs(connection: Connection, run: int) -> Mapping[int, float]:
     spent = spending(run)
-    query = select(spent.c.step, func.sum(spent.c.usd).label("usd")).group_by(spent.c.step)
+    query = select(spent.c.step, _dollars(spent).label("usd")).group_by(spent.c.step)
     return {row.step: row.usd for row in connection.execute(query)}
 
 
 def attempt_costs(connection: Connection, run: int) -> dict[tuple[int, int], float]:
     """Sums what each attempt of a run has cost, by step and attempt; those that cost nothing are left out."""
     spent = spending(run)
-    query = select(spent.c.step, spent.c.attempt, func.sum(spent.c.usd).label("usd")).group_by(spent.c.step, spent.c.attempt)
+    query = select(spent.c.step, spent.c.attempt, _dollars(spent).label("usd")).group_by(spent.c.step, spent.c.attempt)
     return {(row.step, row.attempt): row.usd for row in connection.execute(query) if row.usd}
 
 
 def step_cost() -> Select[Any]:
     """Selects what one step of a run has cost; its parameters are ``run`` and ``step``."""
     spent = spending(bindparam("run", type_=Integer))
-    return select(func.coalesce(func.sum(spent.c.usd), 0.0)).where(spent.c.step == bindparam("step"))
+    return select(func.coalesce(_dollars(spent), 0.0)).where(spent.c.step == bindparam("step"))
 
 
 def paid_steps(connection: Connection, run: int) -> set[int]:
@@ -214,7 +222,7 @@ def find_reply(connection: Connection, texts: TextReader, request_sha256: str) -
 
 def spent_usd(connection: Connection, run: int) -> float:
     """Sums what a run has spent, what may have been spent on calls that a kill cut off included."""
-    return float(connection.execute(select(func.coalesce(func.sum(spending(run).c.usd), 0.0))).scalar_one())
+    return float(connection.execute(select(func.coalesce(_dollars(spending(run)), 0.0))).scalar_one())
 
 
 def load_advice(connection: Connection, run: int) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Select, func, select
 
-from evolve.archive.loading import rows_of_steps, spending
+from evolve.archive.loading import NANO_DIGITS, rows_of_steps, spending
 from evolve.archive.records import RunRecord
 from evolve.archive.rows import Found, details_of, metrics_of
 from evolve.archive.store import Archive
@@ -267,7 +267,7 @@ def _attempts_by_step(connection: Connection, archive: Archive, run: int, number
     }
     paid = spending(run)
     for step, usd in connection.execute(select(paid.c.step, paid.c.usd).where(paid.c.step.in_(numbers))):
-        asked[step]["usd"] += usd
+        asked[step]["usd"] = round(asked[step]["usd"] + usd, NANO_DIGITS)
     answers = rows_of_steps(connection, replies, run, numbers)
     read = archive.texts.read(connection, {row.step: row.text for row in answers}.values())
     for row in answers:

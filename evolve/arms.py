@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evolve.budget import Dollars
-from evolve.config import RunConfig
+from evolve.config import RunConfig, is_local
 from evolve.errors import ConfigError, nearest_hint
 from evolve.llm.agent_command import Edits, command_of
 from evolve.llm.base import LanguageModel
@@ -299,6 +299,12 @@ def _mutators(files: Files, config: RunConfig, models: Callable[[ModelSpec], Seq
             made = models(parse_spec(spec, config.models))
         else:
             raise ConfigError(f"unknown arm {spec!r}; {nearest_hint(spec, ['local', *local, *plugins])}")
+        twice = [mutator.name for mutator in made if mutator.name in arms and not is_local(mutator.name)]
+        if twice:
+            raise ConfigError(
+                f"arm {twice[0]!r} is named twice: SPECs that differ in the path of their URL alone, or in nothing, make one arm; "
+                "leave one out, or give it another setting"
+            )
         arms.update({mutator.name: mutator for mutator in made})
     return arms
 

@@ -7,6 +7,9 @@ from collections.abc import Iterable
 
 from evolve.archive.records import CallBegun, CallEnded, PendingStep
 from evolve.archive.store import RunWriter
+from evolve.llm.base import Finish
+
+_ANSWERS = frozenset(("ok", *(finish.value for finish in Finish)))
 
 
 class RunLedger:
@@ -33,4 +36,6 @@ class RunLedger:
 
     def ended(self, call: CallEnded) -> None:
         self._writer.call_ended(call)
-        self._writer.commit()
+        # With an answer comes its reply, at once and in one transaction: a kill between the two would have it paid for twice.
+        if call.outcome not in _ANSWERS:
+            self._writer.commit()

@@ -150,7 +150,8 @@ class Search:
             self._in_flight[plan.arm] -= 1
             reward = self._reward.of(fitness - self._fitness[plan.parent] if news and fitness is not None else None)
             self._bandit.update(plan.arm, reward, finished.cost_usd)
-            if news and fitness is None:
+            # An evaluator that failed says so with lines of its own source, which no prompt may show.
+            if news and fitness is None and finished.outcome is not Outcome.EVALUATOR_FAILED:
                 self._remember_failure(plan.parent, finished.program)
         if news and finished.program is not None:
             self._screen.add(self.version, finished.program, finished.fingerprint, embedding)

@@ -57,7 +57,7 @@ class Parts:
         self._request = request
         self._kind = kind
         self._in_folder = in_folder
-        self._views = Views(request, brief=brief)
+        self._views = Views(request, brief=brief, whole=kind is EditKind.DIFF)
         self._mended = mendable(request) if kind is EditKind.REPAIR else None
         files = request.parent.program.files
         # A small model with two programs to read is led astray by what else is said of them.
@@ -132,7 +132,7 @@ class Parts:
     def _format(self) -> str:
         if self._in_folder:
             return "format_folder.md"
-        if self._views.only_region is not None and self._kind is not EditKind.DIFF:
+        if self._views.only_region is not None:
             return "format_region.md"
         return f"format_{self._kind.value}.md"
 

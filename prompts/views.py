@@ -130,20 +130,28 @@ class AncestorView:
 class Views:
     """Makes views of the programs of one request; numbers of one quantity share their precision."""
 
-    def __init__(self, request: MutationRequest, *, brief: bool) -> None:
+    def __init__(self, request: MutationRequest, *, brief: bool, whole: bool = False) -> None:
+        """Prepares the views.
+
+        Args:
+            request: What is asked.
+            brief: Whether the prompt is for a small model.
+            whole: Whether files are shown whole even so: search/replace blocks refer to a program with its markers.
+        """
         self._request = request
         self._brief = brief
+        self._region_alone = brief and not whole
         self._objective = Precision(_objectives(request))
         self._diffs: dict[tuple[str, str, int], str] = {}
 
     @property
     def only_region(self) -> str | None:
         """The text between the markers where a program of one file has one pair of them and the prompt is brief."""
-        return only_region(self._request.parent.program.files) if self._brief else None
+        return only_region(self._request.parent.program.files) if self._region_alone else None
 
     def source(self, files: Files) -> str:
         """Writes what a model has to read of a program that it changes."""
-        region = only_region(files) if self._brief else None
+        region = only_region(files) if self._region_alone else None
         shown = in_order(files, self._request.task.files) if region is None else {next(iter(files)): region}
         return render_files(shown).rstrip("\n")
 

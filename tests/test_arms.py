@@ -64,3 +64,8 @@ def test_settings_of_a_model_may_stand_in_the_configuration():
 def test_what_names_nothing_is_refused_with_the_nearest_word(spec, message):
     with pytest.raises(ConfigError, match=message):
         names(spec)
+
+
+def test_two_specs_that_would_make_one_arm_are_refused():
+    with pytest.raises(ConfigError, match="is named twice"):
+        names("openai/m[kinds=full]@http://127.0.0.1:1/v1", "openai/m[kinds=full]@http://127.0.0.1:1/other/v1")

@@ -258,6 +258,7 @@ class Caller:
                     admission = await self._admit(request)
                     # None: the breaker shut while this call waited for its turn.
                     if admission is not None:
+                        self._still_wanted(admission)
                         return await self._send(ask, admission)
             except CallFailed as error:
                 await self._wait_after(error, ask)
@@ -341,6 +342,12 @@ class Caller:
             return admission
         self._give_back(admission)
         return None
+
+    def _still_wanted(self, admission: _Admission) -> None:
+        """Gives an admission back when the run has been stopped while it was waited for."""
+        if self._stopped.is_set():
+            self._give_back(admission)
+            self._go_on()
 
     def _give_back(self, admission: _Admission) -> None:
         """Undoes an admission that no call was sent for."""

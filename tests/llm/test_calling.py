@@ -739,3 +739,18 @@ def test_agents_that_share_a_budget_never_exceed_it():
     outcomes = run(scenario())
     assert [type(outcome) for outcome in outcomes] == [Called] * 4 + [BudgetExceeded] * 4
     assert bench.dollars.spent == 8.0
+
+
+def test_those_who_wait_for_dollars_are_not_asked_after_a_stop():
+    bench = Bench(cap=WORST * 1.5, takes=5.0)
+
+    async def scenario():
+        calls = [asyncio.create_task(bench.call(step)) for step in range(3)]
+        while not bench.model.asked:
+            await asyncio.sleep(0)
+        bench.caller.stop()
+        return await asyncio.gather(*calls, return_exceptions=True)
+
+    results = run(scenario())
+    assert [type(result) for result in results] == [Called, Stopping, Stopping]
+    assert (len(bench.model.asked), bench.dollars.reserved) == (1, 0)
