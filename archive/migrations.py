@@ -44,6 +44,7 @@ def m003_models(connection: Connection) -> None:
         ("plans", "unavailable TEXT"),
         ("plans", "usd_per_step DOUBLE PRECISION"),
         ("replies", "finish TEXT"),
+        ("sessions", "budget_usd DOUBLE PRECISION"),
         ("replies", "request BLOB" if connection.dialect.name == "sqlite" else "request BYTEA"),
     ):
         connection.execute(text(f"ALTER TABLE {table} ADD COLUMN {column}"))

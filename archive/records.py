@@ -244,6 +244,7 @@ class Session:
         seconds: Wall-clock seconds of all sessions of the run.
         began_at: When it began, in seconds since 1970.
         writing: Whether a living process holds the run's writer lock.
+        budget_usd: Dollars allowed, those of earlier sessions included; None is no limit.
     """
 
     status: str
@@ -252,3 +253,4 @@ class Session:
     seconds: float
     began_at: float
     writing: bool
+    budget_usd: float | None = None

@@ -23,7 +23,7 @@ def latest_session(connection: Connection, run: int, now: float) -> Session | No
         return None
     writing = row.writing and alive(_holder(row), now - row.heartbeat_at)
     status = "stopped" if row.status == "running" and not writing else row.status
-    return Session(status, row.asked_steps, row.reason, row.seconds, row.began_at, writing)
+    return Session(status, row.asked_steps, row.reason, row.seconds, row.began_at, writing, row.budget_usd)
 
 
 def begin_session(connection: Connection, run: int, holder: Holder, now: float) -> int:
@@ -58,6 +58,7 @@ def begin_session(connection: Connection, run: int, holder: Holder, now: float) 
         "asked_steps": _configured_steps(connection, run) if last is None else last.asked_steps,
         "reason": "",
         "seconds": 0.0 if last is None else last.seconds,
+        "budget_usd": None if last is None else last.budget_usd,
     }
     connection.execute(insert(sessions), [row])
     return number

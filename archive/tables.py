@@ -86,6 +86,7 @@ sessions = _keyed(
     Column("asked_steps", Integer, nullable=False),
     Column("reason", Text, nullable=False),
     Column("seconds", Double, nullable=False),
+    Column("budget_usd", Double),  # null: no limit
 )
 
 # A row id of its own, because long bodies would spread a tree that is sorted by hash over the whole file.

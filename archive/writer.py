@@ -181,6 +181,10 @@ class RunWriter:
 
     # The session
 
+    def allow(self, budget_usd: float | None) -> None:
+        """Says at once how many dollars the run may spend, earlier sessions included; None is no limit."""
+        self._change(budget_usd=budget_usd)
+
     def status(self, status: str, *, asked_steps: int, reason: str = "", seconds: float) -> None:
         """Says at once how the run is doing.
 

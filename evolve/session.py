@@ -105,6 +105,9 @@ def recorded(archive: Archive, number: int, task: Task | None, changes: Mapping[
     """
     record = archive.run_record(number)
     kept = {key: value for key, value in changes.items() if value is not None or key == "max_seconds"}
+    session = archive.session(number)
+    if session is not None and "budget_usd" not in kept:
+        kept["budget_usd"] = session.budget_usd
     config = build(RunConfig, {**record.config, **kept}, "run")
     if task is None:
         if record.task_origin == "inline":
@@ -142,6 +145,7 @@ async def drive(
     budget = Budget(config.steps, config.max_seconds, spent_s=spent_s)
     with archive.writer(number) as writer:
         writer.status("running", asked_steps=config.steps, seconds=spent_s)
+        writer.allow(config.budget_usd)
         try:
             loop = await _run_loop(archive, number, task, config, budget=budget, writer=writer, watcher=watcher, parts=parts)
         except EvolveError as error:

@@ -195,6 +195,15 @@ def test_a_larger_budget_goes_on_where_a_smaller_one_stopped(tmp_path):
         assert connection.execute("SELECT count(*) FROM call_ends").fetchone()[0] == len(server.asked)
 
 
+def test_a_budget_given_to_resume_is_kept_by_the_next_resume(tmp_path):
+    with ModelServer(improver) as server:
+        run_with(server, tmp_path, settings="kinds=full,price=10/10,max_tokens=200", budget_usd=5.0, steps=2)
+        small = evolve.resume(archive=tmp_path / "a.db", steps=40, budget_usd=0.05).summary()
+        again = evolve.resume(archive=tmp_path / "a.db").summary()
+    assert small["status"] == again["status"] == "stopped"
+    assert again["usd"] <= 0.05
+
+
 # What goes wrong
 
 

@@ -74,7 +74,14 @@ def test_an_archive_of_the_first_version_is_taken_up(tmp_path):
             connection.execute(text("ALTER TABLE evaluations DROP COLUMN details"))
             connection.execute(text("DROP TABLE holdouts"))
             connection.execute(text("DROP INDEX replies_by_request"))
-            for column in ("replies.request", "plans.failures", "plans.unavailable", "plans.usd_per_step", "replies.finish"):
+            for column in (
+                "sessions.budget_usd",
+                "replies.request",
+                "plans.failures",
+                "plans.unavailable",
+                "plans.usd_per_step",
+                "replies.finish",
+            ):
                 connection.execute(text("ALTER TABLE {} DROP COLUMN {}".format(*column.split("."))))
             for table in ("calls", "call_ends", "advice"):
                 connection.execute(text(f"DROP TABLE {table}"))
