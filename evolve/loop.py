@@ -20,7 +20,7 @@ from evolve.budget import Budget
 from evolve.errors import BudgetExceeded, ModelError
 from evolve.ordering import Order
 from evolve.outages import AllReady, Patience, Roster, Weather
-from evolve.program import Task
+from evolve.program import Outcome, Task
 from evolve.search import Conditions, Finished, Search
 from evolve.stages import Abandoned, Result, Stages
 
@@ -207,6 +207,8 @@ class Loop:
     def _add(self, result: Result) -> None:
         """Adds a result, together with the plans that it makes due, in one transaction."""
         finished = result.finished
+        if finished.outcome is not Outcome.MODEL_FAILED:
+            self._patience.recovered()
         addition = self._search.settle(finished, result.embedding)
         self._writer.addition(addition)
         self._plan_due({})

@@ -81,13 +81,17 @@ class Patience:
         self._since: float | None = None
         self.reason = ""
 
+    def recovered(self) -> None:
+        """Takes note that a step has ended: some arm has been pulled with success, and an outage is over."""
+        if self._since is not None:
+            logger.warning("the run goes on")
+        self._since = None
+
     def look(self) -> Weather:
-        """Looks at the arms; the log says when an outage begins and ends."""
+        """Looks at the arms; the log says when an outage begins."""
         outage = self._roster.outage()
         if outage is None:
-            if self._since is not None:
-                logger.warning("the run goes on")
-            self._since = None
+            # A model that may be tried again has not answered yet: the outage ends with the next step that does.
             return Weather.FAIR
         self.reason = outage.reason
         if self._since is None:
