@@ -137,7 +137,7 @@ def spending(run: int | BindParameter[int]) -> Subquery:
     return union_all(called, told).subquery("spending")
 
 
-def _dollars(spent: Subquery) -> Any:  # Any: an expression of SQLAlchemy
+def dollars(spent: Subquery) -> Any:  # Any: an expression of SQLAlchemy
     """Sums dollars to the nearest nano-dollar: the same whether calls or attempts are summed."""
     return func.round(func.sum(spent.c.usd), NANO_DIGITS)
 
@@ -148,21 +148,21 @@ def _same_call(table: Table) -> Any:  # Any: an expression of SQLAlchemy
 
 def _costs(connection: Connection, run: int) -> Mapping[int, float]:
     spent = spending(run)
-    query = select(spent.c.step, _dollars(spent).label("usd")).group_by(spent.c.step)
+    query = select(spent.c.step, dollars(spent).label("usd")).group_by(spent.c.step)
     return {row.step: row.usd for row in connection.execute(query)}
 
 
 def attempt_costs(connection: Connection, run: int) -> dict[tuple[int, int], float]:
     """Sums what each attempt of a run has cost, by step and attempt; those that cost nothing are left out."""
     spent = spending(run)
-    query = select(spent.c.step, spent.c.attempt, _dollars(spent).label("usd")).group_by(spent.c.step, spent.c.attempt)
+    query = select(spent.c.step, spent.c.attempt, dollars(spent).label("usd")).group_by(spent.c.step, spent.c.attempt)
     return {(row.step, row.attempt): row.usd for row in connection.execute(query) if row.usd}
 
 
 def step_cost() -> Select[Any]:
     """Selects what one step of a run has cost; its parameters are ``run`` and ``step``."""
     spent = spending(bindparam("run", type_=Integer))
-    return select(func.coalesce(_dollars(spent), 0.0)).where(spent.c.step == bindparam("step"))
+    return select(func.coalesce(dollars(spent), 0.0)).where(spent.c.step == bindparam("step"))
 
 
 def paid_steps(connection: Connection, run: int) -> set[int]:
@@ -222,12 +222,7 @@ def find_reply(connection: Connection, texts: TextReader, request_sha256: str) -
 
 def spent_usd(connection: Connection, run: int) -> float:
     """Sums what a run has spent, what may have been spent on calls that a kill cut off included."""
-    return float(connection.execute(select(func.coalesce(_dollars(spending(run)), 0.0))).scalar_one())
-
-
-def load_advice(connection: Connection, run: int) -> tuple[str, ...]:
-    """Reads what people told a run, oldest first."""
-    return tuple(connection.execute(advice_of_run(), {"run": run}).scalars())
+    return float(connection.execute(select(func.coalesce(dollars(spending(run)), 0.0))).scalar_one())
 
 
 def advice_of_run() -> Select[Any]:

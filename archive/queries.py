@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Select, func, select
 
-from evolve.archive.loading import NANO_DIGITS, rows_of_steps, spending
+from evolve.archive.loading import NANO_DIGITS, dollars, rows_of_steps, spending, spent_usd
 from evolve.archive.records import RunRecord
 from evolve.archive.rows import Found, details_of, metrics_of
 from evolve.archive.store import Archive
@@ -56,7 +56,6 @@ def summary(archive: Archive, run: int) -> Json:
         replied, tokens = connection.execute(
             select(func.count(), func.coalesce(func.sum(replies.c.tokens_in + replies.c.tokens_out), 0)).where(replies.c.run == run)
         ).one()
-        usd = connection.execute(select(func.coalesce(func.sum(spending(run).c.usd), 0.0))).scalar_one()
         return {
             "run": run,
             "name": record.name,
@@ -69,7 +68,7 @@ def summary(archive: Archive, run: int) -> Json:
             "initial": _scored(connection, run, 0),
             "best": _best(connection, record),
             "calls": replied,
-            "usd": usd,
+            "usd": spent_usd(connection, run),
             "tokens": tokens,
             "seconds": session.seconds if session else 0.0,
             "arms": _arms(connection, run),
@@ -174,7 +173,7 @@ def _arms(connection: Connection, run: int) -> dict[str, Json]:
     )
     paid = spending(run)
     spent = (
-        select(plans.c.arm, func.sum(paid.c.usd).label("usd"))
+        select(plans.c.arm, dollars(paid).label("usd"))
         .join(paid, paid.c.step == plans.c.step)
         .where(plans.c.run == run)
         .group_by(plans.c.arm)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import Row
@@ -91,27 +92,12 @@ def conditions_of(
 
 def call_values(begun: CallBegun) -> Values:
     """Makes the row of a call that is about to be sent."""
-    return {**_call_key(begun), "model": begun.model, "reserved_usd": float(begun.reserved_usd)}
+    return asdict(begun)
 
 
 def call_end_values(ended: CallEnded, error: bytes | None) -> Values:
     """Makes the row of a call's end whose error is stored under this hash."""
-    return {
-        **_call_key(ended),
-        "outcome": ended.outcome,
-        "tokens_in": ended.tokens_in,
-        "tokens_cached": ended.tokens_cached,
-        "tokens_out": ended.tokens_out,
-        "tokens_reasoning": ended.tokens_reasoning,
-        "usd": float(ended.usd),
-        "presumed": ended.presumed,
-        "latency_s": float(ended.latency_s),
-        "error": error,
-    }
-
-
-def _call_key(call: CallBegun | CallEnded) -> Values:
-    return {"step": call.step, "attempt": call.attempt, "number": call.number}
+    return {**asdict(ended), "error": error}
 
 
 def reply_values(step: int, attempt: int, reply: Reply, text: bytes, prompt: bytes | None) -> Values:

@@ -25,7 +25,6 @@ from evolve.archive.connect import Database, Durability, locate, make_engine
 from evolve.archive.loading import (
     attempt_costs,
     find_reply,
-    load_advice,
     load_embeddings,
     load_evaluations,
     load_pending,
@@ -278,11 +277,6 @@ class Archive:
             last = connection.execute(select(func.max(advice.c.number)).where(advice.c.run == run)).scalar()
             row = {"run": run, "number": 1 if last is None else last + 1, "text": text, "given_at": self._clock()}
             connection.execute(insert(advice), [row])
-
-    def advice(self, run: int) -> tuple[str, ...]:
-        """Reads what people told a run, oldest first."""
-        with self.read() as connection:
-            return load_advice(connection, run)
 
     def screens(self, run: int) -> list[Screen]:
         """Reads every screen of a run, in the order of steps and attempts."""

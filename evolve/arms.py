@@ -24,8 +24,9 @@ from evolve.llm.clients import make_client
 from evolve.llm.prices import PriceTable, lookup, price_table, require_price
 from evolve.llm.specs import EditKind, ModelSpec, is_model, parse_spec
 from evolve.mutation import Mutator
+from evolve.mutators.asking import Asking
 from evolve.mutators.local import applicable, local_mutators
-from evolve.mutators.models import Asking, ModelMutator, ModelReplies
+from evolve.mutators.models import ModelMutator, ModelReplies
 from evolve.outages import Outage
 from evolve.plugins import installed, load
 from evolve.program import Files, Reply, Task

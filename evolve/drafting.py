@@ -20,11 +20,11 @@ from evolve.draft_journal import Attempt, Journal
 from evolve.edits import mutable_regions
 from evolve.errors import BudgetExceeded, ConfigError, TaskError
 from evolve.executors.base import Executor
-from evolve.llm.base import CallFailed, Failure, Finish, Message, ModelRequest
+from evolve.llm.base import Finish, ModelRequest
 from evolve.llm.calling import Caller
 from evolve.mutation import Complaint
+from evolve.mutators.asking import Asking, within_context
 from evolve.mutators.languages import comment
-from evolve.mutators.models import Asking, request_sha256, written
 from evolve.notation import EditRefused, read_files
 from evolve.program import Evaluation, Files, Outcome, Reply
 from evolve.prompts.render import Prompt, Prompts
@@ -33,9 +33,6 @@ from evolve.rng import generator
 from evolve.tasks.base import Unfinished, check_source
 from evolve.tasks.interface import calls, docstrings
 
-#: How often a prompt that turns out too long for its model is shortened, and to what part of its length.
-_SHORTENINGS = 4
-_SHORTER = 0.7
 _START, _END = "EVOLVE-BLOCK-START", "EVOLVE-BLOCK-END"
 _UNFINISHED = {
     Finish.LENGTH: "the answer was cut off at its longest length of {max_tokens} tokens, so it is not whole; write a shorter "
@@ -201,26 +198,22 @@ class _Drafter:
 
     def _question(self) -> str:
         """Identifies what is asked apart from earlier attempts: these are shown only while question and evaluator are the same."""
-        asked = request_sha256(self._asking.spec, self._request(self._prompt((), self._asking.prompt_tokens).messages, None))
+        asked = self._asking.key(self._asking.request(self._prompt((), self._asking.prompt_tokens).messages, None))
         return hashlib.sha256(f"{asked} {self._task.evaluator_sha256}".encode()).hexdigest()
 
     async def _reply(self, number: int, complaints: tuple[Complaint, ...]) -> Reply:
         """Takes up the reply to this very request if there is one that nothing has come of, else asks."""
         seed = int(generator(self._config.seed, number, "draft").integers(2**31))
-        tokens = self._asking.prompt_tokens
-        for shortenings_left in reversed(range(_SHORTENINGS)):
-            prompt = self._prompt(complaints, tokens)
-            request = self._request(prompt.messages, seed)
-            known = self.journal.answered(request_sha256(self._asking.spec, request))
-            if known is not None:
-                return known
-            try:
-                return await self._asked(request, number)
-            except CallFailed as failed:
-                if failed.failure is not Failure.CONTEXT_OVERFLOW or not shortenings_left or not complaints:
-                    raise
-                tokens = int(min(tokens, prompt.tokens) * _SHORTER)
-        raise AssertionError("the last try returns or raises")
+
+        async def ask(prompt: Prompt) -> Reply:
+            request = self._asking.request(prompt.messages, seed)
+            return self.journal.answered(self._asking.key(request)) or await self._asked(request, number)
+
+        def write(tokens: int) -> Prompt:
+            return self._prompt(complaints, tokens)
+
+        # Without earlier attempts there is nothing to leave out.
+        return await within_context(write, ask, self._asking.prompt_tokens, shorten=bool(complaints))
 
     def _prompt(self, complaints: tuple[Complaint, ...], tokens: int) -> Prompt:
         task = self._task
@@ -238,22 +231,9 @@ class _Drafter:
         except ValueError as error:
             raise ConfigError(f"task {task.name}: the prompt does not fit: {error}") from error
 
-    def _request(self, messages: tuple[Message, ...], seed: int | None) -> ModelRequest:
-        settings = self._asking.spec.settings
-        return ModelRequest(messages, settings.max_tokens, settings.temperature, settings.effort, seed)
-
     async def _asked(self, request: ModelRequest, number: int) -> Reply:
         called = await self._caller.call(request, 0, number)
-        reply = Reply(
-            called.completion.text,
-            prompt=written(request.messages),
-            tokens_in=called.usage.input,
-            tokens_out=called.usage.output,
-            cost_usd=called.cost_usd,
-            latency_s=called.latency_s,
-            finish=called.completion.finish.value,
-            request_sha256=request_sha256(self._asking.spec, request),
-        )
+        reply = self._asking.reply(called, request)
         self.journal.replied(number, self._caller.name, reply)
         return reply
 

@@ -9,14 +9,6 @@ from typing import NamedTuple
 
 from evolve.prompts.config import PromptConfig
 
-#: Bytes of a token, as models count English and source text on average.
-_BYTES_PER_TOKEN = 3.6
-
-
-def typical_tokens(text: str) -> int:
-    """Estimates how many tokens a text has, from its bytes in UTF-8."""
-    return -(-round(len(text.encode("utf-8", "surrogatepass")) * 10) // round(_BYTES_PER_TOKEN * 10))
-
 
 @dataclass(frozen=True, slots=True)
 class Detail:

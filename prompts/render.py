@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from evolve.llm.base import Message, Role
+from evolve.llm.prices import typical_tokens
 from evolve.llm.specs import EditKind
 from evolve.mutation import Complaint, MutationRequest
 from evolve.program import Objective
-from evolve.prompts.budget import CUTS, Detail, brief_detail, full_detail, typical_tokens
+from evolve.prompts.budget import CUTS, Detail, brief_detail, full_detail
 from evolve.prompts.config import PromptConfig
 from evolve.prompts.fencing import fenced, shortened, visible
 from evolve.prompts.parts import Part, Parts, effective_kind, initial, initial_retry

@@ -8,11 +8,12 @@ from typing import Any
 
 import anthropic
 
-from evolve.llm.base import Completion, Effort, Finish, Message, ModelRequest, Role, Usage
-from evolve.llm.faults import CutOff, Malformed, ServerError, guarded
+from evolve.llm.base import Completion, Effort, Finish, Message, ModelRequest, Usage
+from evolve.llm.client import Client
+from evolve.llm.faults import CutOff, Malformed, ServerError
 from evolve.llm.reading import at, count_at, finished, list_at, mapping_at, text_at, without_thoughts
 from evolve.llm.specs import ModelSpec
-from evolve.llm.transport import CONNECT_S, NO_KEY, only_protocol, stall_s
+from evolve.llm.transport import NO_KEY, terms_of
 
 _OWN_URL = "https://api.anthropic.com"
 _Body = dict[str, Any]  # Any: JSON values
@@ -33,7 +34,7 @@ _SMALLEST_BUDGET = 1024
 _EFFORTS = {Effort.MINIMAL: "low", Effort.LOW: "low", Effort.MEDIUM: "medium", Effort.HIGH: "high", Effort.MAX: "max"}
 
 
-class AnthropicModel:
+class AnthropicModel(Client):
     """A model behind Anthropic's Messages.
 
     System text is marked for the prompt cache, and in a conversation of several turns the first message too. A model that
@@ -45,13 +46,10 @@ class AnthropicModel:
     """
 
     def __init__(self, spec: ModelSpec, key: str | None) -> None:
-        self._spec = spec
-        self._secrets = (key,) if key else ()
-        stall = stall_s(spec.settings.timeout_s, stream=spec.settings.stream)
-        timeout = anthropic.Timeout(stall, connect=min(CONNECT_S, stall))
-        hooks = {"request": [only_protocol(key)]} if spec.url else {}
-        # A redirect would take the key to a host that nobody named.
-        http = anthropic.DefaultAsyncHttpxClient(timeout=timeout, follow_redirects=False, event_hooks=hooks)
+        super().__init__(spec, (key,) if key else ())
+        terms = terms_of(spec, key)
+        timeout = anthropic.Timeout(terms.silence_s, connect=terms.connect_s)
+        http = anthropic.DefaultAsyncHttpxClient(timeout=timeout, follow_redirects=terms.redirects, event_hooks=terms.hooks)
         self._client = anthropic.AsyncAnthropic(
             api_key=key or NO_KEY,
             base_url=spec.url.removesuffix("/v1") or _OWN_URL,
@@ -59,13 +57,6 @@ class AnthropicModel:
             max_retries=0,
             http_client=http,
         )
-
-    @property
-    def name(self) -> str:
-        return self._spec.name
-
-    async def complete(self, request: ModelRequest) -> Completion:
-        return await guarded(self._spec, self._secrets, self._ask(request))
 
     async def close(self) -> None:
         await self._client.close()
@@ -79,15 +70,14 @@ class AnthropicModel:
         return read_message(_json(await self._client.messages.create(**body)))
 
     def _body(self, request: ModelRequest) -> _Body:
-        said = [message for message in request.messages if message.role is not Role.SYSTEM]
+        said = request.said
         body: _Body = {
             "model": self._spec.model,
             "max_tokens": request.max_tokens,
             "messages": [_turn(message, cached=number == 0 and len(said) > 1) for number, message in enumerate(said)],
         }
-        system = "\n\n".join(message.text for message in request.messages if message.role is Role.SYSTEM)
-        if system:
-            body["system"] = [{"type": "text", "text": system, **_CACHED}]
+        if request.system:
+            body["system"] = [{"type": "text", "text": request.system, **_CACHED}]
         # Beside the SDK's own arguments: which of these it has depends on its version.
         beside = self._thinking(request)
         if request.temperature is not None and beside.get("thinking", _OFF) == _OFF:

@@ -58,6 +58,16 @@ class ModelRequest:
     files: Mapping[str, str] = field(default_factory=dict)
     extra: Mapping[str, Any] = field(default_factory=dict)  # Any: JSON values
 
+    @property
+    def system(self) -> str:
+        """The system text, for formats that take it apart from the conversation; empty without any."""
+        return "\n\n".join(message.text for message in self.messages if message.role is Role.SYSTEM)
+
+    @property
+    def said(self) -> tuple[Message, ...]:
+        """The conversation without the system text."""
+        return tuple(message for message in self.messages if message.role is not Role.SYSTEM)
+
 
 class Usage(NamedTuple):
     """Tokens as the provider counts them.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from evolve.llm.base import Completion, Effort, Finish, ModelRequest, Usage
+from collections.abc import Sequence
+
+from evolve.llm.base import Completion, Effort, Finish, Message, Usage
 from evolve.llm.faults import CutOff, Malformed, ServerError
 from evolve.llm.reading import at, cost_at, count_at, finished, mapping_at, text_at, without_thoughts
 
@@ -18,9 +20,9 @@ EFFORTS = {
 _FINISHES = {"length": Finish.LENGTH, "max_tokens": Finish.LENGTH, "content_filter": Finish.REFUSED, "refusal": Finish.REFUSED}
 
 
-def turns(request: ModelRequest) -> list[dict[str, str]]:
-    """Writes the conversation."""
-    return [{"role": message.role.value, "content": message.text} for message in request.messages]
+def turns(messages: Sequence[Message]) -> list[dict[str, str]]:
+    """Writes a conversation."""
+    return [{"role": message.role.value, "content": message.text} for message in messages]
 
 
 def read_chat(body: object) -> Completion:

@@ -10,7 +10,8 @@ from typing import Any
 from evolve.errors import ConfigError, ModelError
 from evolve.llm.base import Completion, Effort, ModelRequest
 from evolve.llm.chat import EFFORTS, read_chat, turns
-from evolve.llm.faults import Malformed, guarded, innermost
+from evolve.llm.client import Client
+from evolve.llm.faults import Malformed, innermost
 from evolve.llm.specs import ModelSpec
 from evolve.llm.transport import NO_KEY
 
@@ -23,7 +24,7 @@ _UNUSABLE = ("with no 'choices'", "Invalid response object", "Empty or invalid r
 _Body = dict[str, Any]  # Any: JSON values, and LiteLLM's own objects
 
 
-class LiteLLMModel:
+class LiteLLMModel(Client):
     """A model behind LiteLLM, which turns OpenAI's Chat Completions into whatever the provider speaks.
 
     Without a key LiteLLM looks for the provider's own in the environment; at a URL it gets none from there. Answers are read
@@ -42,18 +43,10 @@ class LiteLLMModel:
     def __init__(self, spec: ModelSpec, key: str | None, environment: Mapping[str, str] = os.environ) -> None:
         if spec.settings.stream:
             raise ConfigError(f"model {spec.name}: answers through litellm are read whole; leave out stream=true")
-        self._spec = spec
+        super().__init__(spec, [*([key] if key else []), *_secrets(environment)])
         self._key = key
-        self._secrets = [*([key] if key else []), *_secrets(environment)]
         self._litellm = _import()
         self._client = self._own_client()
-
-    @property
-    def name(self) -> str:
-        return self._spec.name
-
-    async def complete(self, request: ModelRequest) -> Completion:
-        return await guarded(self._spec, self._secrets, self._ask(request))
 
     async def close(self) -> None:
         """Closes LiteLLM's connections, which all its models share: a call in flight through another one fails."""
@@ -88,7 +81,7 @@ class LiteLLMModel:
         settings = self._spec.settings
         body: _Body = {
             "model": self._spec.model,
-            "messages": turns(request),
+            "messages": turns(request.messages),
             "max_tokens": request.max_tokens,
             "timeout": settings.timeout_s,
             "num_retries": 0,

@@ -8,12 +8,13 @@ from typing import Any, Protocol
 
 import openai
 
-from evolve.llm.base import Completion, Effort, ModelRequest, Role
+from evolve.llm.base import Completion, Effort, ModelRequest
 from evolve.llm.chat import EFFORTS, ChatStream, read_chat, turns
-from evolve.llm.faults import ServerError, guarded
+from evolve.llm.client import Client
+from evolve.llm.faults import ServerError
 from evolve.llm.responses import ResponsesStream, read_response
 from evolve.llm.specs import Api, ModelSpec
-from evolve.llm.transport import CONNECT_S, NO_KEY, only_protocol, stall_s
+from evolve.llm.transport import NO_KEY, terms_of
 
 _OWN_URL = "https://api.openai.com/v1"
 _Body = dict[str, Any]  # Any: JSON values
@@ -30,7 +31,7 @@ class _Pieces(Protocol):
     def completion(self) -> Completion: ...
 
 
-class OpenAIModel:
+class OpenAIModel(Client):
     """A model behind OpenAI's Responses or Chat Completions.
 
     OpenAI itself is asked by Responses, any other server by Chat Completions, unless the settings name one. Of what the SDK
@@ -43,17 +44,9 @@ class OpenAIModel:
     """
 
     def __init__(self, spec: ModelSpec, key: str | None) -> None:
-        self._spec = spec
-        self._secrets = (key,) if key else ()
+        super().__init__(spec, (key,) if key else ())
         self._api = spec.settings.api or (Api.CHAT if spec.url else Api.RESPONSES)
         self._client = open_client(spec, key)
-
-    @property
-    def name(self) -> str:
-        return self._spec.name
-
-    async def complete(self, request: ModelRequest) -> Completion:
-        return await guarded(self._spec, self._secrets, self._ask(request))
 
     async def close(self) -> None:
         await self._client.close()
@@ -85,7 +78,7 @@ class OpenAIModel:
     def _chat_body(self, request: ModelRequest) -> _Body:
         """Writes a request; OpenAI's reasoning models refuse ``max_tokens``, and local servers know nothing else."""
         limit = "max_tokens" if self._spec.url else "max_completion_tokens"
-        body: _Body = {"model": self._spec.model, "messages": turns(request), limit: request.max_tokens}
+        body: _Body = {"model": self._spec.model, "messages": turns(request.messages), limit: request.max_tokens}
         if request.temperature is not None:
             body["temperature"] = request.temperature
         if request.seed is not None:
@@ -100,11 +93,14 @@ class OpenAIModel:
 
     def _responses_body(self, request: ModelRequest) -> _Body:
         """Writes a request; nothing of it is to be stored at the provider."""
-        said = [turn for turn in turns(request) if turn["role"] != Role.SYSTEM.value]
-        system = "\n\n".join(message.text for message in request.messages if message.role is Role.SYSTEM)
-        body: _Body = {"model": self._spec.model, "input": said, "max_output_tokens": request.max_tokens, "store": False}
-        if system:
-            body["instructions"] = system
+        body: _Body = {
+            "model": self._spec.model,
+            "input": turns(request.said),
+            "max_output_tokens": request.max_tokens,
+            "store": False,
+        }
+        if request.system:
+            body["instructions"] = request.system
         if request.temperature is not None:
             body["temperature"] = request.temperature
         if request.effort is not None:
@@ -114,11 +110,9 @@ class OpenAIModel:
 
 def open_client(spec: ModelSpec, key: str | None) -> openai.AsyncOpenAI:
     """Opens the SDK's client: it asks once, and gives up a server that is silent too long."""
-    stall = stall_s(spec.settings.timeout_s, stream=spec.settings.stream)
-    timeout = openai.Timeout(stall, connect=min(CONNECT_S, stall))
-    hooks = {"request": [only_protocol(key)]} if spec.url else {}
-    # A redirect would take the key to a host that nobody named.
-    http = openai.DefaultAsyncHttpxClient(timeout=timeout, follow_redirects=False, event_hooks=hooks)
+    terms = terms_of(spec, key)
+    timeout = openai.Timeout(terms.silence_s, connect=terms.connect_s)
+    http = openai.DefaultAsyncHttpxClient(timeout=timeout, follow_redirects=terms.redirects, event_hooks=terms.hooks)
     return openai.AsyncOpenAI(
         api_key=key or NO_KEY, base_url=spec.url or _OWN_URL, timeout=timeout, max_retries=0, http_client=http
     )

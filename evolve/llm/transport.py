@@ -7,12 +7,14 @@ named by URL gets nothing of that: of a request's headers only those of the prot
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Protocol
+from typing import Any, NamedTuple, Protocol
+
+from evolve.llm.specs import ModelSpec
 
 #: What the SDKs are given where there is no key: they refuse to start without one. It is taken out again.
 NO_KEY = "none"
 #: Longest wait for a connection.
-CONNECT_S = 30.0
+_CONNECT_S = 30.0
 
 _PROTOCOL = frozenset(
     (
@@ -58,6 +60,34 @@ def only_protocol(key: str | None) -> Callable[[Request], Awaitable[None]]:
                 del request.headers[name]
 
     return strip
+
+
+class Terms(NamedTuple):
+    """How an HTTP client is to treat a server.
+
+    Attributes:
+        silence_s: How long the server may be silent.
+        connect_s: How long a connection may take.
+        redirects: Whether redirects are followed: never, for one would take the key to a host that nobody named.
+        hooks: Called with every request before it is sent.
+    """
+
+    silence_s: float
+    connect_s: float
+    redirects: bool
+    hooks: dict[str, list[Callable[..., Any]]]  # Any: both generations of the HTTP library have types of their own
+
+
+def terms_of(spec: ModelSpec, key: str | None) -> Terms:
+    """Says how the HTTP client of an SDK is to treat a model's server.
+
+    Args:
+        spec: The model and how it is asked.
+        key: Its key; None sends none.
+    """
+    silence_s = stall_s(spec.settings.timeout_s, stream=spec.settings.stream)
+    hooks = {"request": [only_protocol(key)]} if spec.url else {}
+    return Terms(silence_s, min(_CONNECT_S, silence_s), redirects=False, hooks=hooks)
 
 
 def stall_s(timeout_s: float, *, stream: bool) -> float:

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 
 from evolve.edits import mutable_regions
-from evolve.llm.base import CallFailed, Failure, Finish, Message, ModelRequest, Role
+from evolve.llm.base import Finish, ModelRequest
 from evolve.llm.calling import Called
 from evolve.llm.grammar import diff_grammar, full_rewrite_grammar
-from evolve.llm.specs import EditKind, ModelSpec
+from evolve.llm.specs import EditKind
 from evolve.mutation import MutationFailed, MutationRequest
+from evolve.mutators.asking import Asking, within_context, written
 from evolve.notation import EditRefused, apply_diff, apply_full
 from evolve.program import Files, Program, Reply
 from evolve.prompts.parts import effective_kind, mendable
@@ -23,10 +20,6 @@ from evolve.rendering import language
 
 if TYPE_CHECKING:
     from evolve.prompts.render import Prompt  # it brings jinja2
-
-#: How often a prompt that turns out too long for its model is shortened, and to what part of its length.
-_SHORTENINGS = 4
-_SHORTER = 0.7
 
 _UNFINISHED = {
     Finish.LENGTH: "the answer was cut off at its longest length of {max_tokens} tokens, so it is not whole; answer more briefly: "
@@ -41,6 +34,11 @@ class _Written(NamedTuple):
 
     prompt: Prompt
     kind: EditKind
+
+    @property
+    def tokens(self) -> int:
+        """Of the prompt, as they are estimated."""
+        return self.prompt.tokens
 
 
 class Asked(Protocol):
@@ -70,25 +68,6 @@ class Prompting(Protocol):
             ValueError: If even the least of it does not fit.
         """
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Asking:
-    """How a model is asked.
-
-    Attributes:
-        spec: Which model, with its settings.
-        prompt_tokens: The longest prompt, in tokens as they are estimated.
-        brief: Whether prompts are fewer and simpler words, for small models.
-        in_folder: Whether the model edits the program's files, as coding agents do, and its answer is made from them.
-        answered: Finds what was answered to exactly the same request before, by its hash; None where nothing is looked up.
-    """
-
-    spec: ModelSpec
-    prompt_tokens: int
-    brief: bool = False
-    in_folder: bool = False
-    answered: Callable[[str], Reply | None] | None = None
 
 
 class ModelReplies:
@@ -132,17 +111,14 @@ class ModelMutator(ModelReplies):
 
     async def generate(self, request: MutationRequest, rng: np.random.Generator) -> Reply:
         seed, chance = int(rng.integers(2**31)), float(rng.random())
-        tokens = self._asking.prompt_tokens
-        for shortenings_left in reversed(range(_SHORTENINGS)):
-            ask = self._write(request, self._kind, tokens, chance)
-            try:
-                return await self._reply(self._request(request, ask, seed), request, ask.kind)
-            except CallFailed as failed:
-                if failed.failure is not Failure.CONTEXT_OVERFLOW or not shortenings_left:
-                    raise
-                # Estimates of tokens are rough, and servers are started with less context than their model has.
-                tokens = int(min(tokens, ask.prompt.tokens) * _SHORTER)
-        raise AssertionError("the last try returns or raises")
+
+        def write(tokens: int) -> _Written:
+            return self._write(request, self._kind, tokens, chance)
+
+        async def ask(written: _Written) -> Reply:
+            return await self._reply(self._request(request, written, seed), request, written.kind)
+
+        return await within_context(write, ask, self._asking.prompt_tokens)
 
     def _write(self, request: MutationRequest, kind: EditKind, tokens: int, chance: float) -> _Written:
         """Writes the prompt; where two programs do not fit, the parent alone is shown and rewritten."""
@@ -163,16 +139,9 @@ class ModelMutator(ModelReplies):
         return _Written(prompt, kind)
 
     def _request(self, request: MutationRequest, ask: _Written, seed: int) -> ModelRequest:
-        settings = self._asking.spec.settings
-        return ModelRequest(
-            messages=ask.prompt.messages,
-            max_tokens=settings.max_tokens,
-            temperature=settings.temperature,
-            effort=settings.effort,
-            seed=seed,
-            files=request.parent.program.files,
-            extra={"grammar": self._grammar(ask.kind, request.parent.program.files)} if settings.grammar else {},
-        )
+        files = request.parent.program.files
+        extra = {"grammar": self._grammar(ask.kind, files)} if self._asking.spec.settings.grammar else {}
+        return self._asking.request(ask.prompt.messages, seed, files=files, extra=extra)
 
     def _grammar(self, kind: EditKind, files: Files) -> str:
         """Makes the grammar that a llama.cpp server holds the answer to."""
@@ -185,28 +154,13 @@ class ModelMutator(ModelReplies):
         return full_rewrite_grammar(language(path), next((line.rstrip() for line in text.splitlines() if line.strip()), ""))
 
     async def _reply(self, asked: ModelRequest, request: MutationRequest, kind: EditKind) -> Reply:
-        key = request_sha256(self._asking.spec, asked)
+        donors = _donors(request, kind)
+        key = self._asking.key(asked)
         known = self._asking.answered(key) if self._asking.answered is not None else None
         if known is not None:
-            return Reply(
-                known.text,
-                prompt=written(asked.messages),
-                finish=known.finish,
-                request_sha256=key,
-                parents=_donors(request, kind),
-            )
+            return Reply(known.text, prompt=written(asked.messages), finish=known.finish, request_sha256=key, parents=donors)
         called = await self._caller.call(asked, request.step, request.attempt)
-        return Reply(
-            text=called.completion.text,
-            parents=_donors(request, kind),
-            prompt=written(asked.messages),
-            tokens_in=called.usage.input,
-            tokens_out=called.usage.output,
-            cost_usd=called.cost_usd,
-            latency_s=called.latency_s,
-            finish=called.completion.finish.value,
-            request_sha256=key,
-        )
+        return self._asking.reply(called, asked, donors)
 
 
 def _donors(request: MutationRequest, kind: EditKind) -> tuple[str, ...]:
@@ -215,20 +169,3 @@ def _donors(request: MutationRequest, kind: EditKind) -> tuple[str, ...]:
         return (request.inspirations[0].program.program_id,)
     mended = mendable(request) if kind is EditKind.REPAIR else None
     return () if mended is None else (mended.program.program_id,)
-
-
-def written(messages: tuple[Message, ...]) -> str:
-    """Writes a conversation as records hold it: JSON, a list of ``[role, text]``."""
-    return json.dumps([[message.role.value, message.text] for message in messages], ensure_ascii=False)
-
-
-def read(prompt: str) -> tuple[Message, ...]:
-    """Reads what `written` wrote."""
-    return tuple(Message(Role(role), text) for role, text in json.loads(prompt))
-
-
-def request_sha256(spec: ModelSpec, request: ModelRequest) -> str:
-    """Hashes exactly what a model is asked: the model, its server, the messages and every setting."""
-    settings = [request.max_tokens, request.temperature, request.effort, request.seed, dict(request.extra)]
-    text = json.dumps([spec.name, spec.url, written(request.messages), settings], sort_keys=True)
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

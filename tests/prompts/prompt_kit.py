@@ -4,9 +4,9 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
+from evolve.llm.prices import typical_tokens
 from evolve.mutation import MutationRequest, Scored
 from evolve.program import Direction, Evaluation, Files, Metric, Objective, Outcome, Program, Task
-from evolve.prompts.budget import typical_tokens
 from evolve.prompts.config import PromptConfig
 from evolve.prompts.render import Prompt, Prompts
 from evolve.prompts.templates import Templates

@@ -6,9 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prompt_kit import LONG, MARKED, SEVERAL, WHOLE, edited, ok, prompts, rich, text_of
 
+from evolve.llm.prices import typical_tokens
 from evolve.llm.specs import EditKind
 from evolve.mutation import Complaint, MutationRequest
-from evolve.prompts.budget import CUTS, brief_detail, full_detail, typical_tokens
+from evolve.prompts.budget import CUTS, brief_detail, full_detail
 from evolve.prompts.config import PromptConfig
 from evolve.rendering import render_files
 
