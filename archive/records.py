@@ -182,6 +182,11 @@ class PendingStep:
     evaluation: Evaluation | None = None
     calls: dict[int, int] = field(default_factory=dict)
 
+    @property
+    def awaits_reply(self) -> bool:
+        """Whether it has no new program yet, so that its arm is being asked, or will be."""
+        return all(screen.verdict is not Verdict.NEW for screen in self.screens.values())
+
 
 @dataclass(frozen=True, slots=True)
 class NewRun:

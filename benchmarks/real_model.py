@@ -87,7 +87,8 @@ def _mixed(task: str, where: Path, options: argparse.Namespace) -> None:
         arms=[spec, "local"],
         archive=where,
         name=name,
-        settings={"stages": {"proposals": 2}},
+        # The local arms go on while the model writes: one of the two places is theirs.
+        settings={"stages": {"proposals": 2, "fill_in": True}},
         watcher=Counting(options.model_steps),
     )
 

@@ -9,9 +9,11 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from evolve.budget import Dollars
@@ -55,20 +57,43 @@ class Arms:
     callers: Mapping[str, Caller] = field(default_factory=dict)
     _too_dear: set[str] = field(default_factory=set)
 
-    def unavailable(self) -> tuple[str, ...]:
-        """Arms that cannot be pulled now, in order."""
-        return tuple(name for name in self.mutators if self._reason(name))
+    def unavailable(self, asked: Mapping[str, int] = MappingProxyType({})) -> tuple[str, ...]:
+        """Arms that cannot be pulled now, in order.
+
+        Args:
+            asked: How many steps wait for an arm's reply, where arms are to be passed over whose models have no free turn;
+                they are not while no other arm is left.
+        """
+        down = {name for name in self.mutators if self._reason(name)}
+        pulls = Counter[int]()
+        for name in self.callers.keys() & asked.keys():
+            pulls[id(self.callers[name])] += asked[name]
+        full = {name for name, caller in self.callers.items() if pulls[id(caller)] >= caller.concurrency}
+        passed = down | full if len(down | full) < len(self.mutators) else down
+        return tuple(name for name in self.mutators if name in passed)
+
+    def outage_of(self, arm: str) -> Outage | None:
+        """Why an arm cannot be pulled; None when it can."""
+        reason = self._reason(arm)
+        if not reason:
+            return None
+        caller = self.callers[arm]
+        if arm in self._too_dear:
+            return Outage(reason, 0.0, True)
+        return Outage(reason, caller.reopens_in_s, caller.hopeless)
 
     def outage(self) -> Outage | None:
         """Why no arm can be pulled; None while one can."""
-        reasons = {name: self._reason(name) for name in self.mutators}
-        if not all(reasons.values()):
-            return None
-        callers = {id(self.callers[name]): self.callers[name] for name in reasons if name not in self._too_dear}
+        outages: dict[str, Outage] = {}
+        for name in self.mutators:
+            outage = self.outage_of(name)
+            if outage is None:
+                return None
+            outages[name] = outage
         return Outage(
-            "; ".join(dict.fromkeys(f"{self.callers[name].name}: {reason}" for name, reason in reasons.items())),
-            min((caller.reopens_in_s for caller in callers.values()), default=0.0),
-            all(caller.hopeless for caller in callers.values()),
+            "; ".join(dict.fromkeys(f"{self.callers[name].name}: {outage.reason}" for name, outage in outages.items())),
+            min((outage.retry_in_s for outage in outages.values() if not outage.hopeless), default=0.0),
+            all(outage.hopeless for outage in outages.values()),
         )
 
     def put_aside(self, arm: str) -> bool:
@@ -144,7 +169,7 @@ async def open_arms(
     callers: dict[str, Caller] = {}
 
     def asked(spec: ModelSpec) -> list[Mutator]:
-        caller = maker.caller(spec, dollars, ledger)
+        caller = maker.caller(spec, dollars, ledger, waits=False)
         asking = maker.asking(spec, answered)
         mutators = [ModelMutator(arm_name(spec, kind), kind, caller, prompts(), asking) for kind in spec.kinds]
         callers.update({mutator.name: caller for mutator in mutators})
@@ -227,13 +252,14 @@ class Maker:
         folders = [str(folder) for folder in (self._task.prompts, self._config.prompts.templates) if folder is not None]
         return Prompts(Templates.load(*folders), self._config.prompts)
 
-    def caller(self, spec: ModelSpec, dollars: Dollars, ledger: Ledger) -> Caller:
+    def caller(self, spec: ModelSpec, dollars: Dollars, ledger: Ledger, *, waits: bool = True) -> Caller:
         """Makes what calls a model; it is to be closed in the end.
 
         Args:
             spec: The model and how it is asked.
             dollars: What calls are paid from.
             ledger: Takes down every call.
+            waits: Whether its calls wait while the model is down, or are put off at once.
 
         Raises:
             ConfigError: If the key is missing, or the price is unknown under a dollar budget.
@@ -241,7 +267,7 @@ class Maker:
         facts = lookup(spec, self._table)
         price = facts.price if dollars.cap is None else require_price(spec, facts, self._table)
         rng = generator(self._config.seed, 0, f"pauses of {spec.label}")
-        return Caller(self._client(spec), spec, price, dollars, ledger, rng=rng, config=self._config.calls)
+        return Caller(self._client(spec), spec, price, dollars, ledger, rng=rng, config=self._config.calls, waits=waits)
 
     def check(self, spec: ModelSpec) -> None:
         """Refuses a model that could not be asked.

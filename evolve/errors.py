@@ -6,7 +6,8 @@ EvolveError
 ├── IsolationError       the sandbox level asked for is not to be had on this machine
 ├── ExecutorError        the place where evaluations run failed; no program is to blame
 ├── ModelError           a language model could not answer
-│   └── BudgetExceeded
+│   ├── BudgetExceeded
+│   └── PutOff
 └── ArchiveError         the store is missing, locked, full, read-only or from a newer version
     └── RunNotFound      no run, program or step goes by that name, or several do
 
@@ -44,6 +45,10 @@ class ModelError(EvolveError):
 
 class BudgetExceeded(ModelError):
     """The next call could cost more than what is left of the budget."""
+
+
+class PutOff(ModelError):
+    """The model is down for now and was not asked; it may be later."""
 
 
 class ArchiveError(EvolveError):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
@@ -17,9 +17,9 @@ import numpy as np
 from evolve.archive.records import Addition, PendingStep, Plan, Settled
 from evolve.archive.store import RunWriter
 from evolve.budget import Budget
-from evolve.errors import BudgetExceeded, ModelError
+from evolve.errors import ArchiveError, BudgetExceeded, ModelError, PutOff
 from evolve.ordering import Order
-from evolve.outages import AllReady, Patience, Roster, Weather
+from evolve.outages import Outages, Weather
 from evolve.program import Outcome, Task
 from evolve.search import Conditions, Finished, Search
 from evolve.stages import Abandoned, Result, Stages
@@ -53,9 +53,8 @@ class Loop:
         order: Order,
         budget: Budget,
         watcher: Watcher | None = None,
-        roster: Roster | None = None,
-        conditions: Callable[[int], Conditions] = lambda _: Conditions(),
-        patience_s: float = 600.0,
+        outages: Outages | None = None,
+        conditions: Callable[[int, Mapping[str, int]], Conditions] = lambda *_: Conditions(),
     ) -> None:
         """Puts the parts together.
 
@@ -67,14 +66,12 @@ class Loop:
             order: Which results a step may see.
             budget: What may be spent.
             watcher: Told of every addition.
-            roster: Which arms can be pulled; None is all of them, always.
-            conditions: Returns what the plan of a step reckons with.
-            patience_s: How long to wait while no arm can be pulled, before the run is given up.
+            outages: Which arms can be pulled, and what waits for those that cannot; None is all of them, always.
+            conditions: Returns what the plan of a step reckons with: given its number, and how many steps wait for each
+                arm's reply.
         """
-        self._roster = roster or AllReady()
-        self._patience = Patience(self._roster, patience_s, time.monotonic)
+        self._outages = outages or Outages()
         self._conditions = conditions
-        self._parked: list[PendingStep] = []
         self._broken: ModelError | None = None
         self._task = task
         self._search = search
@@ -112,7 +109,7 @@ class Loop:
     def stop(self, reason: str) -> None:
         """Begins nothing more; replies that were asked for are recorded, evaluations that run are finished."""
         self.stop_reason = self.stop_reason or reason
-        self._roster.stop()
+        self._outages.roster.stop()
         self._stages.stop()
 
     async def run(self) -> None:
@@ -144,7 +141,7 @@ class Loop:
         """Whether work is left that only waits for an arm."""
         if self.stop_reason:
             return False
-        return bool(self._parked) or (self._budget.allows(self._planned + 1) and self._roster.outage() is not None)
+        return self._outages.n_held > 0 or (self._budget.allows(self._planned + 1) and self._outages.roster.outage() is not None)
 
     async def _advance(self) -> None:
         """Waits for a step to finish, for time to be up, or for an arm to come back, and adds what may be added."""
@@ -179,27 +176,32 @@ class Loop:
 
         A step stays open while no arm can be pulled, and when the run stops, be it for want of money.
         """
-        step, arm = pending.plan.step, pending.plan.arm
         if self.stop_reason:
             return
-        logger.warning("step %d: %s: %s", step, arm, error)
-        if isinstance(error, BudgetExceeded) and not self._roster.put_aside(arm):
+        if isinstance(error, BudgetExceeded) and not self._outages.roster.put_aside(pending.plan.arm):
+            logger.warning("step %d: %s: %s", pending.plan.step, pending.plan.arm, error)
             self.stop(f"budget_usd is spent: {error}")
-        elif self._roster.outage() is None:
-            self._results[step] = self._stages.unanswered(pending, error)
+        elif isinstance(error, PutOff) or self._outages.roster.outage() is not None:
+            self._outages.hold(pending, error)
         else:
-            self._parked.append(pending)
+            self._give_up(pending, error)
+
+    def _give_up(self, pending: PendingStep, error: ModelError) -> None:
+        step = pending.plan.step
+        logger.warning("step %d: %s: %s", step, pending.plan.arm, error)
+        self._results[step] = self._stages.unanswered(pending, error)
 
     def _face_outage(self) -> None:
         """Goes on with what waited when an arm can be pulled again; gives the run up when none will be."""
-        weather = self._patience.look()
+        weather = self._outages.look()
         if weather is Weather.HOPELESS:
-            reason = f"no arm can be pulled: {self._patience.reason}. Nothing is lost: mend it, then `evolve resume`"
+            reason = f"no arm can be pulled: {self._outages.reason}. Nothing is lost: mend it, then `evolve resume`"
             self._broken = ModelError(reason)
             self.stop("no arm can be pulled")
         elif weather is Weather.FAIR:
-            self._open += self._parked
-            self._parked = []
+            self._open += self._outages.back()
+            for held in self._outages.given_up():
+                self._give_up(*held)
             self._plan_due({})
             self._writer.commit()
             self._start_open()
@@ -207,9 +209,10 @@ class Loop:
     def _add(self, result: Result) -> None:
         """Adds a result, together with the plans that it makes due, in one transaction."""
         finished = result.finished
-        if finished.outcome is not Outcome.MODEL_FAILED:
-            self._patience.recovered()
+        self._outages.ended(finished.step, answered=finished.outcome is not Outcome.MODEL_FAILED)
         addition = self._search.settle(finished, result.embedding)
+        if result.unanswered is not None:
+            self._writer.edit_failed(finished.step, *result.unanswered)
         self._writer.addition(addition)
         self._plan_due({})
         self._writer.commit()
@@ -234,13 +237,18 @@ class Loop:
             if step in recorded:
                 self._search.planned(recorded[step])
             else:
-                due = self._search.version >= self._planned_at and self._order.may_plan(step, self._search.version)
-                if not (due and self._budget.allows(step)) or self._roster.outage() is not None:
+                version = self._search.version
+                due = version >= self._planned_at and self._order.may_plan(step, version, self._outages.n_held)
+                if not (due and self._budget.allows(step)) or self._outages.roster.outage() is not None:
                     return
-                plan = self._search.plan(step, self._conditions(step))
+                plan = self._search.plan(step, self._conditions(step, self._asked()))
                 self._writer.plan(plan)
                 self._open.append(PendingStep(plan))
             self._planned = step
+
+    def _asked(self) -> Mapping[str, int]:
+        """Counts the steps that wait for each arm's reply."""
+        return Counter(pending.plan.arm for pending in (*self._open, *self._running.values()) if pending.awaits_reply)
 
     def _start_open(self) -> None:
         """Starts the steps that have a plan and no task."""
@@ -252,7 +260,11 @@ class Loop:
     async def _beat(self) -> None:
         while True:
             await asyncio.sleep(HEARTBEAT_S)
-            self._writer.heartbeat(self._budget.seconds)
+            try:
+                self._writer.heartbeat(self._budget.seconds)
+            except ArchiveError as error:
+                # Whoever writes next says so again, and ends the run if it must; a disk that was full for a moment need not.
+                logger.warning("the archive was not told that the run lives: %s", error)
 
 
 def _recorded(item: Settled) -> Finished:

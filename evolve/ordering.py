@@ -13,8 +13,14 @@ from typing import Protocol
 class Order(Protocol):
     """Decides when a step is planned, what its screens see, and which finished step is added next."""
 
-    def may_plan(self, step: int, version: int) -> bool:
-        """Says whether the next step to plan may be planned at this version."""
+    def may_plan(self, step: int, version: int, held: int = 0) -> bool:
+        """Says whether the next step to plan may be planned at this version.
+
+        Args:
+            step: The next step to plan.
+            version: Of the archive.
+            held: How many of the open steps wait for a model that is down.
+        """
         ...
 
     def screen_version(self, step: int, attempt: int, version: int) -> int:
@@ -34,7 +40,7 @@ class Strict:
             raise ValueError(f"lag must be >= 1, got {lag}")
         self._lag = lag
 
-    def may_plan(self, step: int, version: int) -> bool:
+    def may_plan(self, step: int, version: int, held: int = 0) -> bool:
         return version >= self._seen(step)
 
     def screen_version(self, step: int, attempt: int, version: int) -> int:
@@ -55,8 +61,8 @@ class Asap:
             raise ValueError(f"in_flight must be >= 1, got {in_flight}")
         self._in_flight = in_flight
 
-    def may_plan(self, step: int, version: int) -> bool:
-        return step - version <= self._in_flight
+    def may_plan(self, step: int, version: int, held: int = 0) -> bool:
+        return step - held - version <= self._in_flight
 
     def screen_version(self, step: int, attempt: int, version: int) -> int:
         return version
@@ -81,7 +87,7 @@ class Recorded:
         self._open = dict(screens)
         self._additions = list(additions)
 
-    def may_plan(self, step: int, version: int) -> bool:
+    def may_plan(self, step: int, version: int, held: int = 0) -> bool:
         return step in self._plans and version >= self._plans[step]
 
     def screen_version(self, step: int, attempt: int, version: int) -> int:

@@ -30,10 +30,11 @@ from evolve.llm.calling import Ledger
 from evolve.loop import Loop, Watcher
 from evolve.mutation import Mutator
 from evolve.ordering import Order
+from evolve.outages import Outages
 from evolve.program import Reply, Task
 from evolve.proposer import Proposer
 from evolve.provenance import commit_of, repeat_command, versions
-from evolve.search import Conditions
+from evolve.search import Conditions, Search
 from evolve.settings import build, plain
 from evolve.stages import Stages
 from evolve.tasks.catalog import locate
@@ -177,55 +178,62 @@ async def _run_loop(
 ) -> Loop:
     settled, pending = archive.history(number)
     dollars = Dollars(config.budget_usd, archive.spent_usd(number))
-    embed = make_embed(config)
     async with (
         _arms(archive, task, config, parts, dollars=dollars, ledger=RunLedger(writer, pending)) as arms,
         parts.executor or make_executor(task, config) as executor,
     ):
         search = make_search(task, config, list(arms.mutators))
         order = parts.order or make_order(config)
-        stages = Stages(
-            seed=config.seed,
-            config=config.stages,
-            search=search,
-            proposer=Proposer(
-                task,
-                config.seed,
-                arms.mutators,
-                writer,
-                best_at=lambda version: best.program if (best := search.best_at(version)) else None,
-                advice=writer.advice,
-                recorded=parts.replies,
-            ),
-            executor=executor,
-            writer=writer,
-            order=order,
-            embed=embed,
-            objective=task.objective,
-            cost_of=None if parts.costs is None else lambda step: (parts.costs or {}).get(step, 0.0),
-        )
         loop = Loop(
             task=task,
             search=search,
-            stages=stages,
+            stages=_stages(task, config, parts, search=search, order=order, arms=arms, executor=executor, writer=writer),
             writer=writer,
             order=order,
             budget=budget,
             watcher=watcher,
-            roster=arms,
+            outages=Outages(arms, patience_s=config.stages.patience_s, give_up_s=config.calls.give_up_s),
             conditions=_conditions(config, arms, dollars, parts.conditions),
-            patience_s=config.stages.patience_s,
         )
-        embeddings: Mapping[str, np.ndarray] = {}
-        if embed:
-            # More than screens compare: those of open steps are among the latest, and older versions are screened at.
-            embeddings = archive.embeddings(number, latest=config.novelty.memory + SLACK + len(pending))
-        loop.restore(settled, pending, embeddings)
+        loop.restore(settled, pending, _embeddings(archive, number, config, len(pending)))
         with _stopped_by_signals(loop):
             await loop.run()
         if not loop.stop_reason:
             await _hold_out(archive, executor, writer, config.seed)
     return loop
+
+
+def _stages(
+    task: Task, config: RunConfig, parts: Parts, *, search: Search, order: Order, arms: Arms, executor: Executor, writer: RunWriter
+) -> Stages:
+    proposer = Proposer(
+        task,
+        config.seed,
+        arms.mutators,
+        writer,
+        best_at=lambda version: best.program if (best := search.best_at(version)) else None,
+        advice=writer.advice,
+        recorded=parts.replies,
+    )
+    return Stages(
+        seed=config.seed,
+        config=config.stages,
+        search=search,
+        proposer=proposer,
+        executor=executor,
+        writer=writer,
+        order=order,
+        embed=make_embed(config),
+        objective=task.objective,
+        cost_of=None if parts.costs is None else lambda step: (parts.costs or {}).get(step, 0.0),
+    )
+
+
+def _embeddings(archive: Archive, number: int, config: RunConfig, n_open: int) -> Mapping[str, np.ndarray]:
+    """Reads what screens compare with, and more: open steps' own are among the latest, and older versions are screened at."""
+    if make_embed(config) is None:
+        return {}
+    return archive.embeddings(number, latest=config.novelty.memory + SLACK + n_open)
 
 
 @contextlib.asynccontextmanager
@@ -244,16 +252,19 @@ async def _arms(
 
 def _conditions(
     config: RunConfig, arms: Arms, dollars: Dollars, recorded: Mapping[int, Conditions] | None
-) -> Callable[[int], Conditions]:
+) -> Callable[[int, Mapping[str, int]], Conditions]:
     """Says what the plan of a step reckons with: what is the case now, or what a recorded plan reckoned with."""
+    # In strict order no plan may depend on which model happens to be quick.
+    fill_in = config.stages.fill_in and not config.strict
 
-    def now(step: int) -> Conditions:
+    def now(step: int, asked: Mapping[str, int]) -> Conditions:
         left = dollars.left
-        return Conditions(arms.unavailable(), None if left is None else left / max(1, config.steps - step + 1))
+        unavailable = arms.unavailable(asked) if fill_in else arms.unavailable()
+        return Conditions(unavailable, None if left is None else left / max(1, config.steps - step + 1))
 
     if recorded is None:
         return now
-    return lambda step: recorded.get(step, Conditions())
+    return lambda step, _: recorded.get(step, Conditions())
 
 
 async def _hold_out(archive: Archive, executor: Executor, writer: RunWriter, seed: int) -> None:

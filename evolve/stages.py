@@ -46,12 +46,15 @@ class StageConfig:
         max_attempts: Replies asked for in one step before it is given up.
         verify: Whether a program that would be the best is evaluated a second time, in a fresh sandbox, before it counts.
         patience_s: How long a run waits while no arm can be pulled, before it is given up.
+        fill_in: Whether other arms are pulled while a model has all the calls in flight that it may have, rather than waiting
+            for its next turn: more steps in the same time, most of them of the arms that answer soonest.
     """
 
     proposals: int = 4
     max_attempts: int = 3
     verify: bool = True
     patience_s: float = 600.0
+    fill_in: bool = False
 
     def __post_init__(self) -> None:
         if self.proposals < 1:
@@ -70,10 +73,18 @@ class Child(NamedTuple):
 
 
 class Result(NamedTuple):
-    """What a step came to: how it ended, its program and evaluation when it made one, and the program's embedding."""
+    """What a step came to.
+
+    Attributes:
+        finished: How it ended, with its program and what that scored when it made one.
+        embedding: Of the program.
+        unanswered: The attempt that its model did not answer, and why; written down together with the addition, for until
+            then the step may be taken up and the model asked again.
+    """
 
     finished: Finished
     embedding: np.ndarray | None = None
+    unanswered: tuple[int, str] | None = None
 
 
 class Stages:
@@ -222,10 +233,8 @@ class Stages:
 
     def unanswered(self, pending: PendingStep, error: ModelError) -> Result:
         """Ends a step whose model did not answer, however often it was asked."""
-        step = pending.plan.step
-        self._writer.edit_failed(step, len({*pending.replies, *pending.edit_failures}), str(error))
-        self._writer.commit()
-        return Result(Finished(pending.plan, Outcome.MODEL_FAILED, cost_usd=self._cost_of(step)))
+        finished = Finished(pending.plan, Outcome.MODEL_FAILED, cost_usd=self._cost_of(pending.plan.step))
+        return Result(finished, unanswered=(len({*pending.replies, *pending.edit_failures}), str(error)))
 
     async def _screen(self, plan: Plan, attempt: int, mark: str, embedding: np.ndarray | None) -> Screen:
         version = self._order.screen_version(plan.step, attempt, self._search.version)

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from evolve.arms import make_mutators
+from evolve.arms import Arms, make_mutators
 from evolve.config import RunConfig
 from evolve.errors import ConfigError
 from evolve.program import Task
@@ -69,3 +69,48 @@ def test_what_names_nothing_is_refused_with_the_nearest_word(spec, message):
 def test_two_specs_that_would_make_one_arm_are_refused():
     with pytest.raises(ConfigError, match="is named twice"):
         names("openai/m[kinds=full]@http://127.0.0.1:1/v1", "openai/m[kinds=full]@http://127.0.0.1:1/other/v1")
+
+
+class FakeCaller:
+    """What arms see of a model's caller."""
+
+    def __init__(self, concurrency=1, *, available=True, hopeless=False):
+        self.name = "openai/m"
+        self.concurrency = concurrency
+        self.available = available
+        self.reason = "" if available else "unreachable"
+        self.reopens_in_s = 0.0 if available else 5.0
+        self.hopeless = hopeless
+
+
+def arms_of(**callers):
+    return Arms({"local/literals": None, **dict.fromkeys(callers)}, callers)
+
+
+def test_an_arm_is_passed_over_while_its_model_has_no_free_turn():
+    model = FakeCaller(concurrency=2)
+    arms = arms_of(full=model, diff=model)
+    assert arms.unavailable() == ()
+    assert arms.unavailable({"full": 1}) == ()
+    assert arms.unavailable({"full": 1, "diff": 1}) == ("full", "diff")
+    assert arms.unavailable({"local/literals": 9}) == ()
+
+
+def test_no_arm_is_passed_over_while_no_other_is_left():
+    model, down = FakeCaller(), FakeCaller(available=False)
+    arms = Arms({"full": None, "down": None}, {"full": model, "down": down})
+    assert arms.unavailable({"full": 1}) == ("down",)
+
+
+def test_an_arm_whose_model_is_down_says_why_and_until_when():
+    arms = arms_of(down=FakeCaller(available=False), full=FakeCaller())
+    assert arms.outage_of("down") == ("unreachable", 5.0, False)
+    assert arms.outage_of("full") is None
+    assert arms.outage_of("local/literals") is None
+    assert arms.outage() is None
+
+
+def test_there_is_hope_while_one_of_the_arms_may_come_back():
+    gone, down = FakeCaller(available=False, hopeless=True), FakeCaller(available=False)
+    assert not Arms({"a": None, "b": None}, {"a": gone, "b": down}).outage().hopeless
+    assert Arms({"a": None}, {"a": gone}).outage().hopeless

@@ -1,10 +1,13 @@
 """Whole runs with language models, over real HTTP on loopback: what is asked, paid, recorded, repeated and survived."""
 
 import json
+import logging
 import os
+import signal
 import sqlite3
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -263,6 +266,76 @@ def test_local_arms_go_on_when_the_model_is_down(tmp_path):
     assert shown["steps"]["done"] == 60
     assert shown["outcomes"]["ok"] > 20
     assert shown["outcomes"].get("model_failed", 0) < 10
+
+
+def test_steps_of_a_model_that_is_down_hold_up_no_other_arm_and_go_on_when_it_is_back(tmp_path):
+    """All that may be in flight are the model's when it goes down; the local arm has to get through all the same."""
+
+    class Mends:
+        def settled(self, addition, finished, search):
+            if finished.plan is not None and finished.plan.arm == "local/literals":
+                local.append(addition.step)
+            if len(local) == 30:
+                up.set()
+
+    up, local = threading.Event(), []
+    with ModelServer(lambda asked: improver(asked) if up.is_set() else Answer(fault=Fault.UNAVAILABLE)) as server:
+        spec = f"openai/scripted[kinds=full]@{server.url}"
+        options = {"steps": 60, "arms": [spec, "local/literals"], "watcher": Mends(), "settings_more": {"calls": {"give_up_s": 60}}}
+        shown = run_with(server, tmp_path, **options).summary()
+    assert shown["steps"]["done"] == 60
+    assert shown["outcomes"].get("model_failed", 0) == 0
+    assert shown["outcomes"]["ok"] > 30
+    with Archive.open(tmp_path / "a.db") as archive:
+        settled, _ = archive.history(1)
+    assert any(item.addition.outcome == "ok" for item in settled if item.plan is not None and item.plan.arm.startswith("openai/"))
+
+
+def test_other_arms_fill_in_while_a_model_has_no_free_turn(tmp_path):
+    class Releases:
+        def settled(self, addition, finished, search):
+            if addition.step >= 40:
+                release.set()
+
+    release = threading.Event()
+    with ModelServer(lambda asked: replace(improver(asked), before=release)) as server:
+        spec = f"openai/scripted[kinds=full,concurrency=1]@{server.url}"
+        options = {"steps": 60, "arms": [spec, "local/literals"], "watcher": Releases()}
+        run_with(server, tmp_path, **options, settings_more={"stages": {"fill_in": True}})
+    assert release.is_set()
+    with Archive.open(tmp_path / "a.db") as archive:
+        settled, _ = archive.history(1)
+    asked = [item.plan.step for item in settled if item.plan is not None and item.plan.arm.startswith("openai/")]
+    assert len([step for step in asked if step <= 40]) == 1
+
+
+def test_a_step_that_no_model_answered_is_asked_again_when_the_run_stopped_before_it_was_added(tmp_path):
+    """In strict order a step waits for the ones before it; what became of it must not be on disk before it is added."""
+
+    class Interrupts(logging.Handler):
+        def emit(self, record):
+            if record.getMessage().startswith("step 2:"):
+                os.kill(os.getpid(), signal.SIGINT)
+                failed.set()
+
+    def script(asked):
+        if asked.model == "slow":
+            return replace(improver(asked), before=failed)
+        return improver(asked) if failed.is_set() else Answer(fault=Fault.BAD_SETTING)
+
+    failed, handler = threading.Event(), Interrupts()
+    logging.getLogger("evolve.loop").addHandler(handler)
+    try:
+        with ModelServer(script) as server:
+            arms = [f"openai/{name}[kinds=full]@{server.url}" for name in ("slow", "broken")]
+            stopped = run_with(server, tmp_path, arms=arms, steps=2, order="strict", settings_more={"lag": 2})
+            assert stopped.summary()["steps"]["done"] == 0
+            resumed = evolve.resume(stopped.summary()["name"], archive=tmp_path / "a.db")
+    finally:
+        logging.getLogger("evolve.loop").removeHandler(handler)
+    assert failed.is_set()
+    assert resumed.summary()["outcomes"] == {"ok": 2}
+    assert all(len(asked.messages) == 2 for asked in server.asked)  # no complaint about an earlier answer
 
 
 def test_a_prompt_longer_than_the_context_is_shortened(tmp_path):

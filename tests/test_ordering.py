@@ -8,6 +8,7 @@ def test_strict_plans_a_step_when_exactly_the_steps_lag_before_are_added():
     assert [step for step in range(1, 9) if order.may_plan(step, version=0)] == [1, 2, 3, 4]
     assert order.may_plan(5, version=1)
     assert not order.may_plan(6, version=1)
+    assert not order.may_plan(6, version=1, held=2)
 
 
 def test_strict_screens_see_the_version_of_the_plan():

@@ -1,42 +1,103 @@
-from evolve.outages import Outage, Patience, Weather
+import pytest
+
+from evolve.archive.records import PendingStep, Plan
+from evolve.errors import PutOff
+from evolve.outages import Outage, Outages, Weather
+
+DOWN = Outage("openai/m: unreachable", 5.0, False)
+HOPELESS = DOWN._replace(hopeless=True)
 
 
 class Roster:
     """Arms that are down, or may be tried."""
 
     def __init__(self):
-        self.down = None
+        self.down = {}
+        self.all_down = None
 
     def outage(self):
-        return self.down
+        return self.all_down
+
+    def outage_of(self, arm):
+        return self.down.get(arm)
 
 
-DOWN = Outage("openai/m: unreachable", 5.0, False)
+@pytest.fixture
+def now():
+    return [0.0]
 
 
-def test_an_outage_that_is_tried_in_vain_again_and_again_ends_in_giving_up():
-    now, roster = [0.0], Roster()
-    patience = Patience(roster, 10.0, lambda: now[0])
+@pytest.fixture
+def roster():
+    return Roster()
+
+
+@pytest.fixture
+def outages(roster, now):
+    return Outages(roster, patience_s=10.0, give_up_s=20.0, clock=lambda: now[0])
+
+
+def pending(step, arm="model"):
+    return PendingStep(Plan(step, 0, 0, "parent", (), arm))
+
+
+def test_an_outage_that_is_tried_in_vain_again_and_again_ends_in_giving_up(outages, roster, now):
     seen = []
     for second in range(14):
         now[0] = float(second)
-        roster.down = None if second % 4 == 3 else DOWN  # the breaker lets a probe through, which fails
-        seen.append(patience.look())
+        roster.all_down = None if second % 4 == 3 else DOWN  # the breaker lets a probe through, which fails
+        seen.append(outages.look())
+        outages.ended(second, answered=False)
     assert seen[:4] == [Weather.WAIT] * 3 + [Weather.FAIR]
     assert seen[10] is Weather.HOPELESS
 
 
-def test_a_step_that_ends_ends_the_outage():
-    now, roster = [0.0], Roster()
-    patience = Patience(roster, 10.0, lambda: now[0])
-    roster.down = DOWN
-    assert patience.look() is Weather.WAIT
-    patience.recovered()
+def test_a_step_that_is_answered_ends_the_outage(outages, roster, now):
+    roster.all_down = DOWN
+    assert outages.look() is Weather.WAIT
+    outages.ended(1, answered=True)
     now[0] = 11.0
-    assert patience.look() is Weather.WAIT
+    assert outages.look() is Weather.WAIT
 
 
-def test_what_waiting_does_not_mend_is_not_waited_for():
-    roster = Roster()
-    roster.down = DOWN._replace(hopeless=True)
-    assert Patience(roster, 10.0, lambda: 0.0).look() is Weather.HOPELESS
+def test_what_waiting_does_not_mend_is_not_waited_for(outages, roster):
+    roster.all_down = HOPELESS
+    assert outages.look() is Weather.HOPELESS
+
+
+def test_a_step_is_held_until_its_arm_is_back(outages, roster):
+    roster.down = {"model": DOWN, "other": DOWN}
+    first, second = pending(1), pending(2, "other")
+    outages.hold(first, PutOff("down"))
+    outages.hold(second, PutOff("down"))
+    assert outages.back() == []
+    assert outages.n_held == 2
+    del roster.down["model"]
+    assert outages.back() == [first]
+    assert outages.n_held == 1
+
+
+def test_a_step_whose_arm_stays_away_too_long_is_given_up(outages, roster, now):
+    roster.down["model"] = DOWN
+    error = PutOff("down")
+    outages.hold(pending(1), error)
+    now[0] = 14.0
+    assert outages.given_up() == []
+    now[0] = 16.0  # the next try, 5 s from now, would come too late
+    assert outages.given_up() == [(pending(1), error)]
+    assert outages.n_held == 0
+
+
+def test_a_step_that_is_tried_in_vain_has_been_waiting_all_the_time(outages, roster, now):
+    outages.hold(pending(1), PutOff("down"))
+    assert len(outages.back()) == 1
+    now[0] = 18.0
+    roster.down["model"] = DOWN
+    outages.hold(pending(1), PutOff("down"))
+    assert len(outages.given_up()) == 1
+
+
+def test_a_step_whose_arm_is_down_for_good_is_given_up_at_once(outages, roster):
+    roster.down["model"] = HOPELESS
+    outages.hold(pending(1), PutOff("wrong key"))
+    assert len(outages.given_up()) == 1

@@ -14,7 +14,7 @@ import numpy as np
 
 from evolve.archive.records import CallBegun, CallEnded
 from evolve.budget import Dollars, Reservation
-from evolve.errors import ModelError
+from evolve.errors import ModelError, PutOff
 from evolve.llm.base import CallFailed, Completion, Failure, Finish, LanguageModel, ModelRequest, Usage
 from evolve.llm.breaker import Breaker, State
 from evolve.llm.pacing import Pace, Slot
@@ -161,6 +161,7 @@ class Caller:
         *,
         rng: np.random.Generator,
         config: CallConfig = CallConfig(),
+        waits: bool = True,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
@@ -175,6 +176,7 @@ class Caller:
             ledger: Where they are written down.
             rng: Draws the waits between tries.
             config: How long a call is tried.
+            waits: Whether a call waits while the model is down; False where something else can be done in the meantime.
             clock: Returns seconds that never go back.
             sleep: Waits for seconds of that clock.
         """
@@ -187,9 +189,11 @@ class Caller:
         self._ledger = ledger
         self._rng = rng
         self._config = config
+        self._waits = waits
         self._clock = clock
         self._sleep = sleep
         self._timeout_s = settings.timeout_s
+        self.concurrency = settings.concurrency
         self._turns = asyncio.Semaphore(settings.concurrency)
         self._pace = Pace(settings.per_minute, settings.tokens_per_minute, clock=clock, sleep=sleep)
         self._breaker = Breaker(config.cooldown_s)
@@ -246,6 +250,7 @@ class Caller:
 
         Raises:
             CallFailed: If the model failed for good, or for longer than the config allows.
+            PutOff: If the model is down, and the caller was told not to wait.
             Stopping: If `stop` came before a call was sent.
             BudgetExceeded: If the next call could cost more than is left.
         """
@@ -289,9 +294,12 @@ class Caller:
 
         Raises:
             CallFailed: If it is open for good, or for longer than the call is tried.
+            PutOff: If calls do not wait.
         """
         while not self._breaker.allows(now := self._clock()):
             wait = self._breaker.reopens_in_s(now)
+            if not self._waits:
+                raise PutOff(str(ask.error or self._shut(wait)))
             if self._breaker.permanent and self._breaker.state is State.OPEN:
                 raise self._shut(wait)
             if self._gives_up(ask, now, wait):
