@@ -26,7 +26,7 @@ from evolve.errors import ConfigError, nearest_hint
 from evolve.executors.base import Executor
 from evolve.executors.local import LocalExecutor
 from evolve.llm.agent_command import AgentCommand, check_agents
-from evolve.llm.calling import CallConfig
+from evolve.llm.call_config import CallConfig
 from evolve.llm.specs import ModelTable
 from evolve.ordering import Asap, Order, Strict
 from evolve.plugins import installed, load

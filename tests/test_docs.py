@@ -15,7 +15,7 @@ import pytest
 from evolve.arms import model_specs
 from evolve.config import RunConfig
 from evolve.llm.agent_command import AgentCommand, Edits
-from evolve.llm.calling import CallConfig
+from evolve.llm.call_config import CallConfig
 from evolve.llm.prices import Price, price_table, shipped
 from evolve.llm.specs import PROVIDERS, ModelSettings, parse_spec
 from evolve.settings import build

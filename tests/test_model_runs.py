@@ -15,10 +15,11 @@ from conftest import PARABOLA
 from model_kit import CANARY, improver, sometimes, source
 
 import evolve
+from evolve.archive.queries import summary
 from evolve.archive.store import Archive
 from evolve.errors import ConfigError, ModelError
 from evolve.evaluators import Score
-from evolve.llm.base import Finish
+from evolve.llm.base import Finish, Usage
 from evolve.settings import merged
 from evolve.testing.model_server import Answer, Fault, ModelServer
 
@@ -171,6 +172,17 @@ def test_sixteen_calls_in_flight_never_exceed_the_cap(tmp_path):
     assert run.ending.reason.startswith("budget_usd is spent")
 
 
+@pytest.mark.parametrize("usage", [Usage(), Usage(300, 0, 0), Usage(0, 0, 50)])
+def test_a_server_that_counts_zero_tokens_is_not_free(tmp_path, usage):
+    with ModelServer(lambda asked: Answer(improver(asked).text, usage=usage)) as server:
+        run = run_with(server, tmp_path, settings="kinds=full,price=10/10,max_tokens=200", budget_usd=0.3, steps=200)
+    shown = run.summary()
+    assert 0.2 < shown["usd"] <= 0.3
+    assert shown["status"] == "stopped"
+    with sqlite3.connect(tmp_path / "a.db") as connection:
+        assert connection.execute("SELECT min(presumed), min(usd) > 0 FROM call_ends").fetchone() == (1, 1)
+
+
 def test_a_budget_of_one_cent_stops_before_anything_is_spent_beyond_it(cli, tmp_path):
     with ModelServer(improver) as server:
         words = ["--steps", 5, "--arm", f"openai/scripted[price=100/1000]@{server.url}", "--budget-usd", 0.01]
@@ -236,6 +248,42 @@ def test_an_unknown_model_ends_the_run_with_its_name(cli, tmp_path):
     with ModelServer(lambda asked: Answer(fault=Fault.UNKNOWN_MODEL)) as server:
         answer = cli("run", PARABOLA, "--steps", 5, "--arm", f"openai/scripted[kinds=full]@{server.url}", status=1)
     assert "openai/scripted" in answer.err
+
+
+def test_a_model_that_takes_no_request_ends_the_run_with_its_words_and_the_run_can_be_resumed(cli, tmp_path):
+    words = "temperature 0.3 is not for this model"
+    takes_it = threading.Event()
+
+    def script(asked):
+        return improver(asked) if takes_it.is_set() else Answer(fault=Fault.BAD_SETTING, words=words)
+
+    with ModelServer(script) as server:
+        spec = f"openai/scripted[kinds=full]@{server.url}"
+        answer = cli("run", PARABOLA, "--steps", 12, "--arm", spec, status=1)
+        refused = len(server.asked)
+        with Archive.open(tmp_path / "evolve.db") as archive:
+            failed = summary(archive, 1)
+        takes_it.set()
+        done = evolve.resume(archive=tmp_path / "evolve.db").summary()
+    assert words in answer.err
+    assert "evolve resume" in answer.err
+    assert refused <= 3 + 4  # those that were in flight when the third was refused
+    assert failed["status"] == "failed"
+    assert failed["steps"]["done"] <= 2
+    assert done["status"] == "finished"
+    assert done["outcomes"]["ok"] >= 10
+
+
+def test_three_requests_refused_while_the_first_answer_is_under_way_do_not_end_a_run(tmp_path):
+    def script(asked):
+        if 1 <= asked.number <= 3:
+            return Answer(fault=Fault.BAD_SETTING)
+        return Answer(improver(asked).text, before=0.5 if asked.number == 0 else None)
+
+    with ModelServer(script) as server:
+        shown = run_with(server, tmp_path, steps=8).summary()
+    assert (shown["status"], shown["steps"]["done"]) == ("finished", 8)
+    assert shown["outcomes"].get("model_failed", 0) <= 3
 
 
 def test_an_unreachable_host_pauses_the_run_and_then_gives_it_up_with_all_steps_kept(tmp_path):

@@ -121,7 +121,7 @@ async def _ask(spec: ModelSpec, price: Price | None, agents: Mapping[str, AgentC
         return {"ok": False, "error": str(failed), "failure": failed.failure.value, "seconds": time.monotonic() - begun}
     finally:
         await client.close()
-    usage = completion.usage
+    usage = completion.counted
     return {
         "ok": True,
         "answer": completion.text.strip()[:200],
@@ -139,7 +139,7 @@ def _cost(completion: Completion, price: Price | None) -> float | None:
     reported = completion.cost_usd
     if reported is not None and 0 <= reported < math.inf:
         return reported
-    return None if price is None or completion.usage is None else price.cost(completion.usage)
+    return None if price is None or completion.counted is None else price.cost(completion.counted)
 
 
 def _row(spec: ModelSpec, facts: ModelFacts) -> dict[str, Any]:  # Any: JSON values

@@ -106,7 +106,7 @@ class Completion:
     Attributes:
         text: The answer; what was thought is not in it.
         finish: Why it ended.
-        usage: Tokens; None when the server counts none.
+        usage: Tokens as the server says; None when it says nothing of them.
         cost_usd: What it cost as the provider or agent reports it; None leaves it to the price table.
         model: As the server calls itself, such as a dated snapshot.
     """
@@ -116,6 +116,17 @@ class Completion:
     usage: Usage | None = None
     cost_usd: float | None = None
     model: str = ""
+
+    @property
+    def counted(self) -> Usage | None:
+        """The usage where the server counts; None where it says nothing, or zero of what cannot have been zero.
+
+        A prompt is never of no tokens, and an answer with text in it or cut off at its longest length is not either.
+        """
+        if self.usage is None or self.usage.input <= 0:
+            return None
+        said_something = bool(self.text) or self.finish is Finish.LENGTH
+        return None if self.usage.output <= 0 and said_something else self.usage
 
 
 class Failure(StrEnum):

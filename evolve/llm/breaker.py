@@ -8,6 +8,8 @@ from evolve.llm.base import Failure
 
 #: Failures in a row, none of them of the request's making, after which a model is taken to be down.
 _IN_A_ROW = 3
+#: Requests that a model refuses before it has answered any, after which it is taken to refuse them all.
+_REFUSED = 3
 #: How much longer the first probe is put off after failures that somebody must mend.
 _PERMANENT = 12
 #: The longest that probes are put off, against the first time.
@@ -30,6 +32,9 @@ class State(StrEnum):
 class Breaker:
     """Opens after three transient failures in a row or one permanent one; closes when a probe succeeds.
 
+    A bad request is its own fault where the model has answered others. Until it has answered one, three bad requests are taken
+    for a setting that it never takes, which is permanent; an answer to any call, however old, ends that.
+
     The cooldown doubles with every failed probe, from ``cooldown_s`` (12 times that after a permanent failure) to 60 times it.
 
     Whoever makes a call enters with a *ticket* and reports how the call ended. Tickets of calls that were begun before the
@@ -51,6 +56,8 @@ class Breaker:
         self.reason = ""
         self._era = 0
         self._in_a_row = 0
+        self._has_answered = False
+        self._refused = 0
         self._cooldown_s = 0.0
         self._reopens_at = 0.0
 
@@ -81,12 +88,10 @@ class Breaker:
 
     def succeeded(self, ticket: int) -> None:
         """Reports that the model answered."""
-        if ticket != self._era:
-            return
-        self._in_a_row = 0
-        if self.state is State.PROBING:
-            self._turn(State.CLOSED)
-            self._cooldown_s, self.failure, self.reason = 0.0, None, ""
+        self._has_answered = True
+        # Bad requests are refused at once, while the answer that shows them to be at fault may be minutes under way.
+        if ticket == self._era or self.failure is Failure.BAD_REQUEST:
+            self._close()
 
     def left(self, ticket: int) -> None:
         """Reports that a call was not made, or was cancelled: nothing is known, and another may probe."""
@@ -98,19 +103,32 @@ class Breaker:
 
         Args:
             ticket: Of the call.
-            failure: Why it failed; one that is the request's fault counts as an answer.
+            failure: Why it failed; one that is the request's fault shows that the server is up.
             now: Seconds of the clock.
             reason: What a user is told about it.
             retry_after_s: The least that the server asks to wait.
         """
-        if failure in _FAULTS_OF_REQUESTS:
-            self.succeeded(ticket)
-            return
         if ticket != self._era:
+            return
+        if failure in _FAULTS_OF_REQUESTS and not self._refuses_all(failure):
+            self._close()
             return
         self._in_a_row += 1
         if self.state is State.PROBING or not failure.transient or self._in_a_row >= _IN_A_ROW:
             self._open(failure, now, reason, retry_after_s)
+
+    def _refuses_all(self, failure: Failure) -> bool:
+        """Counts a bad request; says whether the model is taken to refuse whatever it is asked."""
+        if failure is not Failure.BAD_REQUEST or self._has_answered:
+            return False
+        self._refused += 1
+        return self._refused >= _REFUSED
+
+    def _close(self) -> None:
+        self._in_a_row = 0
+        if self.state is not State.CLOSED:
+            self._turn(State.CLOSED)
+            self._cooldown_s, self.failure, self.reason = 0.0, None, ""
 
     def _open(self, failure: Failure, now: float, reason: str, retry_after_s: float) -> None:
         least = self._first_s if failure.transient else self._first_s * _PERMANENT

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -14,50 +13,20 @@ import numpy as np
 
 from evolve.archive.records import CallBegun, CallEnded
 from evolve.budget import Dollars, Reservation
-from evolve.errors import ModelError, PutOff
-from evolve.llm.base import CallFailed, Completion, Failure, Finish, LanguageModel, ModelRequest, Usage
+from evolve.errors import PutOff
+from evolve.llm.base import CallFailed, Completion, Failure, LanguageModel, ModelRequest, Usage
+from evolve.llm.bills import Bill, Tariff, cancelled, expected_input, failed
 from evolve.llm.breaker import Breaker, State
+from evolve.llm.call_config import CallConfig
 from evolve.llm.pacing import Pace, Slot
-from evolve.llm.prices import FREE, Price, typical_tokens, upper_bound_tokens
+from evolve.llm.prices import Price
 from evolve.llm.specs import ModelSpec
+from evolve.llm.stopping import Stop
 
 logger = logging.getLogger(__name__)
 
 #: Seconds between two looks at whether somebody else's probe has ended.
 _LOOK_AGAIN_S = 0.25
-
-
-@dataclass(frozen=True, slots=True)
-class CallConfig:
-    """How long a call is tried.
-
-    Attributes:
-        give_up_s: Seconds since its first failure after which a call is given up; a network lost for a minute costs nothing,
-            and hours that the machine slept while a call waited do not count.
-        max_attempts: Calls sent for one answer.
-        first_wait_s: Longest wait after the first failure; it doubles with every further one.
-        max_wait_s: Longest of these waits, and the longest that a server's wish to wait is granted.
-        cooldown_s: How long a model that is down is left alone at first; twice as long after each time that it still is, up
-            to 60 times as long.
-    """
-
-    give_up_s: float = 180.0
-    max_attempts: int = 12
-    first_wait_s: float = 1.0
-    max_wait_s: float = 60.0
-    cooldown_s: float = 5.0
-
-    def __post_init__(self) -> None:
-        if self.max_attempts < 1:
-            raise ValueError(f"max_attempts must be >= 1, got {self.max_attempts}")
-        for name in ("give_up_s", "first_wait_s", "max_wait_s", "cooldown_s"):
-            value = getattr(self, name)
-            if not (math.isfinite(value) and value >= 0):
-                raise ValueError(f"{name} must be finite and >= 0, got {value}")
-
-
-class Stopping(ModelError):
-    """The run is stopping; the call was not sent."""
 
 
 class Ledger(Protocol):
@@ -130,16 +99,6 @@ class _Admission(NamedTuple):
     reservation: Reservation
 
 
-class _Bill(NamedTuple):
-    """How a call ended and what it cost."""
-
-    outcome: str
-    usd: float
-    usage: Usage = Usage()
-    presumed: bool = False
-    error: str = ""
-
-
 class Caller:
     """Calls one model for everybody who asks it.
 
@@ -182,9 +141,7 @@ class Caller:
         """
         settings = spec.settings
         self._model = model
-        self._price = price
-        self._call_usd = settings.call_usd
-        self._free = settings.price is not None and price == FREE
+        self._tariff = Tariff(settings, price)
         self._dollars = dollars
         self._ledger = ledger
         self._rng = rng
@@ -197,7 +154,8 @@ class Caller:
         self._turns = asyncio.Semaphore(settings.concurrency)
         self._pace = Pace(settings.per_minute, settings.tokens_per_minute, clock=clock, sleep=sleep)
         self._breaker = Breaker(config.cooldown_s)
-        self._stopped = asyncio.Event()
+        self._in_flight = 0
+        self._stop = Stop(f"{model.name} is not asked any more: the run is stopping")
 
     @property
     def name(self) -> str:
@@ -209,8 +167,8 @@ class Caller:
         await self._model.close()
 
     def stop(self) -> None:
-        """Begins no further call: whoever waits for a turn or a retry is told `Stopping`; calls that were sent are awaited."""
-        self._stopped.set()
+        """Begins no further call: whoever waits for one is told `Stopping`; calls that were sent are awaited."""
+        self._stop.set()
 
     @property
     def available(self) -> bool:
@@ -229,16 +187,16 @@ class Caller:
 
     @property
     def hopeless(self) -> bool:
-        """Whether it is down because of something that waiting does not mend: key, name or account."""
-        return self._breaker.permanent
+        """Whether it is down because of something that waiting does not mend: key, name, account, or a setting that it never takes.
+
+        Requests are refused faster than others are answered: those in flight may yet show that it takes some.
+        """
+        undecided = self._breaker.failure is Failure.BAD_REQUEST and self._in_flight > 0
+        return self._breaker.permanent and not undecided
 
     def worst_usd(self, request: ModelRequest) -> float:
         """Returns the most that one call can cost; 0 where neither the price nor ``call_usd`` says."""
-        if self._free:
-            return 0.0
-        if self._call_usd is not None:
-            return self._call_usd
-        return 0.0 if self._price is None else self._price.most(upper_bound_tokens(request), request.max_tokens)
+        return self._tariff.most(request)
 
     async def call(self, request: ModelRequest, step: int, attempt: int) -> Called:
         """Gets an answer.
@@ -259,18 +217,13 @@ class Caller:
             await self._wait_for_breaker(ask)
             try:
                 async with self._turns:
-                    self._go_on()
+                    self._stop.check()
                     admission = await self._admit(request)
-                    # None: the breaker shut while this call waited for its turn.
+                    # None: the breaker shut while this call waited for its turn, or the run is stopping.
                     if admission is not None:
-                        self._still_wanted(admission)
                         return await self._send(ask, admission)
             except CallFailed as error:
                 await self._wait_after(error, ask)
-
-    def _go_on(self) -> None:
-        if self._stopped.is_set():
-            raise Stopping(f"{self._model.name} is not asked any more: the run is stopping")
 
     async def _pause(self, ask: _Ask, wait: float) -> None:
         """Waits, unless the run stops; what goes beyond it, when the machine slept or the process was stopped, uses up no patience.
@@ -279,13 +232,8 @@ class Caller:
             Stopping: If the run stops.
         """
         until = self._clock() + wait
-        sleeping, stopping = asyncio.ensure_future(self._sleep(wait)), asyncio.ensure_future(self._stopped.wait())
-        try:
-            await asyncio.wait((sleeping, stopping), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            sleeping.cancel()
-            stopping.cancel()
-        self._go_on()
+        async with self._stop.ends():
+            await self._sleep(wait)
         if ask.stuck_since is not None:
             ask.stuck_since += max(0.0, self._clock() - until)
 
@@ -332,30 +280,31 @@ class Caller:
         return now + wait - ask.stuck_since > self._config.give_up_s
 
     async def _admit(self, request: ModelRequest) -> _Admission | None:
-        """Waits for limits and dollars; None when the breaker does not let the call through, or no longer."""
+        """Waits for limits and dollars; None when the call must not be sent, or no longer.
+
+        Raises:
+            Stopping: If the run stops.
+            BudgetExceeded: If the call could cost more than is left.
+        """
         ticket = self._breaker.enter(self._clock())
         if ticket is None:
             return None
         slot: Slot | None = None
         try:
-            slot = await self._pace.enter(_expected_input(request) + request.max_tokens)
-            reservation = await self._dollars.reserve(self.worst_usd(request))
-        except BaseException:  # cancelled or over budget: another may probe, and the minute has room for it
+            async with self._stop.ends():
+                slot = await self._pace.enter(expected_input(request) + request.max_tokens)
+                reservation = await self._dollars.reserve(self.worst_usd(request))
+        except BaseException:  # cancelled, stopped or over budget: another may probe, and the minute has room for it
             self._breaker.left(ticket)
             if slot is not None:
                 self._pace.leave(slot)
             raise
         admission = _Admission(ticket, slot, reservation)
-        if self._breaker.holds(ticket):
+        # A run may stop between the moment in which dollars are granted and that in which this task is told.
+        if self._breaker.holds(ticket) and not self._stop.is_set:
             return admission
         self._give_back(admission)
         return None
-
-    def _still_wanted(self, admission: _Admission) -> None:
-        """Gives an admission back when the run has been stopped while it was waited for."""
-        if self._stopped.is_set():
-            self._give_back(admission)
-            self._go_on()
 
     def _give_back(self, admission: _Admission) -> None:
         """Undoes an admission that no call was sent for."""
@@ -375,50 +324,35 @@ class Caller:
         try:
             completion = await self._complete(ask.request)
         except CallFailed as error:
-            charged = error.failure.charged
-            bill = _Bill(error.failure.value, admission.reservation.usd * charged, presumed=charged, error=str(error))
             retry_after_s = min(max(0.0, error.retry_after_s or 0.0), self._config.max_wait_s)
             reason = f"{error.failure.value}: {error}"
             self._breaker.failed(admission.ticket, error.failure, self._clock(), reason=reason, retry_after_s=retry_after_s)
-            self._end(ask, admission, begun, bill)
+            self._end(ask, admission, begun, failed(error, admission.reservation.usd))
             raise
         except BaseException as error:
             # Cancelled, or a client that breaks its contract: either way nobody saw how the call ended.
             self._breaker.left(admission.ticket)
-            bill = _Bill("cancelled", admission.reservation.usd, presumed=True, error=f"{type(error).__name__}: {error}")
-            self._end(ask, admission, begun, bill)
+            self._end(ask, admission, begun, cancelled(error, admission.reservation.usd))
             raise
         self._breaker.succeeded(admission.ticket)
-        bill = self._bill(ask.request, completion, admission.reservation)
+        bill = self._tariff.answered(ask.request, completion, admission.reservation.usd)
         admission.slot.tokens = bill.usage.input + bill.usage.output
         self._end(ask, admission, begun, bill)
         return Called(completion, bill.usage, ask.cost_usd, ask.latency_s, ask.n_calls)
 
     async def _complete(self, request: ModelRequest) -> Completion:
         """Asks the model; a client whose own timeout does not hold, such as against a dribble of bytes, is stopped here."""
+        self._in_flight += 1
         try:
             async with asyncio.timeout(self._timeout_s):
                 return await self._model.complete(request)
         except TimeoutError as error:
             message = f"{self._model.name} did not answer within {self._timeout_s:g} s; allow more with timeout_s="
             raise CallFailed(message, Failure.TIMED_OUT) from error
+        finally:
+            self._in_flight -= 1
 
-    def _bill(self, request: ModelRequest, completion: Completion, reservation: Reservation) -> _Bill:
-        """Works out what an answer cost: as reported, by the price of its tokens, or the most that it can have cost."""
-        outcome = "ok" if completion.finish is Finish.STOP else completion.finish.value
-        counted = completion.usage
-        usage = Usage(_expected_input(request), 0, typical_tokens(completion.text)) if counted is None else _sane(counted)
-        reported = completion.cost_usd
-        if self._free:
-            # Agents report what tokens would have cost, under a subscription too.
-            return _Bill(outcome, 0.0, usage)
-        if reported is not None and math.isfinite(reported) and reported >= 0:
-            return _Bill(outcome, reported, usage)
-        if counted is None or self._price is None:
-            return _Bill(outcome, reservation.usd, usage, presumed=counted is None or reservation.usd > 0)
-        return _Bill(outcome, self._price.cost(usage), usage)
-
-    def _end(self, ask: _Ask, admission: _Admission, begun: float, bill: _Bill) -> None:
+    def _end(self, ask: _Ask, admission: _Admission, begun: float, bill: Bill) -> None:
         """Writes down how a call ended and settles what it cost."""
         latency_s = max(0.0, self._clock() - begun)
         record = CallEnded(
@@ -443,12 +377,3 @@ class Caller:
         finally:
             # Whatever the disk says, the money is gone, and others may wait for what is left of it.
             admission.reservation.settle(bill.usd)
-
-
-def _expected_input(request: ModelRequest) -> int:
-    return sum(typical_tokens(message.text) for message in request.messages)
-
-
-def _sane(usage: Usage) -> Usage:
-    """Takes negative counts, which some servers send for what they do not count, as none."""
-    return Usage(*(max(0, tokens) for tokens in usage))

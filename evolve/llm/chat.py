@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from evolve.llm.base import Completion, Effort, Finish, Message, Usage
 from evolve.llm.faults import CutOff, Malformed, ServerError
-from evolve.llm.reading import at, cost_at, count_at, finished, mapping_at, text_at, without_thoughts
+from evolve.llm.reading import at, charge_at, count_at, finished, mapping_at, text_at, without_thoughts
 
 #: Effort as OpenAI calls it.
 EFFORTS = {
@@ -59,7 +59,7 @@ def _finish(reason: str, *, refusal: bool) -> Finish:
 
 def _completion(text: str, finish: Finish, body: object, usage: Usage | None) -> Completion:
     text = without_thoughts(text)
-    return Completion(text, finished(text, finish), usage, cost_at(body, "usage", "cost"), text_at(body, "model"))
+    return Completion(text, finished(text, finish), usage, charge_at(at(body, "usage")), text_at(body, "model"))
 
 
 class ChatStream:

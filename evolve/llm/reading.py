@@ -60,6 +60,20 @@ def cost_at(body: object, *path: str | int) -> float | None:
     return float(found) if isinstance(found, (int, float)) and not isinstance(found, bool) else None
 
 
+def charge_at(usage: object) -> float | None:
+    """Reads what a router says that an answer cost; None where it does not say all of it.
+
+    Where OpenRouter passes on a provider's key of the user's own (``is_byok``), ``cost`` is its own fee, often 0, and the provider
+    charges ``upstream_inference_cost`` besides. Elsewhere that is a part of ``cost``. Source: OpenRouter's page on usage accounting
+    and OpenRouterTeam/ai-sdk-provider issue 532.
+    """
+    cost = cost_at(usage, "cost")
+    if at(usage, "is_byok") is not True:
+        return cost
+    provider = cost_at(usage, "cost_details", "upstream_inference_cost")
+    return None if provider is None else (cost or 0.0) + provider
+
+
 def without_thoughts(text: str) -> str:
     """Cuts out what a local reasoning model thought aloud before its answer; a thought that never ended is no answer."""
     if found := _THOUGHTS.match(text) or _END_OF_THOUGHTS.match(text):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from evolve.llm.base import Completion, Finish, Usage
 from evolve.llm.faults import CutOff, Malformed, ServerError
-from evolve.llm.reading import at, cost_at, count_at, finished, list_at, text_at, without_thoughts
+from evolve.llm.reading import at, charge_at, count_at, finished, list_at, text_at, without_thoughts
 
 _ENDS = ("response.completed", "response.incomplete", "response.failed")
 
@@ -28,7 +28,7 @@ def read_response(body: object) -> Completion:
     refusal = "".join(text_at(part, "refusal") for part in parts)
     text = without_thoughts("".join(text_at(part, "text") for part in parts)) or refusal
     finish = Finish.REFUSED if refusal else _finish(status, text_at(body, "incomplete_details", "reason"))
-    return Completion(text, finished(text, finish), _usage(body), cost_at(body, "usage", "cost"), text_at(body, "model"))
+    return Completion(text, finished(text, finish), _usage(body), charge_at(at(body, "usage")), text_at(body, "model"))
 
 
 def _finish(status: str, reason: str) -> Finish:

@@ -29,7 +29,7 @@ from types import TracebackType
 from typing import NamedTuple, Self
 
 from evolve.testing import wire_formats
-from evolve.testing.wire_formats import Answer, Asked, Fault, Wire
+from evolve.testing.wire import Answer, Asked, Fault, Wire
 
 __all__ = ["Answer", "Asked", "Fault", "ModelServer", "Script", "Wire"]
 

@@ -117,6 +117,12 @@ def test_a_price_that_is_not_known_is_no_failure_and_no_zero(cli):
     assert "not known: write [price=INPUT/OUTPUT]" in out
 
 
+def test_tokens_counted_as_zero_beside_an_answer_are_no_zero_either(cli):
+    with ModelServer([Answer("ready", usage=Usage(10, 0, 0))]) as server:
+        found = check(cli, server, "--json", settings="[price=1/10]").json
+    assert (found["usd"], found["tokens_in"], found["tokens_out"]) == (None, None, None)
+
+
 def test_ones_own_price_is_used(cli, tmp_path):
     path = own_table(tmp_path, '[openai]\nscripted = { price = "1000/2000" }\n')
     with ModelServer([Answer("ready", usage=Usage(10, 0, 10))]) as server:

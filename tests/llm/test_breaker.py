@@ -50,11 +50,67 @@ def test_one_failure_that_waiting_does_not_mend_opens_it_for_a_minute(failure):
 
 
 @pytest.mark.parametrize("failure", FAULTS)
-def test_the_faults_of_requests_do_not_open_it(failure):
+def test_the_faults_of_requests_do_not_open_it_once_the_model_has_answered(failure):
     breaker = Breaker()
+    breaker.succeeded(breaker.enter(0.0))
     for _ in range(9):
         fail(breaker, failure, 0.0)
     assert breaker.state is State.CLOSED
+
+
+def test_a_model_that_has_never_answered_and_refuses_three_requests_is_down_for_good():
+    breaker = Breaker()
+    for number in range(3):
+        assert breaker.allows(0.0)
+        fail(breaker, Failure.BAD_REQUEST, 0.0, reason=f"no such setting, call {number}")
+    assert (breaker.permanent, breaker.reopens_in_s(0.0), breaker.reason) == (True, 60.0, "no such setting, call 2")
+    fail(breaker, Failure.BAD_REQUEST, 60.0, reason="still none")
+    assert (breaker.permanent, breaker.reopens_in_s(60.0), breaker.reason) == (True, 120.0, "still none")
+
+
+@pytest.mark.parametrize("between", [Failure.CONTEXT_OVERFLOW, Failure.OVERLOADED])
+def test_what_is_no_answer_does_not_excuse_the_requests_that_a_model_refuses(between):
+    breaker = Breaker()
+    for failure in (Failure.BAD_REQUEST, between, Failure.BAD_REQUEST, between, Failure.BAD_REQUEST):
+        fail(breaker, failure, 0.0)
+    assert (breaker.state, breaker.failure) == (State.OPEN, Failure.BAD_REQUEST)
+
+
+def test_prompts_that_are_too_long_never_open_it():
+    breaker = Breaker()
+    for _ in range(9):
+        fail(breaker, Failure.CONTEXT_OVERFLOW, 0.0)
+    assert breaker.state is State.CLOSED
+
+
+def test_a_model_that_answers_a_probe_after_all_is_up_and_has_answered():
+    breaker = Breaker()
+    for _ in range(3):
+        fail(breaker, Failure.BAD_REQUEST, 0.0)
+    breaker.succeeded(breaker.enter(60.0))
+    for _ in range(9):
+        fail(breaker, Failure.BAD_REQUEST, 60.0)
+    assert (breaker.state, breaker.failure, breaker.reason) == (State.CLOSED, None, "")
+
+
+@pytest.mark.parametrize("probing", [False, True])
+def test_an_answer_under_way_while_others_were_refused_shows_that_they_were_at_fault(probing):
+    breaker = Breaker()
+    slow = breaker.enter(0.0)
+    for _ in range(3):
+        fail(breaker, Failure.BAD_REQUEST, 0.0)
+    probe = breaker.enter(60.0) if probing else None
+    breaker.succeeded(slow)
+    assert (breaker.state, breaker.failure) == (State.CLOSED, None)
+    if probe is not None:
+        breaker.failed(probe, Failure.BAD_REQUEST, 61.0)
+        assert breaker.state is State.CLOSED
+
+
+def test_a_server_that_is_up_again_and_refuses_its_first_request_is_up():
+    breaker = opened()
+    fail(breaker, Failure.BAD_REQUEST, 5.0)
+    assert (breaker.state, breaker.failure) == (State.CLOSED, None)
 
 
 def test_one_probe_at_a_time_and_its_success_closes():
@@ -121,6 +177,7 @@ class Machine(RuleBasedStateMachine):
     @initialize()
     def start(self):
         self.breaker, self.now, self.tickets, self.probe = Breaker(), 0.0, [], None
+        self.answered, self.refused = False, 0
 
     @rule(seconds=st.integers(0, 400))
     def wait(self, seconds):
@@ -143,14 +200,24 @@ class Machine(RuleBasedStateMachine):
         ticket = self.tickets.pop(data.draw(st.integers(0, len(self.tickets) - 1)))
         before = (self.breaker.state, self.breaker.reopens_in_s(self.now))
         held = self.breaker.holds(ticket)
+        late_answer = end == "ok" and self.breaker.failure is Failure.BAD_REQUEST
+        self.answered = self.answered or end == "ok"
+        self.refused += held and not self.answered and end is Failure.BAD_REQUEST
+        refuses_all = end is Failure.BAD_REQUEST and not self.answered and self.refused >= 3
         if end == "ok":
             self.breaker.succeeded(ticket)
         elif end == "left":
             self.breaker.left(ticket)
         else:
             self.breaker.failed(ticket, end, self.now)
-        if not held:
+        if late_answer:
+            assert self.breaker.state is State.CLOSED
+            self.probe = None
+        elif not held:
             assert (self.breaker.state, self.breaker.reopens_in_s(self.now)) == before
+        elif refuses_all:
+            assert (self.breaker.state, self.breaker.permanent) == (State.OPEN, True)
+            self.probe = None
         elif ticket == self.probe:
             closes = end == "ok" or end in FAULTS
             assert self.breaker.state is (State.CLOSED if closes else State.OPEN)

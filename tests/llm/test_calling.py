@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 from evolve.budget import Budget, Dollars
 from evolve.errors import BudgetExceeded
 from evolve.llm.base import CallFailed, Completion, Failure, Finish, Message, ModelRequest, Role, Usage
-from evolve.llm.calling import CallConfig, Called, Caller, Stopping
+from evolve.llm.call_config import CallConfig
+from evolve.llm.calling import Called, Caller
 from evolve.llm.prices import FREE, Price, upper_bound_tokens
 from evolve.llm.specs import parse_spec
+from evolve.llm.stopping import Stopping
 
 REQUEST = ModelRequest((Message(Role.USER, "x" * 360),), max_tokens=1000)
 #: One dollar a token, so that dollars and tokens are the same number.
@@ -154,15 +156,6 @@ def test_a_server_that_counts_no_tokens_has_them_estimated_and_the_worst_presume
     assert (called.usage, called.cost_usd, bench.book.done[0].presumed) == (Usage(100, 0, 10), WORST, True)
 
 
-def test_negative_counts_are_taken_as_none():
-    bench = Bench([Completion("y", usage=Usage(100, -1, -1, -1))])
-
-    async def scenario():
-        return await bench.call()
-
-    assert run(scenario()).usage == Usage(100, 0, 0, 0)
-
-
 def test_an_unknown_price_reserves_nothing_and_costs_what_the_model_reports():
     bench = Bench([OK, Completion("a", cost_usd=0.5)], price=None)
 
@@ -296,14 +289,58 @@ def test_a_planner_sees_why_a_model_is_not_available_and_when_it_will_be():
     run(scenario())
 
 
-def test_the_faults_of_requests_do_not_make_a_model_unavailable():
-    bench = Bench([failed(Failure.CONTEXT_OVERFLOW), failed(Failure.BAD_REQUEST)] * 3)
+def test_the_faults_of_requests_do_not_make_a_model_unavailable_that_has_answered():
+    bench = Bench([OK, *[failed(Failure.CONTEXT_OVERFLOW), failed(Failure.BAD_REQUEST)] * 3])
 
     async def scenario():
+        await bench.call()
         for _ in range(6):
             with pytest.raises(CallFailed):
                 await bench.call()
         assert bench.caller.available
+
+    run(scenario())
+
+
+def test_a_model_that_takes_no_request_is_given_up_after_three_with_its_words():
+    bench = Bench(then=failed(Failure.BAD_REQUEST))
+
+    async def scenario():
+        for _ in range(5):
+            with pytest.raises(CallFailed) as error:
+                await bench.call()
+        assert (error.value.failure, bench.caller.hopeless) == (Failure.BAD_REQUEST, True)
+        assert str(error.value).endswith("bad_request: it is bad_request")
+
+    run(scenario())
+    assert len(bench.model.asked) == 3
+
+
+@pytest.mark.parametrize("last", [OK, failed(Failure.BAD_REQUEST)])
+def test_a_model_that_takes_no_request_is_not_given_up_while_one_is_under_way(last):
+    bench = Bench([failed(Failure.BAD_REQUEST)] * 3, then=last, takes=0)
+
+    async def scenario():
+        answering = asyncio.Event()
+
+        async def complete(request, ask=bench.model.complete):
+            if len(bench.model.asked) == 0:
+                bench.model.asked.append(bench.clock())
+                await answering.wait()
+                if last is not OK:
+                    raise last
+                return last
+            return await ask(request)
+
+        bench.model.complete = complete
+        slow = asyncio.create_task(bench.call())
+        while not bench.model.asked:
+            await asyncio.sleep(0)
+        await asyncio.gather(*(bench.call(step) for step in range(2, 5)), return_exceptions=True)
+        assert (bench.caller.available, bench.caller.hopeless) == (False, False)
+        answering.set()
+        await asyncio.gather(slow, return_exceptions=True)
+        assert (bench.caller.available, bench.caller.hopeless) == ((True, False) if last is OK else (False, True))
 
     run(scenario())
 
@@ -741,16 +778,58 @@ def test_agents_that_share_a_budget_never_exceed_it():
     assert bench.dollars.spent == 8.0
 
 
-def test_those_who_wait_for_dollars_are_not_asked_after_a_stop():
-    bench = Bench(cap=WORST * 1.5, takes=5.0)
+@pytest.mark.parametrize(
+    ("spec", "cap"),
+    [("", WORST * 1.5), ("[per_minute=1]", None), ("[tokens_per_minute=1500]", None), ("[per_minute=1]", WORST * 1.5)],
+)
+def test_a_stop_ends_the_waits_for_dollars_and_for_limits_at_once(spec, cap):
+    bench = Bench(cap=cap, spec=spec, takes=5.0)
 
     async def scenario():
         calls = [asyncio.create_task(bench.call(step)) for step in range(3)]
         while not bench.model.asked:
             await asyncio.sleep(0)
         bench.caller.stop()
-        return await asyncio.gather(*calls, return_exceptions=True)
+        waiting = await asyncio.gather(*calls[1:], return_exceptions=True)
+        assert (bench.clock.now, calls[0].done()) == (1000.0, False)
+        return [await calls[0], *waiting]
 
     results = run(scenario())
     assert [type(result) for result in results] == [Called, Stopping, Stopping]
-    assert (len(bench.model.asked), bench.dollars.reserved) == (1, 0)
+    assert (len(bench.model.asked), len(bench.book.begun), bench.dollars.reserved) == (1, 1, 0)
+
+
+@pytest.mark.parametrize("lag", range(6))
+def test_whoever_is_granted_dollars_while_the_run_stops_is_not_asked_and_gives_them_back(lag):
+    bench = Bench(cap=10 * WORST)
+
+    async def scenario():
+        held = await bench.dollars.reserve(10 * WORST)
+        calls = [asyncio.create_task(bench.call(step)) for step in range(3)]
+        for _ in range(5):
+            await asyncio.sleep(0)
+        bench.caller.stop()
+        for _ in range(lag):
+            await asyncio.sleep(0)
+        held.release()
+        return await asyncio.gather(*calls, return_exceptions=True)
+
+    assert [type(result) for result in run(scenario())] == [Stopping] * 3
+    assert (bench.model.asked, bench.dollars.reserved, bench.dollars.left) == ([], 0.0, 10 * WORST)
+
+
+def test_whoever_was_granted_dollars_just_before_the_run_stops_is_not_asked_and_gives_them_back():
+    bench = Bench(cap=10 * WORST)
+
+    async def scenario():
+        held = await bench.dollars.reserve(10 * WORST)
+        calls = [asyncio.create_task(bench.call(step)) for step in range(3)]
+        for _ in range(5):
+            await asyncio.sleep(0)
+        held.release()
+        bench.caller.stop()
+        return await asyncio.gather(*calls, return_exceptions=True)
+
+    assert [type(result) for result in run(scenario())] == [Stopping] * 3
+    assert (bench.model.asked, bench.dollars.reserved, bench.dollars.left) == ([], 0.0, 10 * WORST)
+    assert bench.caller.available

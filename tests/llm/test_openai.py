@@ -81,6 +81,13 @@ def test_reasoning_tokens_cost_and_the_servers_own_name_are_told(settings):
     assert (found.usage, found.cost_usd, found.model) == (Usage(100, 40, 9, 5), 0.125, "m-2026-01-01")
 
 
+@pytest.mark.parametrize("settings", [CHAT, ModelSettings(stream=True), RESPONSES, ModelSettings(stream=True, api=Api.RESPONSES)])
+@pytest.mark.parametrize(("fee", "total"), [(None, 0.5), (0.025, 0.525)])
+def test_a_routers_fee_and_what_the_provider_charges_to_a_key_of_ones_own_are_one_cost(settings, fee, total):
+    with ModelServer([Answer("4", cost_usd=fee, provider_usd=0.5)]) as server:
+        assert ask(server, settings).cost_usd == total
+
+
 @pytest.mark.parametrize("settings", [CHAT, ModelSettings(stream=True), RESPONSES])
 def test_a_server_that_counts_no_tokens_gives_none(settings):
     with ModelServer(["4"], count_tokens=False) as server:

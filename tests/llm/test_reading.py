@@ -2,7 +2,7 @@ import pytest
 
 from evolve.llm.base import Finish
 from evolve.llm.faults import Malformed
-from evolve.llm.reading import at, cost_at, count_at, finished, list_at, mapping_at, text_at, without_thoughts
+from evolve.llm.reading import at, charge_at, cost_at, count_at, finished, list_at, mapping_at, text_at, without_thoughts
 
 BODY = {"choices": [{"message": {"content": "4"}}], "usage": {"tokens": 3, "cost": 0.5, "odd": "three"}}
 
@@ -15,6 +15,25 @@ def test_paths_are_followed_and_what_is_missing_is_empty():
     assert list_at(BODY, "choices", 0, "parts") == ()
     assert (count_at(BODY, "usage", "tokens"), count_at(BODY, "usage", "odd")) == (3, 0)
     assert (cost_at(BODY, "usage", "cost"), cost_at(BODY, "usage", "odd")) == (0.5, None)
+
+
+@pytest.mark.parametrize(
+    ("usage", "charge"),
+    [
+        ({"cost": 0.25}, 0.25),
+        ({"cost": 0.25, "is_byok": False, "cost_details": {"upstream_inference_cost": 0.25}}, 0.25),
+        ({"cost": 0.25, "is_byok": None, "cost_details": {"upstream_inference_cost": None}}, 0.25),
+        ({"cost": 0, "is_byok": True, "cost_details": {"upstream_inference_cost": 0.5}}, 0.5),
+        ({"cost": 0.25, "is_byok": True, "cost_details": {"upstream_inference_cost": 0.5}}, 0.75),
+        ({"is_byok": True, "cost_details": {"upstream_inference_cost": 0.5}}, 0.5),
+        ({"cost": 0.25, "is_byok": True, "cost_details": {"upstream_inference_cost": None}}, None),
+        ({"cost": 0.25, "is_byok": True}, None),
+        ({}, None),
+        (None, None),
+    ],
+)
+def test_what_a_provider_charges_to_a_key_of_ones_own_comes_on_top_of_a_routers_fee(usage, charge):
+    assert charge_at(usage) == charge
 
 
 @pytest.mark.parametrize("body", [{}, [], "<html>", None, {"choices": {}}])

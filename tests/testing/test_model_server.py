@@ -78,6 +78,16 @@ def test_tokens_are_a_quarter_of_the_bytes_unless_the_script_says_otherwise():
     assert said["completion_tokens_details"]["reasoning_tokens"] == 5
 
 
+@pytest.mark.parametrize("asked_by", [Wire.CHAT, Wire.RESPONSES])
+def test_costs_are_told_as_openrouter_tells_them(asked_by):
+    answers = [Answer("4"), Answer("4", cost_usd=0.25), Answer("4", cost_usd=0.25, provider_usd=0.5), Answer("4", provider_usd=0.5)]
+    with ModelServer(answers) as server:
+        usages = [json.loads(post(server, asked_by)[2])["usage"] for _ in answers]
+    assert not {"cost", "is_byok", "cost_details"} & usages[0].keys()
+    told = [(usage["cost"], usage["is_byok"], usage["cost_details"]["upstream_inference_cost"]) for usage in usages[1:]]
+    assert told == [(0.25, False, 0.25), (0.25, True, 0.5), (0.0, True, 0.5)]
+
+
 def test_a_server_may_count_no_tokens(wire):
     with ModelServer(["4"], count_tokens=False) as server:
         assert json.loads(post(server, wire)[2]).get("usage") is None
