@@ -23,10 +23,9 @@ from evolve.archive.tables import call_ends
 from evolve.arms import arm_name
 from evolve.config import RunConfig
 from evolve.executors.base import Evaluated
-from evolve.llm.base import ModelRequest
+from evolve.llm.base import Message, ModelRequest, Role
 from evolve.llm.clients import make_client
 from evolve.llm.specs import EditKind, parse_spec
-from evolve.mutators.models import read
 from evolve.program import Evaluation, Files, Outcome, Task
 from evolve.session import Parts, create, drive
 from evolve.stages import StageConfig
@@ -155,7 +154,8 @@ def _client_cost(where: Path, url: str) -> float:
     """CPU seconds of one call by the client alone, with the last prompt of a run."""
     with evolve.Archive.open(where) as archive:
         prompt = list(archive.replies(1).values())[-1].prompt
-    request = ModelRequest(read(prompt), max_tokens=8192, seed=1)
+    messages = tuple(Message(Role(role), text) for role, text in json.loads(prompt))
+    request = ModelRequest(messages, max_tokens=8192, seed=1)
 
     async def call(count: int) -> float:
         client = make_client(parse_spec(f"openai/scripted@{url}"))

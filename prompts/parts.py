@@ -15,7 +15,7 @@ from evolve.program import Direction, Objective
 from evolve.prompts.budget import Detail
 from evolve.prompts.fencing import shortened, visible
 from evolve.prompts.precision import exact
-from evolve.prompts.views import MENDABLE, Views, feedback, in_order, marked
+from evolve.prompts.views import MENDABLE, Diff, Views, difference, feedback, in_order, marked
 
 #: Of one piece of advice: a page of text.
 _ADVICE_CHARS = 2000
@@ -45,7 +45,9 @@ def effective_kind(request: MutationRequest, kind: EditKind) -> EditKind:
 class Parts:
     """Chooses and fills the parts of the prompt for one request."""
 
-    def __init__(self, request: MutationRequest, kind: EditKind, *, brief: bool, in_folder: bool = False) -> None:
+    def __init__(
+        self, request: MutationRequest, kind: EditKind, *, brief: bool, in_folder: bool = False, diff: Diff = difference
+    ) -> None:
         """Prepares the parts.
 
         Args:
@@ -53,11 +55,12 @@ class Parts:
             kind: What the model is to write; see `effective_kind`.
             brief: Whether the prompt is for a small model.
             in_folder: Whether the program lies in the folder where the model works, to be edited there.
+            diff: Compares programs.
         """
         self._request = request
         self._kind = kind
         self._in_folder = in_folder
-        self._views = Views(request, brief=brief, whole=kind is EditKind.DIFF)
+        self._views = Views(request, brief=brief, whole=kind is EditKind.DIFF, diff=diff)
         self._mended = mendable(request) if kind is EditKind.REPAIR else None
         files = request.parent.program.files
         # A small model with two programs to read is led astray by what else is said of them.

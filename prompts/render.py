@@ -17,9 +17,12 @@ from evolve.prompts.config import PromptConfig
 from evolve.prompts.fencing import fenced, shortened, visible
 from evolve.prompts.parts import Part, Parts, effective_kind, initial, initial_retry
 from evolve.prompts.templates import Templates
+from evolve.prompts.views import Diff, difference
 
 #: Beginnings of prompts that are remembered: each kind of edit has its own, full and brief.
 _BEGINNINGS = 32
+#: Differences between programs that are remembered: those between ancestors are shown at every step of their offspring.
+_DIFFS = 512
 #: What servers add around each message to tell whose it is.
 _TOKENS_PER_MESSAGE = 4
 
@@ -53,6 +56,7 @@ class Prompts:
         self._config = config
         self._count = count
         self._beginning = functools.lru_cache(_BEGINNINGS)(self._filled)
+        self._diff: Diff = functools.lru_cache(_DIFFS)(difference)
 
     @classmethod
     def of(cls, config: PromptConfig, task_templates: Path | None = None) -> Prompts:
@@ -96,7 +100,7 @@ class Prompts:
         """
         # What cuts prompts for small models short, the program's other text first of all, says nothing to one that sees its files.
         brief = not in_folder and (brief if self._config.brief is None else self._config.brief)
-        parts = Parts(request, effective_kind(request, kind), brief=brief, in_folder=in_folder)
+        parts = Parts(request, effective_kind(request, kind), brief=brief, in_folder=in_folder, diff=self._diff)
         detail = brief_detail(self._config) if brief else full_detail(self._config)
         # A third of all that is filled in, and the same from step to step.
         system = self._beginning(tuple((part.template, tuple(part.context.items())) for part in parts.constant()))

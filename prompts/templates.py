@@ -11,6 +11,7 @@ import math
 import traceback
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
+from typing import Any
 
 import jinja2
 from jinja2 import meta
@@ -19,6 +20,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from evolve.errors import ConfigError, nearest_hint
 from evolve.prompts.parts import Part
 from evolve.prompts.specimens import specimens
+from evolve.prompts.views import VIEWS
 
 _BUILT_IN = Path(__file__).parent / "templates"
 #: How a template that replaces a built-in one includes it.
@@ -129,8 +131,16 @@ class Templates:
         return f"{frames[-1].filename} line {frames[-1].lineno}" if frames else str(self._paths[name])
 
 
+class _Environment(ImmutableSandboxedEnvironment):
+    """Lets templates look at views without much ado."""
+
+    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:  # Any: as jinja2 declares it
+        # They are frozen records of texts and numbers. What jinja2 asks about other objects would take a fifth of a prompt's time.
+        return not attr.startswith("_") if isinstance(obj, VIEWS) else super().is_safe_attribute(obj, attr, value)
+
+
 def _environment(source: Callable[[str], tuple[str, str, Callable[[], bool]] | None]) -> jinja2.Environment:
-    return ImmutableSandboxedEnvironment(
+    return _Environment(
         loader=jinja2.FunctionLoader(source),
         undefined=jinja2.StrictUndefined,
         finalize=_printable,

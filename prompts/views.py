@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 from evolve.diffing import unified
 from evolve.edits import mutable_regions
@@ -15,6 +16,8 @@ from evolve.prompts.fencing import block, fenced, one_line, shortened, visible
 from evolve.prompts.precision import Precision, compared
 from evolve.rendering import render_files
 
+#: The paths and texts of a program.
+Source = tuple[tuple[str, str], ...]
 #: What an outcome means to somebody who is to do better.
 OUTCOMES: Mapping[Outcome, str] = {
     Outcome.OK: "it ran and was scored",
@@ -127,22 +130,40 @@ class AncestorView:
     change: str
 
 
+#: What templates are given besides texts, numbers and tuples of them.
+VIEWS = (Row, ParentView, InspirationView, FailureView, AncestorView)
+
+
+class Diff(Protocol):
+    """Compares two sources; the paths and texts of each come as pairs, which a cache can look up."""
+
+    def __call__(self, before: Source, after: Source, context: int) -> str:
+        """Returns their unified difference with so many unchanged lines around each change."""
+        ...
+
+
+def difference(before: Source, after: Source, context: int) -> str:
+    """Compares two sources; a `Diff` that remembers nothing."""
+    return unified(dict(before), dict(after), context=context)
+
+
 class Views:
     """Makes views of the programs of one request; numbers of one quantity share their precision."""
 
-    def __init__(self, request: MutationRequest, *, brief: bool, whole: bool = False) -> None:
+    def __init__(self, request: MutationRequest, *, brief: bool, whole: bool = False, diff: Diff = difference) -> None:
         """Prepares the views.
 
         Args:
             request: What is asked.
             brief: Whether the prompt is for a small model.
             whole: Whether files are shown whole even so: search/replace blocks refer to a program with its markers.
+            diff: Compares programs.
         """
         self._request = request
         self._brief = brief
         self._region_alone = brief and not whole
         self._objective = Precision(_objectives(request))
-        self._diffs: dict[tuple[str, str, int], str] = {}
+        self._compare = diff
 
     @property
     def only_region(self) -> str | None:
@@ -285,10 +306,7 @@ class Views:
         return block(shortened(visible(diff), _DIFF_CHARS), "diff") if diff else ""
 
     def _diff(self, before: Scored, after: Scored, context: int) -> str:
-        key = (before.program.program_id, after.program.program_id, context)
-        if key not in self._diffs:
-            self._diffs[key] = unified(before.program.files, after.program.files, context=context)
-        return self._diffs[key]
+        return self._compare(tuple(before.program.files.items()), tuple(after.program.files.items()), context)
 
 
 def _objectives(request: MutationRequest) -> list[float]:

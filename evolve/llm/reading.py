@@ -10,6 +10,7 @@ from evolve.llm.faults import Malformed
 
 _THOUGHTS = re.compile(r"\s*<think>.*?(</think>\s*|\Z)", re.DOTALL)
 #: Chat templates that open the block themselves: the answer holds its end only, alone on a line.
+_CLOSED = "</think>"
 _END_OF_THOUGHTS = re.compile(r"(?:(?!<think>).)*?(?:\A|\n)</think>[ \t]*\n\s*", re.DOTALL)
 
 
@@ -76,7 +77,8 @@ def charge_at(usage: object) -> float | None:
 
 def without_thoughts(text: str) -> str:
     """Cuts out what a local reasoning model thought aloud before its answer; a thought that never ended is no answer."""
-    if found := _THOUGHTS.match(text) or _END_OF_THOUGHTS.match(text):
+    # Looked for first: without it the second pattern reads an answer to its end, character by character.
+    if found := _THOUGHTS.match(text) or (_CLOSED in text and _END_OF_THOUGHTS.match(text)):
         return text[found.end() :]
     return text
 

@@ -155,10 +155,11 @@ class ModelMutator(ModelReplies):
 
     async def _reply(self, asked: ModelRequest, request: MutationRequest, kind: EditKind) -> Reply:
         donors = _donors(request, kind)
-        key = self._asking.key(asked)
-        known = self._asking.answered(key) if self._asking.answered is not None else None
-        if known is not None:
-            return Reply(known.text, prompt=written(asked.messages), finish=known.finish, request_sha256=key, parents=donors)
+        if self._asking.answered is not None:
+            key = self._asking.key(asked)
+            known = self._asking.answered(key)
+            if known is not None:
+                return Reply(known.text, prompt=written(asked.messages), finish=known.finish, request_sha256=key, parents=donors)
         called = await self._caller.call(asked, request.step, request.attempt)
         return self._asking.reply(called, asked, donors)
 

@@ -41,8 +41,8 @@ def refuse_elision(new: Iterable[str], known: Collection[str], where: str) -> No
         EditRefused: If one does.
     """
     for line in new:
-        # Two steps: nearly no line gets to the long pattern.
-        if len(line) <= _LONGEST and _MENTIONS.search(line) and _ELIDED.match(line) and line.strip() not in known:
+        # What is cheap first: most lines are known, and nearly none gets to the long pattern.
+        if len(line) <= _LONGEST and line.strip() not in known and _MENTIONS.search(line) and _ELIDED.match(line):
             raise EditRefused(
                 f"{where} leaves code out: the line {shortened(line.strip())} stands for lines that are not there. "
                 "Write every line, also those that stay as they are"

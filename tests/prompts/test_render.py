@@ -130,6 +130,15 @@ def test_an_inspiration_is_shown_by_its_difference_only_where_that_is_shorter():
     assert "Its source:\n\n```python\ndef part0(x):\n    return 5\n```" in text
 
 
+def test_differences_shown_before_do_not_change_a_prompt():
+    before, after = (edited(LONG, "return x * 7 + 1", f"return x * 7 + {number}") for number in (2, 3))
+    near, nearer = (MutationRequest(task(LONG), ok(LONG, 1.0), (ok(files, 2.0, step=2),)) for files in (before, after))
+    writer = prompts()
+    seen = [text_of(writer.messages(request, EditKind.FULL, budget_tokens=ROOM)) for request in (near, nearer, near)]
+    assert seen == [written(near), written(nearer), written(near)]
+    assert "+    return x * 7 + 3" in seen[1]
+
+
 def test_what_cannot_be_asked_becomes_a_full_rewrite():
     request = bare(WHOLE)
     assert [effective_kind(request, kind) for kind in KINDS] == [EditKind.DIFF, EditKind.FULL, EditKind.FULL, EditKind.FULL]

@@ -123,6 +123,11 @@ def test_a_mistake_is_found_when_templates_are_loaded(folder, text, message):
         Templates.load(folder(ask=text))
 
 
+def test_a_template_reaches_nothing_but_what_a_view_shows(folder):
+    with pytest.raises(ConfigError, match=r"parent\.md line 1: .*unsafe"):
+        Templates.load(folder(parent="{{ parent.__class__.__mro__ }}"))
+
+
 def test_a_mistake_in_what_a_template_includes_is_placed_there(folder):
     with pytest.raises(ConfigError, match=r"retry\.md line 2: 'wy' is undefined"):
         Templates.load(folder(retry="\n{{ wy }}"))
