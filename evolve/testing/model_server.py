@@ -28,7 +28,7 @@ from http.client import responses
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from evolve.testing import wire_formats
+from evolve.testing import wire_answers, wire_formats
 from evolve.testing.wire_formats import Answer, Asked, Fault, Wire
 
 __all__ = ["Answer", "Asked", "Fault", "ModelServer", "Script", "Wire"]
@@ -189,7 +189,7 @@ class ModelServer:
         if wire is None:
             await _send(writer, 404, b'{"error": {"message": "no such path"}}')
         elif wire is Wire.MODELS:
-            await _send(writer, 200, json.dumps(wire_formats.models(self._models)).encode())
+            await _send(writer, 200, json.dumps(wire_answers.models(self._models)).encode())
         else:
             await self._answer(wire, request, reader, writer)
 
@@ -239,9 +239,9 @@ class ModelServer:
         if usage is None and self._count_tokens:
             usage = wire_formats.counted(asked, answer)
         if asked.stream and (fault is None or fault in _BROKEN_STREAMS):
-            await _stream(asked, answer, wire_formats.events(asked, answer, usage), reader, writer)
+            await _stream(asked, answer, wire_answers.events(asked, answer, usage), reader, writer)
         elif fault is None or fault in (Fault.CUT, Fault.ENDED_EARLY):
-            await _send_slowly(json.dumps(wire_formats.whole(asked, answer, usage)).encode(), answer, reader, writer)
+            await _send_slowly(json.dumps(wire_answers.whole(asked, answer, usage)).encode(), answer, reader, writer)
         elif fault in _BODIES:
             await _send(writer, 200, _BODIES[fault], answer.headers)
         else:
@@ -324,9 +324,9 @@ async def _break_stream(wire: Wire, fault: Fault, writer: asyncio.StreamWriter) 
         writer.close()
         raise asyncio.IncompleteReadError(b"", None)
     if fault is Fault.NOT_JSON:
-        writer.write(_chunk(wire_formats.broken_event(wire)))
+        writer.write(_chunk(wire_answers.broken_event(wire)))
     if fault is Fault.ERROR_IN_STREAM:
-        writer.write(_chunk(wire_formats.error_event(wire)))
+        writer.write(_chunk(wire_answers.error_event(wire)))
     writer.write(_chunk(b""))
     await writer.drain()
 
