@@ -209,9 +209,13 @@ def _complete(begin: Callable[[], Coroutine[Any, Any, T]]) -> T:
             return asyncio.run(begin())
         except asyncio.CancelledError:
             raise KeyboardInterrupt from None  # a second Ctrl-C ended it at once
+    return _complete_in_a_thread(begin)
+
+
+def _complete_in_a_thread(begin: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Runs a coroutine to its end in an event loop of its own, which Ctrl-C ends at once."""
     results: list[T] = []
     errors: list[BaseException] = []
-
     drivers: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[T]]] = []
 
     async def drive_here() -> T:
