@@ -18,7 +18,7 @@ from evolve.config import RunConfig, resolve
 from evolve.errors import ConfigError
 from evolve.loop import Watcher
 from evolve.program import Evaluation, Program, Task
-from evolve.session import Ending, check, create, drive, recorded
+from evolve.session import Ending, Parts, check, create, drive, recorded
 from evolve.tasks.catalog import find
 
 T = TypeVar("T")
@@ -133,10 +133,11 @@ def run(
 
 def start(task: Task, config: RunConfig, *, archive: str | Path, name: str = "", watcher: Watcher | None = None) -> Run:
     """Starts a run of a resolved configuration (see `run`)."""
-    check(task, config)
+    maker = check(task, config)
     with Archive.open(archive, create=True) as opened:
-        number = create(opened, task, config, name)
-        return Run(str(archive), number, _complete(lambda: drive(opened, number, task, config, watcher=watcher)))
+        number = create(opened, task, config, name, maker)
+        parts = Parts(maker=maker)
+        return Run(str(archive), number, _complete(lambda: drive(opened, number, task, config, watcher=watcher, parts=parts)))
 
 
 def resume(
@@ -208,9 +209,13 @@ def _complete(begin: Callable[[], Coroutine[Any, Any, T]]) -> T:
             return asyncio.run(begin())
         except asyncio.CancelledError:
             raise KeyboardInterrupt from None  # a second Ctrl-C ended it at once
+    return _complete_in_a_thread(begin)
+
+
+def _complete_in_a_thread(begin: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Runs a coroutine to its end in an event loop of its own, which Ctrl-C ends at once."""
     results: list[T] = []
     errors: list[BaseException] = []
-
     drivers: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[T]]] = []
 
     async def drive_here() -> T:

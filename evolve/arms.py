@@ -7,7 +7,6 @@ one caller, whose breaker opens when the model is down, and are put aside when i
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -20,9 +19,8 @@ from evolve.budget import Dollars
 from evolve.config import RunConfig, is_local
 from evolve.errors import ConfigError, nearest_hint
 from evolve.llm.agent_command import Edits, command_of
-from evolve.llm.base import LanguageModel
 from evolve.llm.calling import Caller, Ledger
-from evolve.llm.clients import make_client
+from evolve.llm.clients import check_client, make_client
 from evolve.llm.prices import PriceTable, lookup, price_table, require_price
 from evolve.llm.specs import EditKind, ModelSpec, is_model, parse_spec
 from evolve.mutation import Mutator
@@ -139,67 +137,59 @@ def make_mutators(task: Task, config: RunConfig) -> dict[str, Mutator]:
 
 @contextlib.asynccontextmanager
 async def open_arms(
-    task: Task,
-    config: RunConfig,
+    maker: Maker,
     *,
     dollars: Dollars,
     ledger: Ledger,
     answered: Callable[[str], Reply | None] | None = None,
     hidden: Sequence[Path] = (),
-    environment: Mapping[str, str] = os.environ,
 ) -> AsyncIterator[Arms]:
     """Makes a run's arms and closes their connections in the end.
 
     Args:
-        task: What is being solved.
-        config: The run's configuration.
+        maker: Of the run's task and configuration.
         dollars: What models' calls are paid from.
         ledger: Takes down every call.
         answered: Finds what was answered to exactly the same request before.
         hidden: Files and folders besides the task's that no coding agent may read.
-        environment: Where keys are read.
 
     Raises:
-        ConfigError: If a SPEC names nothing known, a key or an agent's command is missing, or a price is unknown under a
-            dollar budget.
+        ConfigError: If a SPEC names nothing known, a key or an agent's command is missing, a template is broken, or a price is
+            unknown under a dollar budget.
     """
-    maker = Maker(task, config, environment, hidden)
-    # Once, and only where a model is asked.
-    prompts = functools.cache(maker.prompts)
     callers: dict[str, Caller] = {}
 
     def asked(spec: ModelSpec) -> list[Mutator]:
-        caller = maker.caller(spec, dollars, ledger, waits=False)
+        caller = maker.caller(spec, dollars, ledger, hidden, waits=False)
         asking = maker.asking(spec, answered)
-        mutators = [ModelMutator(arm_name(spec, kind), kind, caller, prompts(), asking) for kind in spec.kinds]
+        mutators = [ModelMutator(arm_name(spec, kind), kind, caller, maker.prompts(), asking) for kind in spec.kinds]
         callers.update({mutator.name: caller for mutator in mutators})
         return [*mutators]
 
-    arms = Arms(_mutators(task.files, config, asked), callers)
+    arms = Arms(_mutators(maker.task.files, maker.config, asked), callers)
     try:
         yield arms
     finally:
         await arms.close()
 
 
-def check_models(task: Task, config: RunConfig, environment: Mapping[str, str] = os.environ) -> None:
+def check_models(task: Task, config: RunConfig, environment: Mapping[str, str] = os.environ) -> Maker:
     """Refuses models that could not be asked, and templates that could not be filled in, before anything is on disk.
+
+    Args:
+        task: What is being solved.
+        config: The run's configuration.
+        environment: Where keys are read.
+
+    Returns:
+        What it has read to find out: prices and templates are those that were checked, also if files change from now on.
 
     Raises:
         ConfigError: If a key is missing, a price is unknown under a dollar budget, or a template is broken.
     """
-    specs = model_specs(config)
-    if not specs:
-        return
     maker = Maker(task, config, environment)
-    maker.prompts()
-    for spec in specs:
-        maker.check(spec)
-
-
-def prompt_versions(task: Task, config: RunConfig) -> dict[str, str]:
-    """Hashes the text of the prompts that a run sends; empty for a run without models."""
-    return {"prompts": Maker(task, config).prompts().templates.sha256[:16]} if model_specs(config) else {}
+    maker.check()
+    return maker
 
 
 def arm_name(spec: ModelSpec, kind: EditKind) -> str:
@@ -217,48 +207,79 @@ def model_specs(config: RunConfig) -> list[ModelSpec]:
 
 
 class Maker:
-    """Makes what stands between a mutator and a model, for one task and one configuration."""
+    """Makes what stands between a mutator and a model, for one task and one configuration; reads prices and templates once.
 
-    def __init__(
-        self, task: Task, config: RunConfig, environment: Mapping[str, str] = os.environ, hidden: Sequence[Path] = ()
-    ) -> None:
-        """Reads the price tables, once, if any model is to be asked.
+    Attributes:
+        task: What is being solved.
+        config: The run's configuration.
+        specs: The language models among its arms.
+    """
+
+    def __init__(self, task: Task, config: RunConfig, environment: Mapping[str, str] = os.environ) -> None:
+        """Reads the price tables, if any model is to be asked.
 
         Args:
             task: What is being solved.
             config: The run's configuration.
             environment: Where keys, and a price table of the user's own, are looked up.
-            hidden: Files and folders besides the task's that no coding agent may read.
 
         Raises:
-            ConfigError: If a price table is broken.
+            ConfigError: If a SPEC is malformed, or a price table is broken.
         """
-        self._task = task
-        self._config = config
+        self.task = task
+        self.config = config
+        self.specs = model_specs(config)
         self._environment = environment
-        # Whoever reads how children are scored can write for the score alone.
-        self._hidden = [*hidden, *([task.folder] if task.folder is not None else [])]
-        self._table = price_table(config.prices, environment) if model_specs(config) else PriceTable({})
+        self._table = price_table(config.prices, environment) if self.specs else PriceTable({})
+        self._prompts: Prompts | None = None
 
     def prompts(self) -> Prompts:
-        """Loads the templates that the task and the configuration ask for.
+        """Loads the templates that the task and the configuration ask for, when it is first asked for them.
 
         Raises:
             ConfigError: If one is broken.
         """
-        from evolve.prompts.render import Prompts  # jinja2, which runs without models do without
-        from evolve.prompts.templates import Templates
+        if self._prompts is None:
+            from evolve.prompts.render import Prompts  # jinja2, which runs without models do without
+            from evolve.prompts.templates import Templates
 
-        folders = [str(folder) for folder in (self._task.prompts, self._config.prompts.templates) if folder is not None]
-        return Prompts(Templates.load(*folders), self._config.prompts)
+            folders = [str(folder) for folder in (self.task.prompts, self.config.prompts.templates) if folder is not None]
+            self._prompts = Prompts(Templates.load(*folders), self.config.prompts)
+        return self._prompts
 
-    def caller(self, spec: ModelSpec, dollars: Dollars, ledger: Ledger, *, waits: bool = True) -> Caller:
+    def prompt_versions(self) -> dict[str, str]:
+        """Hashes the text of the prompts that a run sends; empty for a run without models.
+
+        Raises:
+            ConfigError: If a template is broken.
+        """
+        return {"prompts": self.prompts().templates.sha256[:16]} if self.specs else {}
+
+    def check(self) -> None:
+        """Refuses models that could not be asked. No client is made, so there is none to close.
+
+        Raises:
+            ConfigError: If a model's key is missing, its price is unknown under a dollar budget, or its context is too small; if
+                a template is broken.
+        """
+        if self.specs:
+            self.prompts()
+        for spec in self.specs:
+            check_client(spec, self._environment, agents=self.config.agents)
+            self.asking(spec)
+            if self.config.budget_usd is not None:
+                require_price(spec, lookup(spec, self._table), self._table)
+
+    def caller(
+        self, spec: ModelSpec, dollars: Dollars, ledger: Ledger, hidden: Sequence[Path] = (), *, waits: bool = True
+    ) -> Caller:
         """Makes what calls a model; it is to be closed in the end.
 
         Args:
             spec: The model and how it is asked.
             dollars: What calls are paid from.
             ledger: Takes down every call.
+            hidden: Files and folders besides the task's that no coding agent may read.
             waits: Whether its calls wait while the model is down, or are put off at once.
 
         Raises:
@@ -266,19 +287,11 @@ class Maker:
         """
         facts = lookup(spec, self._table)
         price = facts.price if dollars.cap is None else require_price(spec, facts, self._table)
-        rng = generator(self._config.seed, 0, f"pauses of {spec.label}")
-        return Caller(self._client(spec), spec, price, dollars, ledger, rng=rng, config=self._config.calls, waits=waits)
-
-    def check(self, spec: ModelSpec) -> None:
-        """Refuses a model that could not be asked.
-
-        Raises:
-            ConfigError: If its key is missing, its price is unknown under a dollar budget, or its context is too small.
-        """
-        self._client(spec)
-        self.asking(spec)
-        if self._config.budget_usd is not None:
-            require_price(spec, lookup(spec, self._table), self._table)
+        rng = generator(self.config.seed, 0, f"pauses of {spec.label}")
+        # Whoever reads how children are scored can write for the score alone.
+        unseen = [*hidden, *([self.task.folder] if self.task.folder is not None else [])]
+        client = make_client(spec, self._environment, agents=self.config.agents, hidden=unseen)
+        return Caller(client, spec, price, dollars, ledger, rng=rng, config=self.config.calls, waits=waits)
 
     def asking(self, spec: ModelSpec, answered: Callable[[str], Reply | None] | None = None) -> Asking:
         """Says how a model is asked: what room its context leaves, and whether it is small.
@@ -286,7 +299,7 @@ class Maker:
         Raises:
             ConfigError: If the longest answer leaves no room for a prompt.
         """
-        config, context = self._config, lookup(spec, self._table).context
+        config, context = self.config, lookup(spec, self._table).context
         room = config.prompts.max_tokens
         if context is not None:
             room = min(room, context - spec.settings.max_tokens - _MARGIN)
@@ -299,9 +312,6 @@ class Maker:
         small = context is not None and context <= _SMALL_CONTEXT
         in_folder = spec.provider == "agent" and command_of(spec, config.agents).edits is Edits.FOLDER
         return Asking(spec, room, small if brief is None else brief, in_folder, answered)
-
-    def _client(self, spec: ModelSpec) -> LanguageModel:
-        return make_client(spec, self._environment, agents=self._config.agents, hidden=self._hidden)
 
 
 def _mutators(files: Files, config: RunConfig, models: Callable[[ModelSpec], Sequence[Mutator]]) -> dict[str, Mutator]:

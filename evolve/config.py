@@ -33,8 +33,11 @@ from evolve.plugins import installed, load
 from evolve.program import Files, Isolation, Task
 from evolve.prompts.config import PromptConfig
 from evolve.search import Search
-from evolve.settings import assign, build, merged, read_toml
+from evolve.settings import anchored, assign, build, merged, read_toml
 from evolve.stages import StageConfig
+
+#: Settings that hold a path.
+_PATHS = ("prices", "prompts.templates")
 
 
 class OrderName(StrEnum):
@@ -60,7 +63,7 @@ class RunConfig:
         prompts: What models are told.
         calls: How patiently models are called.
         prices: A price table of one's own, a TOML file like ``evolve/llm/prices.toml`` that wins over it; None takes the one that
-            the environment variable ``EVOLVE_PRICES`` names, if any.
+            the environment variable ``EVOLVE_PRICES`` names, if any. `resolve` makes the path absolute.
         cache: Whether a request that was answered before, to the letter, is answered from the archive, for nothing.
         order: ``"strict"`` or ``"asap"``; None is strict when every arm is local.
         lag: In strict order, step *i* sees the results of steps up to *i - lag*; more workers than this idle.
@@ -136,6 +139,8 @@ def resolve(
 ) -> RunConfig:
     """Resolves a run's configuration.
 
+    Paths in it become absolute here: they start from the folder of the file they stand in, others from the current folder.
+
     Args:
         task: Its ``[run]`` table holds the task author's defaults.
         file: A TOML file with the same keys.
@@ -146,17 +151,26 @@ def resolve(
         ConfigError: If a key is unknown or a value is refused.
     """
     build(RunConfig, task.run, f"task {task.name}, task.toml [run]")
-    table = dict(task.run)
+    table = anchored(task.run, _PATHS, task.folder or Path())
     if file is not None:
-        read = read_toml(file)
-        build(RunConfig, read, str(file))
-        table = merged(table, read)
+        table = merged(table, read_settings(file))
     given: dict[str, Any] = {}
     for setting in settings:
         assign(given, setting)
     build(RunConfig, given, "--set")
     named = _without_none(options or {})
-    return build(RunConfig, merged(merged(table, given), named), "run")
+    return build(RunConfig, merged(table, anchored(merged(given, named), _PATHS, Path())), "run")
+
+
+def read_settings(file: Path) -> dict[str, Any]:  # Any: TOML values
+    """Reads a run's settings from a TOML file; relative paths in it start from its folder.
+
+    Raises:
+        ConfigError: If it cannot be read, a key is unknown or a value is refused.
+    """
+    read = read_toml(file)
+    build(RunConfig, read, str(file))
+    return anchored(read, _PATHS, file.parent)
 
 
 def _without_none(table: Mapping[str, Any]) -> dict[str, Any]:

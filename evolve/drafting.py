@@ -7,9 +7,10 @@ the folder, and no file is ever overwritten. Everything asked, answered and spen
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,11 +24,11 @@ from evolve.executors.base import Executor
 from evolve.llm.base import Finish, ModelRequest
 from evolve.llm.calling import Caller
 from evolve.mutation import Complaint
-from evolve.mutators.asking import Asking, within_context
+from evolve.mutators.asking import within_context
 from evolve.mutators.languages import comment
 from evolve.notation import EditRefused, read_files
 from evolve.program import Evaluation, Files, Outcome, Reply
-from evolve.prompts.render import Prompt, Prompts
+from evolve.prompts.render import Prompt
 from evolve.rendering import render_files
 from evolve.rng import generator
 from evolve.tasks.base import Unfinished, check_source
@@ -92,35 +93,39 @@ async def draft(
         ModelError: If the model does not answer.
         ArchiveError: If the journal cannot be written.
     """
+    maker = _checked(unfinished, config, environment)
+    dollars = Dollars(config.budget_usd)
+    # Before anything is asked: an evaluator that does not load costs nothing.
+    async with make_executor(maker.task, config) as executor, _drafter(unfinished, maker, dollars, executor) as drafter:
+        return await _until_it_scores(drafter, attempts, dollars, watch)
+
+
+def _checked(unfinished: Unfinished, config: RunConfig, environment: Mapping[str, str]) -> Maker:
+    """Refuses what no program can be written for, or no model could write.
+
+    Raises:
+        ConfigError: If nothing is missing, or the arm is no model or cannot be asked.
+    """
     task, missing = unfinished
     if not missing:
         raise ConfigError(f"task {task.name}: nothing is missing: {', '.join(task.files)} exist, and nothing is overwritten")
     if task.folder is None:
         raise ConfigError(f"task {task.name} has no folder that a program could be written to")
-    specs = model_specs(config)
-    if len(config.arms) != 1 or not specs:
+    if len(config.arms) != 1 or not model_specs(config):
         raise ConfigError(f"a program is written by one language model, PROVIDER/MODEL; got --arm {' '.join(config.arms)}")
-    check_models(task, config, environment)
-    dollars = Dollars(config.budget_usd)
-    # Before anything is asked: an evaluator that does not load costs nothing.
-    async with make_executor(task, config) as executor:
-        journal = Journal(task.folder)
-        maker = Maker(task, config, environment)
-        caller = maker.caller(specs[0], dollars, journal)
-        try:
-            asking = maker.asking(specs[0], journal.answered)
-            drafter = _Drafter(
-                unfinished,
-                config,
-                caller=caller,
-                prompts=maker.prompts(),
-                asking=asking,
-                executor=executor,
-                journal=journal,
-            )
-            return await _until_it_scores(drafter, attempts, dollars, watch)
-        finally:
-            await caller.close()
+    return check_models(task, config, environment)
+
+
+@contextlib.asynccontextmanager
+async def _drafter(unfinished: Unfinished, maker: Maker, dollars: Dollars, executor: Executor) -> AsyncIterator[_Drafter]:
+    """Puts together what makes attempts, and closes the model's connection in the end."""
+    spec = maker.specs[0]
+    journal = Journal(maker.task.folder or Path())
+    caller = maker.caller(spec, dollars, journal)
+    try:
+        yield _Drafter(unfinished, maker, caller=caller, executor=executor, journal=journal)
+    finally:
+        await caller.close()
 
 
 async def _until_it_scores(drafter: _Drafter, attempts: int, dollars: Dollars, watch: Callable[[Attempt], None] | None) -> Draft:
@@ -152,20 +157,18 @@ class _Drafter:
     def __init__(
         self,
         unfinished: Unfinished,
-        config: RunConfig,
+        maker: Maker,
         *,
         caller: Caller,
-        prompts: Prompts,
-        asking: Asking,
         executor: Executor,
         journal: Journal,
     ) -> None:
         self._task, self._missing = unfinished
         self._folder = self._task.folder or Path()
-        self._config = config
+        self._seed = maker.config.seed
         self._caller = caller
-        self._prompts = prompts
-        self._asking = asking
+        self._prompts = maker.prompts()
+        self._asking = maker.asking(maker.specs[0], journal.answered)
         self._executor = executor
         self.journal = journal
         self._hint = files_hint(unfinished, (self._folder / "evaluate.py").read_text(encoding="utf-8"))
@@ -186,7 +189,7 @@ class _Drafter:
         except _Refused as refused:
             made = Attempt(number, Outcome.EDIT_FAILED, str(refused), cost_usd=reply.cost_usd)
         else:
-            evaluation = (await self._executor.evaluate(files, seed=self._config.seed)).evaluation
+            evaluation = (await self._executor.evaluate(files, seed=self._seed)).evaluation
             why = "" if evaluation.ok else f"{evaluation.outcome}\n{evaluation.feedback}".rstrip()
             made = Attempt(number, evaluation.outcome, why, evaluation.objective, reply.cost_usd)
             if evaluation.ok:
@@ -203,7 +206,7 @@ class _Drafter:
 
     async def _reply(self, number: int, complaints: tuple[Complaint, ...]) -> Reply:
         """Takes up the reply to this very request if there is one that nothing has come of, else asks."""
-        seed = int(generator(self._config.seed, number, "draft").integers(2**31))
+        seed = int(generator(self._seed, number, "draft").integers(2**31))
 
         async def ask(prompt: Prompt) -> Reply:
             request = self._asking.request(prompt.messages, seed)

@@ -28,5 +28,5 @@ def load(point: EntryPoint) -> object:
     package = point.dist.name if point.dist else point.module
     try:
         return point.load()
-    except Exception as error:
+    except Exception as error:  # importing somebody's package may raise anything
         raise TaskError(f"plug-in {point.name!r} of package {package} cannot be loaded: {error}") from error

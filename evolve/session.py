@@ -20,7 +20,7 @@ from evolve.archive.novelty import SLACK
 from evolve.archive.queries import summary
 from evolve.archive.records import NewRun
 from evolve.archive.store import Archive, RunWriter
-from evolve.arms import Arms, check_models, make_mutators, open_arms, prompt_versions
+from evolve.arms import Arms, Maker, check_models, make_mutators, open_arms
 from evolve.budget import Budget, Dollars
 from evolve.config import RunConfig, make_embed, make_executor, make_order, make_search
 from evolve.errors import ConfigError, EvolveError, TaskError
@@ -49,30 +49,56 @@ class Ending(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What a session uses in place of what the configuration names; for replays and tests."""
+    """Parts that a session takes as they are, in place of making them by the configuration.
+
+    Attributes:
+        executor: Where evaluations run.
+        order: Which results a step may see.
+        arms: By name.
+        maker: What the arms of language models are made by.
+        replies: What was answered, by step and attempt.
+        conditions: What plans reckoned with, by step.
+        costs: Dollars, by step.
+    """
 
     executor: Executor | None = None
     order: Order | None = None
     arms: Mapping[str, Mutator] | None = None
+    maker: Maker | None = None
     replies: Mapping[tuple[int, int], Reply] | None = None
     conditions: Mapping[int, Conditions] | None = None
     costs: Mapping[int, float] | None = None
 
 
-def check(task: Task, config: RunConfig) -> None:
+def check(task: Task, config: RunConfig) -> Maker:
     """Refuses a configuration whose parts cannot be made, before anything is on disk.
+
+    Returns:
+        What the arms of language models are made by, for `create` and `drive`.
 
     Raises:
         ConfigError: If an arm or the executor is unknown, a key is missing, or a price is unknown under a dollar budget.
         TaskError: If a plug-in cannot be loaded.
     """
     make_mutators(task, config)
-    check_models(task, config)
+    maker = check_models(task, config)
     make_executor(task, config)
+    return maker
 
 
-def create(archive: Archive, task: Task, config: RunConfig, name: str) -> int:
-    """Writes down a new run and returns its number."""
+def create(archive: Archive, task: Task, config: RunConfig, name: str, maker: Maker | None = None) -> int:
+    """Writes down a new run and returns its number.
+
+    Args:
+        archive: Where to.
+        task: What is being solved.
+        config: The run's configuration.
+        name: What to call it; made from the task's name when empty.
+        maker: What `check` returned; None makes one.
+
+    Raises:
+        ConfigError: If a price table or a template is broken.
+    """
     new = NewRun(
         task=task.name,
         task_origin=task.origin,
@@ -82,7 +108,7 @@ def create(archive: Archive, task: Task, config: RunConfig, name: str) -> int:
         metric=task.objective.metric,
         seed=config.seed,
         config=plain(config),
-        versions={**versions(), **prompt_versions(task, config)},
+        versions={**versions(), **(maker or Maker(task, config)).prompt_versions()},
         commit=commit_of(task.folder),
         command=repeat_command(task, config),
         name=name,
@@ -246,7 +272,8 @@ async def _arms(
         return
     answered = archive.answered if config.cache else None
     hidden = [] if archive.file is None else [archive.file]
-    async with open_arms(task, config, dollars=dollars, ledger=ledger, answered=answered, hidden=hidden) as arms:
+    maker = parts.maker or Maker(task, config)
+    async with open_arms(maker, dollars=dollars, ledger=ledger, answered=answered, hidden=hidden) as arms:
         yield arms
 
 

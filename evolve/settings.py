@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import tomllib
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeVar
@@ -126,6 +127,25 @@ def assign(table: dict[str, Any], setting: str) -> None:  # Any: TOML values
         table[last] = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         table[last] = text.strip()
+
+
+def anchored(table: Mapping[str, Any], keys: Sequence[str], folder: Path) -> dict[str, Any]:  # Any: TOML values
+    """Makes paths in a nested table absolute, so that they mean the same wherever they are read again.
+
+    Args:
+        table: What the user wrote.
+        keys: Dotted keys of settings that hold a path; ``~`` is the user's home. What is missing or no text is left as it is.
+        folder: What a relative path starts from.
+    """
+    result = dict(table)
+    for key in keys:
+        first, _, rest = key.partition(".")
+        value = result.get(first)
+        if rest and isinstance(value, Mapping):
+            result[first] = anchored(value, [rest], folder)
+        elif not rest and isinstance(value, str) and value.strip():
+            result[first] = str((folder / os.path.expanduser(value)).resolve())
+    return result
 
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:  # Any: TOML values

@@ -12,7 +12,8 @@ class PromptConfig:
     """What prompts hold.
 
     Attributes:
-        templates: Folder whose templates replace the built-in ones and the task's, file by file; None for none.
+        templates: Folder whose templates replace the built-in ones and the task's, file by file; None for none. A run's
+            configuration holds its absolute path.
         max_tokens: Longest prompt, as far as the model's context allows it.
         n_failures: Failed children of the parent that are shown.
         feedback_chars: How much is shown of what evaluators and programs say about the parent; failed children get half.

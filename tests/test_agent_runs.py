@@ -189,6 +189,13 @@ def test_local_arms_go_on_when_an_agent_does_nothing_but_fail(home):
     assert shown["usd"] == 0
 
 
+def test_that_walls_are_weak_is_said_once_for_a_run(home, caplog, monkeypatch):
+    monkeypatch.setattr("evolve.llm.agent.strongest", lambda: (Level.NONE, "this is a test"))
+    install(home)
+    assert run_agent(home, steps=1).summary()["outcomes"] == {"ok": 1}
+    assert caplog.text.count("runs without a sandbox") == 1
+
+
 def test_an_agent_that_is_not_installed_is_refused_before_anything_is_on_disk(home):
     with pytest.raises(ConfigError, match="'scripted' is not installed"):
         run_agent(home)

@@ -1,5 +1,6 @@
 import dataclasses
 import shlex
+from pathlib import Path
 
 import pytest
 
@@ -95,3 +96,31 @@ def test_agents_are_tables_by_name_that_later_sources_add_to():
 def test_agents_that_could_not_be_called_are_refused(table, message):
     with pytest.raises(ConfigError, match=message):
         build(RunConfig, {"agents": table}, "run")
+
+
+def test_paths_start_from_where_they_are_written(tmp_path, monkeypatch):
+    for name in ("here", "task", "set"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    (tmp_path / "set" / "c.toml").write_text('prices = "p.toml"\n[prompts]\ntemplates = "words"\n')
+    task = dataclasses.replace(TASK, folder=tmp_path / "task", run={"prices": "p.toml", "prompts": {"templates": "words"}})
+
+    def paths(**more):
+        config = resolve(task, **more)
+        return [config.prices, config.prompts.templates]
+
+    assert paths() == [f"{tmp_path}/task/p.toml", f"{tmp_path}/task/words"]
+    assert paths(file=tmp_path / "set" / "c.toml") == [f"{tmp_path}/set/p.toml", f"{tmp_path}/set/words"]
+    monkeypatch.chdir(tmp_path / "set")
+    assert paths(file=Path("c.toml")) == [f"{tmp_path}/set/p.toml", f"{tmp_path}/set/words"]
+    monkeypatch.chdir(tmp_path / "here")
+    assert paths(settings=["prices=q.toml"]) == [f"{tmp_path}/here/q.toml", f"{tmp_path}/task/words"]
+    assert paths(options={"prompts": {"templates": "../q"}}) == [f"{tmp_path}/task/p.toml", f"{tmp_path}/q"]
+
+
+def test_the_command_that_repeats_a_run_finds_its_files_from_any_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = resolve(TASK, settings=["prices=p.toml", "prompts.templates=words"])
+    words = shlex.split(repeat_command(TASK, config))
+    monkeypatch.chdir("/")
+    assert resolve(TASK, settings=[words[at + 1] for at, word in enumerate(words) if word == "--set"]) == config

@@ -15,7 +15,7 @@ from conftest import PARABOLA, untimed
 
 import evolve
 
-STEPS = 80
+STEPS = 50
 
 
 def start(where: Path, *words: str) -> subprocess.Popen[bytes]:

@@ -1,10 +1,11 @@
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 
 import pytest
 
 from evolve.errors import ConfigError
-from evolve.settings import assign, build, merged, plain, read_toml
+from evolve.settings import anchored, assign, build, merged, plain, read_toml
 
 
 class Colour(StrEnum):
@@ -103,3 +104,21 @@ def test_read_toml_names_the_file(tmp_path):
     (tmp_path / "bad.toml").write_text("a = \n")
     with pytest.raises(ConfigError, match=r"bad\.toml is not valid TOML: .*line 1"):
         read_toml(tmp_path / "bad.toml")
+
+
+def test_relative_paths_start_from_the_folder_and_nothing_else_changes(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    table = {"prices": "p.toml", "steps": 3, "prompts": {"templates": "../words", "brief": True}, "own": "~/o.toml"}
+    found = anchored(table, ["prices", "prompts.templates", "own", "missing", "steps.deeper"], tmp_path / "sub")
+    assert found == {
+        "prices": str(tmp_path / "sub" / "p.toml"),
+        "steps": 3,
+        "prompts": {"templates": str(tmp_path / "words"), "brief": True},
+        "own": "/home/me/o.toml",
+    }
+    assert table["prompts"] == {"templates": "../words", "brief": True}
+
+
+def test_absolute_paths_and_what_is_no_path_stay():
+    table = {"a": "/x/y", "b": "", "c": 4, "d": None}
+    assert anchored(table, list(table), Path("/else")) == table

@@ -94,7 +94,7 @@ def _wait_until_healthy(port: int) -> None:
             if connection.getresponse().status == 200:
                 return
         except OSError:
-            pass
+            pass  # it has not begun to listen
         if time.monotonic() > deadline:
             raise SystemExit(f"error: the server does not answer on port {port} after {_HEALTHY_WITHIN_S:.0f} s")
         time.sleep(0.2)

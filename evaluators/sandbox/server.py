@@ -6,9 +6,7 @@ import os
 import signal
 import socket
 import subprocess
-import sys
-import tempfile
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +14,12 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from evolve.errors import TaskError
-from evolve.evaluators.sandbox import bubblewrap, confinement, landlock, scratch, tree, visible, wire
+from evolve.evaluators.sandbox import confinement, scratch, tree, wire
 from evolve.evaluators.sandbox.cgroup import MemoryGroup
+from evolve.evaluators.sandbox.launch import launch
 from evolve.evaluators.sandbox.levels import require_level
 from evolve.program import Build, Isolation, Limits
 
-_RUNNER = Path(__file__).with_name("runner.py")
 #: Preloading may mean importing torch from a cold disk.
 _START_TIMEOUT_S = 120.0
 #: Forking takes milliseconds; a program at level ``process`` may have stopped the server.
@@ -295,48 +293,12 @@ class ForkServer:
 
     def _launch(self) -> None:
         settings = self.settings
-        machine = visible.of_machine(settings.hidden, settings.limits.gpus)
-        kernel = visible.kernel_rules(settings.limits.gpus)
-        rules = [*visible.rules(machine, settings.limits.gpus), *([] if self.strong else kernel)]
-        # Inside a process-id namespace the kernel's files are others.
-        grants = [(str(path), landlock.grantable(rights, folder=path.is_dir())) for path, rights in kernel if self.strong]
-        restricted = settings.isolation is not Isolation.PROCESS
-        self._others = confinement.other_processes(strong=self.strong)
-        ruleset = landlock.make_ruleset(rules) if restricted else -1
-        try:
-            self._popen(machine, ruleset)
-            assert self._control is not None
-            self._control.send("\0".join(map(str, visible.site_packages())).encode())
-            orders = {
-                "preload": list(settings.limits.preload),
-                "temporary": tempfile.gettempdir(),
-                "grants": grants,
-                "devices": bubblewrap.devices(settings.limits.gpus) if self.strong else [],
-                "writing": landlock.grantable(landlock.WRITE, folder=True) if restricted else 0,
-                "confinement": confinement.of(settings.limits, ruleset, self._number, others=self._others, strong=self.strong),
-            }
-            self._send(orders)
-        finally:
-            if ruleset >= 0:
-                os.close(ruleset)
-
-    def _popen(self, machine: visible.Visible, ruleset: int) -> None:
-        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
-            # Not -I: it would ignore PYTHONHASHSEED, the one Python variable in the scrubbed environment.
-            python = [bubblewrap.python() if self.strong else sys.executable, "-s", "-S", "-P", "-B"]
-            runner = f"{bubblewrap.INSIDE}/{_RUNNER.name}" if self.strong else str(_RUNNER)
-            # Inside a process-id namespace a parent outside is 0.
-            argv = [*python, runner, str(theirs.fileno()), "0" if self.strong else str(os.getpid())]
-            gpus = self.settings.limits.gpus
-            self._process = subprocess.Popen(
-                bubblewrap.command(machine, argv, gpus=gpus) if self.strong else argv,
-                stdin=subprocess.DEVNULL,
-                env=confinement.environment(),
-                cwd="/",
-                pass_fds=(theirs.fileno(), *self.settings.keep_open, *([ruleset] if ruleset >= 0 else [])),
-                start_new_session=True,
-            )
+        launched = launch(
+            settings.limits, settings.isolation, number=self._number, hidden=settings.hidden, keep_open=settings.keep_open
+        )
+        self._process, self._control, self._others = launched.process, launched.control, launched.others
+        self._send_bytes(launched.libraries)
+        self._send(launched.orders)
 
     def _await_confined(self, channel: socket.socket) -> None:
         """Waits until a child has given up what it is to give up; nothing of a program has run in it so far."""
@@ -349,11 +311,14 @@ class ForkServer:
         if answer != ["confined"]:
             raise self._lost(str(answer[-1]))
 
-    def _send(self, message: object, descriptors: list[int] | None = None) -> None:
+    def _send(self, message: object, descriptors: Sequence[int] = ()) -> None:
+        self._send_bytes(wire.encode(message), descriptors)
+
+    def _send_bytes(self, message: bytes, descriptors: Sequence[int] = ()) -> None:
         if self._control is None:
             raise ServerLost("it is not running")
         try:
-            socket.send_fds(self._control, [wire.encode(message)], descriptors or [])
+            socket.send_fds(self._control, [message], descriptors)
         except OSError as error:
             raise self._lost(f"its socket is closed ({error.strerror})") from error
 

@@ -21,7 +21,7 @@ from evolve.llm.base import CallFailed, Completion, Finish, Message, ModelReques
 from evolve.llm.clients import make_client
 from evolve.llm.prices import VARIABLE, ModelFacts, Price, lookup, price_table
 from evolve.llm.specs import PROVIDERS, ModelSpec, ModelTable, parse_spec
-from evolve.settings import build, read_toml
+from evolve.settings import build
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -82,9 +82,9 @@ class _Known(NamedTuple):
 
 
 def _known(path: Path) -> _Known:
-    from evolve.config import RunConfig  # brings numpy and a database along, 0.4 s that `models list` does without
+    from evolve.config import RunConfig, read_settings  # brings numpy and a database along, 0.4 s that `models list` does without
 
-    config = build(RunConfig, read_toml(path), str(path))
+    config = build(RunConfig, read_settings(path), str(path))
     return _Known(config.models, config.agents, config.prices)
 
 

@@ -221,6 +221,21 @@ class AgentModel:
         return text
 
 
+def check_agent(spec: ModelSpec, command: AgentCommand, environment: Mapping[str, str]) -> None:
+    """Refuses an agent that could not be asked, without looking for walls to put around it.
+
+    Args:
+        spec: ``agent/NAME`` or ``agent/NAME/MODEL``.
+        command: How it is called.
+        environment: Whose ``PATH`` its command is looked for in.
+
+    Raises:
+        ConfigError: If it is not installed, or a setting means nothing to it.
+    """
+    _check_settings(spec, command, spec.model.partition("/")[2])
+    _installed(command, environment.get("PATH", os.defpath))
+
+
 def _check_settings(spec: ModelSpec, command: AgentCommand, model: str) -> None:
     if spec.url:
         raise ConfigError(f"model {spec.label!r}: an agent is a command on this machine, it has no URL; leave out @{spec.url}")

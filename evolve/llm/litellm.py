@@ -41,8 +41,7 @@ class LiteLLMModel(Client):
     """
 
     def __init__(self, spec: ModelSpec, key: str | None, environment: Mapping[str, str] = os.environ) -> None:
-        if spec.settings.stream:
-            raise ConfigError(f"model {spec.name}: answers through litellm are read whole; leave out stream=true")
+        check_litellm(spec)
         super().__init__(spec, [*([key] if key else []), *_secrets(environment)])
         self._key = key
         self._litellm = _import()
@@ -107,6 +106,18 @@ def _secrets(environment: Mapping[str, str]) -> Iterator[str]:
     for name, value in environment.items():
         if name.upper().endswith(_SECRETS) and len(value.strip()) >= _SHORTEST_SECRET:
             yield value.strip()
+
+
+def check_litellm(spec: ModelSpec) -> None:
+    """Refuses a model that LiteLLM is not to be asked for here, or a LiteLLM that cannot be used.
+
+    Raises:
+        ConfigError: If LiteLLM is not installed, or the model is to be streamed.
+        ModelError: If the installed version is known to steal keys.
+    """
+    if spec.settings.stream:
+        raise ConfigError(f"model {spec.name}: answers through litellm are read whole; leave out stream=true")
+    _import()
 
 
 def _import() -> Any:  # Any: a module whose types are there only where it is installed

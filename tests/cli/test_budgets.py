@@ -163,6 +163,27 @@ def test_a_run_is_paid_by_ones_own_prices(cli, tmp_path):
     assert recorded["prices"] == str(path)
 
 
+def test_a_resume_from_another_folder_finds_the_files_of_the_configuration(cli, tmp_path, monkeypatch):
+    """In the other folder lie files of the same names, which are none of the run's."""
+    for name, price in (("one", "1000/0"), ("other", "2000/0")):
+        (tmp_path / name / "words").mkdir(parents=True)
+        (tmp_path / name / "own.toml").write_text(f'[openai]\nscripted = {{ price = "{price}" }}\n')
+        (tmp_path / name / "words" / "system.md").write_text(f"Written in folder {name}.\n")
+    (tmp_path / "one" / "run.toml").write_text('prices = "own.toml"\n[prompts]\ntemplates = "words"\n')
+    archive = ["--archive", tmp_path / "a.db"]
+    with ModelServer(improver) as server:
+        words = ["--arm", f"openai/scripted[kinds=full]@{server.url}", "--config", "one/run.toml", "--budget-usd", 100]
+        cli("run", PARABOLA, "--steps", 1, *words, *archive)
+        monkeypatch.chdir(tmp_path / "other")
+        shown = cli("resume", "--steps", 2, *archive, "--json").json
+        told = [asked.messages[0].text for asked in server.asked]
+    assert len(told) == 2
+    assert all("Written in folder one." in text for text in told)
+    with sqlite3.connect(tmp_path / "a.db") as connection:
+        tokens = connection.execute("SELECT sum(tokens_in) FROM call_ends").fetchone()[0]
+    assert shown["usd"] == pytest.approx(tokens * 1e-3)
+
+
 @pytest.mark.slow
 def test_at_a_real_terminal_the_answer_is_the_runs_budget(tmp_path):
     """The whole command, with a terminal for its input and its messages; nobody reads these, so they must be few."""

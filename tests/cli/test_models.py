@@ -130,6 +130,14 @@ def test_ones_own_price_is_used(cli, tmp_path):
     assert (found["usd"], found["price_from"]) == (pytest.approx(0.03), str(path))
 
 
+def test_a_configurations_prices_are_found_from_its_folder(cli, tmp_path):
+    (tmp_path / "sub").mkdir()
+    path = own_table(tmp_path / "sub", '[openai]\nscripted = { price = "1000/2000" }\n')
+    (tmp_path / "sub" / "run.toml").write_text('prices = "own.toml"\n')
+    with ModelServer([Answer("ready", usage=Usage(10, 0, 10))]) as server:
+        assert check(cli, server, "--json", "--config", "sub/run.toml").json["price_from"] == str(path)
+
+
 @pytest.mark.parametrize("cost", [0.5, -1.0])
 def test_a_cost_that_the_server_reports_wins_if_it_is_one(cli, cost):
     with ModelServer([Answer("ready", usage=Usage(10, 0, 10), cost_usd=cost)]) as server:
