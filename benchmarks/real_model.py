@@ -56,8 +56,10 @@ def main() -> None:
     options.output.mkdir(parents=True, exist_ok=True)
     if not options.report:
         for task in options.tasks:
-            _mixed(task, where, options)
-            _local(task, where, options)
+            if options.only != "local":
+                _mixed(task, where, options)
+            if options.only != "mixed":
+                _local(task, where, options)
     with Archive.open(where) as archive:
         text = "\n".join(_report(archive))
     (options.output / "report.md").write_text(text + "\n")
@@ -71,6 +73,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--model-steps", type=int, default=50, help="steps of each task that ask the model")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument(
+        "--only", choices=["mixed", "local"], help="run this side alone; local needs the time of a mixed run before it"
+    )
     parser.add_argument("--report", action="store_true", help="only write the report of what was run")
     parser.add_argument("tasks", nargs="*", default=list(TASKS))
     return parser.parse_args()
