@@ -70,6 +70,9 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--url", default="http://127.0.0.1:8091/v1")
     parser.add_argument("--kinds", default="full+diff", help="what the model is asked to write")
+    parser.add_argument(
+        "--bandit", default="fixed", help="who chooses the arm; fixed asks the model whenever it is free, or nearly"
+    )
     parser.add_argument("--model-steps", type=int, default=50, help="steps of each task that ask the model")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path, required=True)
@@ -91,7 +94,7 @@ def _mixed(task: str, where: Path, options: argparse.Namespace) -> None:
         archive=where,
         name=name,
         # The local arms go on while the model writes: one of the two places is theirs.
-        settings={"stages": {"proposals": 2, "fill_in": True}},
+        settings={"stages": {"proposals": 2, "fill_in": True}, "bandit": {"name": options.bandit}},
         watcher=Counting(options.model_steps),
     )
 
