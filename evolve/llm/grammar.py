@@ -20,7 +20,16 @@ _ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _PLAN = 'plan ::= [^`<=>\\n] [^\\n]{0,240} "\\n"\n'
 
 
-def full_rewrite_grammar(language: str, opening: str = "") -> str:
+#: What begins a line of a block: anything, or no comment that could be an EVOLVE-BLOCK marker. Excluding a word of a notation
+#: without negation takes a rule for each of its first letters; comments that begin with an E go with it.
+_ANY_START = "other ::= [^` \\t\\r\\n] rest\n"
+_NO_MARKER = (
+    'other ::= [^` \\t\\r\\n#/] rest | "#" remark | "/" (end | [^/\\r\\n] rest | "/" remark)\n'
+    'remark ::= end | [^ E\\r\\n] rest | " " (end | [^ E\\r\\n] rest)\n'
+)
+
+
+def full_rewrite_grammar(language: str, opening: str = "", *, markers: bool = True) -> str:
     """Makes the answer at most one sentence and one whole fenced block that is not empty.
 
     Lines of the block may begin with one or two backticks, not with three; more than two empty lines in a row are refused,
@@ -30,6 +39,8 @@ def full_rewrite_grammar(language: str, opening: str = "") -> str:
         language: What the block is called, such as ``"python"``.
         opening: The line that the block begins with, such as ``"def pack(n):"``; empty leaves it open. A small model that may
             begin as it likes begins with what surrounds the text that it was asked for.
+        markers: Whether a line may be an EVOLVE-BLOCK marker; False where what stands between them is asked for, since small
+            models write one in the middle of it.
 
     Raises:
         ValueError: If it is no single word.
@@ -41,9 +52,9 @@ def full_rewrite_grammar(language: str, opening: str = "") -> str:
         f'root ::= plan? {_literal(f"```{language}")} "\\n" {first}body "```" "\\n"?\n'
         f"{_PLAN}"
         'body ::= ("\\n"? "\\n"? text)+ "\\n"?\n'
-        "text ::= [ \\t]* (other rest | tick other rest | tick tick other rest | tick tick? end) \n"
+        "text ::= [ \\t]* (other | tick other | tick tick other | tick tick? end) \n"
         'tick ::= "`"\n'
-        "other ::= [^` \\t\\r\\n]\n"
+        f"{_ANY_START if markers else _NO_MARKER}"
         "rest ::= [^\\r\\n]* end\n"
         'end ::= "\\n"\n'
     )

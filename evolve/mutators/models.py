@@ -150,8 +150,9 @@ class ModelMutator(ModelReplies):
             return diff_grammar([text.splitlines() for text in regions])
         path, whole = next(iter(files.items()))
         # Brief prompts of a program with one region ask for what stands in it, others for whole files.
-        text = regions[0] if self._asking.brief and len(regions) == 1 else whole
-        return full_rewrite_grammar(language(path), next((line.rstrip() for line in text.splitlines() if line.strip()), ""))
+        region = self._asking.brief and len(regions) == 1
+        lines = (regions[0] if region else whole).splitlines()
+        return full_rewrite_grammar(language(path), next((line.rstrip() for line in lines if line.strip()), ""), markers=not region)
 
     async def _reply(self, asked: ModelRequest, request: MutationRequest, kind: EditKind) -> Reply:
         donors = _donors(request, kind)

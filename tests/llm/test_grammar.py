@@ -1,3 +1,4 @@
+import json
 import re
 
 import pytest
@@ -14,11 +15,29 @@ def without_literals(body: str) -> str:
     return re.sub(r"\[(?:\\.|[^\]\\])*\]", " ", re.sub(r'"(?:\\.|[^"\\])*"', " ", body))
 
 
+def accepts(grammar: str, text: str) -> bool:
+    """Whether an answer keeps to a grammar without recursion: as a regular expression, rule by rule."""
+    known = rules(grammar)
+
+    def pattern(body: str) -> str:
+        parts = re.findall(r'"(?:\\.|[^"\\])*"|\[(?:\\.|[^\]\\])*\]|[a-z][a-z0-9]*|\{\d+,\d+\}|[^\s]', body)
+        return "".join(
+            re.escape(json.loads(part)) if part[0] == '"' and len(json.loads(part)) == 1
+            else f"(?:{re.escape(json.loads(part))})" if part[0] == '"'
+            else f"(?:{pattern(known[part])})" if part[0].isalpha()
+            else part
+            for part in parts
+        )  # fmt: skip
+
+    return re.fullmatch(pattern(known["root"]), text) is not None
+
+
 @pytest.mark.parametrize(
     "grammar",
     [
         full_rewrite_grammar("python"),
         full_rewrite_grammar("python", "def f(x):"),
+        full_rewrite_grammar("python", markers=False),
         diff_grammar([["a = 1", "", 'b = "x\\n"'], ["c", "c", "d"]]),
     ],
 )
@@ -71,3 +90,26 @@ def test_control_characters_are_written_by_their_code():
 def test_a_language_of_several_words_is_refused():
     with pytest.raises(ValueError, match="language must be one word, got 'a b'"):
         full_rewrite_grammar("a b")
+
+
+@pytest.mark.parametrize("body", ["x = 1", "x = 1\n\n# because\ny = 2", "#!x\n#\n/\n//\n// it\n    # so", "`a`\n``b``\n``"])
+@pytest.mark.parametrize("markers", [True, False])
+def test_one_fenced_block_is_accepted_with_or_without_a_sentence(body, markers):
+    grammar = full_rewrite_grammar("python", markers=markers)
+    assert accepts(grammar, f"```python\n{body}\n```")
+    assert accepts(grammar, f"I change it.\n```python\n{body}\n```\n")
+    assert not accepts(grammar, body)
+    assert not accepts(grammar, f"```python\n{body}\n```\nand more")
+
+
+@pytest.mark.parametrize("line", ["# EVOLVE-BLOCK-START", "    # EVOLVE-BLOCK-END", "// EVOLVE-BLOCK-START", "#EVOLVE-BLOCK-START"])
+def test_markers_can_be_written_where_a_whole_file_is_asked_for_and_not_within_a_region(line):
+    answer = f"```python\nx = 1\n{line}\ny = 2\n```"
+    assert accepts(full_rewrite_grammar("python"), answer)
+    assert not accepts(full_rewrite_grammar("python", markers=False), answer)
+
+
+def test_the_block_begins_with_the_line_that_it_is_told():
+    grammar = full_rewrite_grammar("python", "def f(x):", markers=False)
+    assert accepts(grammar, "```python\ndef f(x):\n    return x\n```")
+    assert not accepts(grammar, "```python\nimport numpy\ndef f(x):\n    return x\n```")
