@@ -21,6 +21,7 @@ from evolve.errors import ConfigError, nearest_hint
 from evolve.llm.agent_command import Edits, command_of
 from evolve.llm.calling import Caller, Ledger
 from evolve.llm.clients import check_client, make_client
+from evolve.llm.pacing import Lane
 from evolve.llm.prices import PriceTable, lookup, price_table, require_price
 from evolve.llm.specs import EditKind, ModelSpec, is_model, parse_spec
 from evolve.mutation import Mutator
@@ -65,8 +66,8 @@ class Arms:
         down = {name for name in self.mutators if self._reason(name)}
         pulls = Counter[int]()
         for name in self.callers.keys() & asked.keys():
-            pulls[id(self.callers[name])] += asked[name]
-        full = {name for name, caller in self.callers.items() if pulls[id(caller)] >= caller.concurrency}
+            pulls[id(self.callers[name].lane)] += asked[name]
+        full = {name for name, caller in self.callers.items() if pulls[id(caller.lane)] >= caller.lane.concurrency}
         passed = down | full if len(down | full) < len(self.mutators) else down
         return tuple(name for name in self.mutators if name in passed)
 
@@ -98,7 +99,7 @@ class Arms:
         """Puts the arms of a model aside whose next call does not fit the budget; returns whether any paid arm is left."""
         caller = self.callers[arm]
         self._too_dear.update(name for name, other in self.callers.items() if other is caller)
-        return any(name not in self._too_dear for name in self.callers)
+        return any(name not in self._too_dear and not other.free for name, other in self.callers.items())
 
     def _reason(self, name: str) -> str:
         """Why an arm cannot be pulled; empty when it can."""
@@ -232,6 +233,7 @@ class Maker:
         self._environment = environment
         self._table = price_table(config.prices, environment) if self.specs else PriceTable({})
         self._prompts: Prompts | None = None
+        self._lanes: dict[tuple[str, str, str | None], Lane] = {}
 
     def prompts(self) -> Prompts:
         """Loads the templates that the task and the configuration ask for, when it is first asked for them.
@@ -291,7 +293,14 @@ class Maker:
         # Whoever reads how children are scored can write for the score alone.
         unseen = [*hidden, *([self.task.folder] if self.task.folder is not None else [])]
         client = make_client(spec, self._environment, agents=self.config.agents, hidden=unseen)
-        return Caller(client, spec, price, dollars, ledger, rng=rng, config=self.config.calls, waits=waits)
+        lane = self._lane(spec)
+        return Caller(client, spec, price, dollars, ledger, rng=rng, config=self.config.calls, waits=waits, lane=lane)
+
+    def _lane(self, spec: ModelSpec) -> Lane:
+        if spec.server not in self._lanes:
+            sharing = [other.settings for other in [spec, *self.specs] if other.server == spec.server]
+            self._lanes[spec.server] = Lane.of(sharing)
+        return self._lanes[spec.server]
 
     def asking(self, spec: ModelSpec, answered: Callable[[str], Reply | None] | None = None) -> Asking:
         """Says how a model is asked: what room its context leaves, and whether it is small.

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from model_kit import improver
@@ -80,9 +81,10 @@ def test_two_specs_that_would_make_one_arm_are_refused():
 class FakeCaller:
     """What arms see of a model's caller."""
 
-    def __init__(self, concurrency=1, *, available=True, hopeless=False):
+    def __init__(self, concurrency=1, *, available=True, hopeless=False, free=False):
         self.name = "openai/m"
-        self.concurrency = concurrency
+        self.lane = SimpleNamespace(concurrency=concurrency)
+        self.free = free
         self.available = available
         self.reason = "" if available else "unreachable"
         self.reopens_in_s = 0.0 if available else 5.0
@@ -157,3 +159,12 @@ def test_models_are_checked_without_a_client_for_each(monkeypatch):
     config = resolve(TASK, options={"arms": ["openai/m@http://127.0.0.1:1/v1"]})
     assert [spec.name for spec in check_models(TASK, config, {}).specs] == ["openai/m"]
     assert made == []
+
+
+def test_a_free_model_is_no_paid_arm_that_is_left():
+    paid, free = FakeCaller(), FakeCaller(free=True)
+    arms = Arms({"paid": None, "free": None}, {"paid": paid, "free": free})
+    assert not arms.put_aside("paid")
+    assert arms.unavailable() == ("paid",)
+    other = FakeCaller()
+    assert Arms({"paid": None, "other": None}, {"paid": paid, "other": other}).put_aside("paid")

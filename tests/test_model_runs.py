@@ -357,6 +357,22 @@ def test_other_arms_fill_in_while_a_model_has_no_free_turn(tmp_path):
     assert len([step for step in asked if step <= 40]) == 1
 
 
+def test_arms_of_one_model_share_its_limits(tmp_path):
+    with ModelServer(lambda asked: replace(improver(asked), before=0.02)) as server:
+        arms = [f"openai/scripted[kinds=full,{more}]@{server.url}" for more in ("concurrency=1", "temperature=0.5")]
+        run_with(server, tmp_path, arms=arms, steps=8)
+    assert server.most_in_flight == 1
+    assert {asked.temperature for asked in server.asked} >= {0.5}
+
+
+def test_a_budget_that_is_spent_ends_a_run_whose_other_models_are_free(tmp_path):
+    with ModelServer(improver) as server:
+        arms = [f"openai/{name}[kinds=full,price={price}]@{server.url}" for name, price in (("paid", "1/100"), ("free", "0"))]
+        shown = run_with(server, tmp_path, arms=arms, steps=50, budget_usd=0.01).summary()
+    assert shown["status"] == "stopped"
+    assert shown["steps"]["done"] < 50
+
+
 def test_a_step_that_no_model_answered_is_asked_again_when_the_run_stopped_before_it_was_added(tmp_path):
     """In strict order a step waits for the ones before it; what became of it must not be on disk before it is added."""
 

@@ -29,7 +29,11 @@ class Bill(NamedTuple):
 
 
 class Tariff:
-    """Knows what the calls of one model cost: as reported, by the price of its tokens, or the most that it can be."""
+    """Knows what the calls of one model cost: as reported, by the price of its tokens, or the most that it can be.
+
+    Attributes:
+        free: Whether they cost nothing, by the user's own word.
+    """
 
     def __init__(self, settings: ModelSettings, price: Price | None) -> None:
         """Keeps what is known.
@@ -40,11 +44,11 @@ class Tariff:
         """
         self._price = price
         self._call_usd = settings.call_usd
-        self._free = settings.price is not None and price == FREE
+        self.free = settings.price is not None and price == FREE
 
     def most(self, request: ModelRequest) -> float:
         """Returns the most that one call can cost; 0 where neither the price nor ``call_usd`` says."""
-        if self._free:
+        if self.free:
             return 0.0
         if self._call_usd is not None:
             return self._call_usd
@@ -61,7 +65,7 @@ class Tariff:
         outcome = "ok" if completion.finish is Finish.STOP else completion.finish.value
         counted, reported = completion.counted, completion.cost_usd
         usage = Usage(expected_input(request), 0, typical_tokens(completion.text)) if counted is None else _sane(counted)
-        if self._free:
+        if self.free:
             # Agents report what tokens would have cost, under a subscription too.
             return Bill(outcome, 0.0, usage)
         if reported is not None and math.isfinite(reported) and reported >= 0:

@@ -18,7 +18,7 @@ from evolve.llm.base import CallFailed, Completion, Failure, LanguageModel, Mode
 from evolve.llm.bills import Bill, Tariff, cancelled, expected_input, failed
 from evolve.llm.breaker import Breaker, State
 from evolve.llm.call_config import CallConfig
-from evolve.llm.pacing import Pace, Slot
+from evolve.llm.pacing import Lane, Slot
 from evolve.llm.prices import Price
 from evolve.llm.specs import ModelSpec
 from evolve.llm.stopping import Stop
@@ -121,6 +121,7 @@ class Caller:
         rng: np.random.Generator,
         config: CallConfig = CallConfig(),
         waits: bool = True,
+        lane: Lane | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
@@ -136,6 +137,7 @@ class Caller:
             rng: Draws the waits between tries.
             config: How long a call is tried.
             waits: Whether a call waits while the model is down; False where something else can be done in the meantime.
+            lane: Turns and limits that it shares with others; None makes its own, by the spec.
             clock: Returns seconds that never go back.
             sleep: Waits for seconds of that clock.
         """
@@ -150,9 +152,7 @@ class Caller:
         self._clock = clock
         self._sleep = sleep
         self._timeout_s = settings.timeout_s
-        self.concurrency = settings.concurrency
-        self._turns = asyncio.Semaphore(settings.concurrency)
-        self._pace = Pace(settings.per_minute, settings.tokens_per_minute, clock=clock, sleep=sleep)
+        self.lane = lane or Lane(settings.concurrency, settings.per_minute, settings.tokens_per_minute, clock=clock, sleep=sleep)
         self._breaker = Breaker(config.cooldown_s)
         self._in_flight = 0
         self._stop = Stop(f"{model.name} is not asked any more: the run is stopping")
@@ -194,6 +194,11 @@ class Caller:
         undecided = self._breaker.failure is Failure.BAD_REQUEST and self._in_flight > 0
         return self._breaker.permanent and not undecided
 
+    @property
+    def free(self) -> bool:
+        """Whether its calls cost nothing, by the user's own word."""
+        return self._tariff.free
+
     def worst_usd(self, request: ModelRequest) -> float:
         """Returns the most that one call can cost; 0 where neither the price nor ``call_usd`` says."""
         return self._tariff.most(request)
@@ -216,7 +221,7 @@ class Caller:
         while True:
             await self._wait_for_breaker(ask)
             try:
-                async with self._turns:
+                async with self.lane.turns:
                     self._stop.check()
                     admission = await self._admit(request)
                     # None: the breaker shut while this call waited for its turn, or the run is stopping.
@@ -292,12 +297,12 @@ class Caller:
         slot: Slot | None = None
         try:
             async with self._stop.ends():
-                slot = await self._pace.enter(expected_input(request) + request.max_tokens)
+                slot = await self.lane.pace.enter(expected_input(request) + request.max_tokens)
                 reservation = await self._dollars.reserve(self.worst_usd(request))
         except BaseException:  # cancelled, stopped or over budget: another may probe, and the minute has room for it
             self._breaker.left(ticket)
             if slot is not None:
-                self._pace.leave(slot)
+                self.lane.pace.leave(slot)
             raise
         admission = _Admission(ticket, slot, reservation)
         # A run may stop between the moment in which dollars are granted and that in which this task is told.
@@ -309,7 +314,7 @@ class Caller:
     def _give_back(self, admission: _Admission) -> None:
         """Undoes an admission that no call was sent for."""
         self._breaker.left(admission.ticket)
-        self._pace.leave(admission.slot)
+        self.lane.pace.leave(admission.slot)
         admission.reservation.release()
 
     async def _send(self, ask: _Ask, admission: _Admission) -> Called:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import Self
+
+from evolve.llm.specs import ModelSettings
 
 _WINDOW_S = 60.0
 #: Longest sleep before looking again: an answer shorter than expected makes room before anything leaves the window.
@@ -91,4 +95,45 @@ class Pace:
     def _fits(self, calls: int, used: int, tokens: int) -> bool:
         return (self.per_minute is None or calls < self.per_minute) and (
             self.tokens_per_minute is None or used + tokens <= self.tokens_per_minute
+        )
+
+
+class Lane:
+    """What all who call one model at one server with one key share: its turns, and its limits of calls and tokens in any minute.
+
+    Attributes:
+        concurrency: Calls in flight at once.
+        turns: Held by each of them.
+        pace: Asked before each of them.
+    """
+
+    def __init__(
+        self,
+        concurrency: int,
+        per_minute: int | None = None,
+        tokens_per_minute: int | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        """Starts with no call in flight.
+
+        Args:
+            concurrency: Calls in flight at once.
+            per_minute: Calls in any minute; None is no limit.
+            tokens_per_minute: Tokens in any minute; None is no limit.
+            clock: Returns seconds that never go back.
+            sleep: Waits for seconds of that clock.
+        """
+        self.concurrency = concurrency
+        self.turns = asyncio.Semaphore(concurrency)
+        self.pace = Pace(per_minute, tokens_per_minute, clock=clock, sleep=sleep)
+
+    @classmethod
+    def of(cls, settings: Sequence[ModelSettings]) -> Self:
+        """Makes the lane of SPECs that share one: the least of their limits is kept."""
+        return cls(
+            min(each.concurrency for each in settings),
+            min((each.per_minute for each in settings if each.per_minute is not None), default=None),
+            min((each.tokens_per_minute for each in settings if each.tokens_per_minute is not None), default=None),
         )

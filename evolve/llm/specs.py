@@ -128,6 +128,11 @@ class ModelSpec:
         return f"{self.name}{brackets}{f'@{host}' if host else ''}"
 
     @property
+    def server(self) -> tuple[str, str, str | None]:
+        """What limits of calls belong to: the model, where it is asked, and by whose account."""
+        return (self.name, self.url, self.key_env)
+
+    @property
     def kinds(self) -> tuple[EditKind, ...]:
         """What it is asked to write."""
         if self.settings.kinds is not None:

@@ -4,7 +4,8 @@ from fake_clock import Clock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evolve.llm.pacing import Pace
+from evolve.llm.pacing import Lane, Pace
+from evolve.llm.specs import ModelSettings
 
 
 def pace(per_minute=None, tokens_per_minute=None, clock=None):
@@ -104,3 +105,10 @@ def test_no_minute_holds_more_than_the_limits(per_minute, tokens_per_minute, cal
             assert tokens_per_minute is None or sum(window) <= tokens_per_minute
 
     asyncio.run(scenario())
+
+
+def test_those_who_share_a_lane_keep_to_the_least_of_their_limits():
+    lane = Lane.of(
+        [ModelSettings(concurrency=4, per_minute=60), ModelSettings(concurrency=8, tokens_per_minute=1000, per_minute=30)]
+    )
+    assert (lane.concurrency, lane.pace.per_minute, lane.pace.tokens_per_minute) == (4, 30, 1000)
