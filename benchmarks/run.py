@@ -1,4 +1,4 @@
-"""Measures what the README claims and writes RESULTS.md.
+"""Measures what the README claims and writes the table of RESULTS.md; what stands below the marker there is kept.
 
 Usage: python benchmarks/run.py [--only NAME]...
 """
@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from itertools import pairwise
@@ -40,6 +40,7 @@ from evolve.program import Isolation, Limits
 from evolve.session import Parts, drive
 
 RESULTS = Path(__file__).parent / "RESULTS.md"
+MARKER = "<!-- Written by run.py up to here. What stands below is written by hand and kept. -->"
 
 
 def start_up() -> Iterator[Row]:
@@ -254,6 +255,30 @@ def machine() -> str:
     return f"{processors} processors ({model}), {system}"
 
 
+def kept_below(former: str) -> str:
+    """Returns what a new table leaves as it is: all that stands below the marker.
+
+    Args:
+        former: The page so far; empty where there is none.
+
+    Raises:
+        SystemExit: If the page has text and no marker, so that what was written by hand cannot be told.
+    """
+    _, marker, below = former.partition(MARKER)
+    if former.strip() and not marker:
+        raise SystemExit(f"error: {RESULTS} has no marker line, expected {MARKER!r}; put it above what is to be kept")
+    return below or "\n"
+
+
+def page(rows: Sequence[Row], below: str) -> str:
+    """Writes the page: heading, table, marker, and what is kept below it."""
+    lines = [f"| {row.what.strip()} | {row.figure} | {row.budget} |" for row in rows]
+    date = time.strftime("%Y-%m-%d")
+    heading = f"# Results\n\nMade by `make bench` on {date}: {machine()}. The machine is shared; see README.md.\n\n"
+    table = "| what | measured | budget |\n|---|---|---|\n" + "\n".join(lines) + "\n"
+    return f"{heading}{table}\n{MARKER}{below}"
+
+
 def main() -> None:
     """Runs the measurements that were asked for; all of them are written to RESULTS.md."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -263,16 +288,15 @@ def main() -> None:
     if arguments.probe_resume:
         probe_resume(arguments.probe_resume)
         return
+    # Read before minutes of measuring: a page that cannot be written is an error now.
+    below = kept_below(RESULTS.read_text() if RESULTS.exists() else "")
     rows = []
     for name in arguments.only or MEASUREMENTS:
         for row in MEASUREMENTS[name]():
             print(f"{row.what}: {row.figure} (budget {row.budget})", flush=True)
             rows.append(row)
     if not arguments.only:
-        lines = [f"| {row.what.strip()} | {row.figure} | {row.budget} |" for row in rows]
-        date = time.strftime("%Y-%m-%d")
-        heading = f"# Results\n\nMade by `make bench` on {date}: {machine()}. The machine is shared; see README.md.\n\n"
-        RESULTS.write_text(heading + "| what | measured | budget |\n|---|---|---|\n" + "\n".join(lines) + "\n")
+        RESULTS.write_text(page(rows, below))
 
 
 if __name__ == "__main__":

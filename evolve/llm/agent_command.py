@@ -1,10 +1,11 @@
 """How coding agents are called, and how their output is read.
 
 The two built-in commands follow public documentation: of Claude Code its pages on headless mode and its CLI reference, of
-Codex ``docs/exec.md`` of its repository. **Neither was run against the real tool.** In doubt are, above all, whether Claude
-Code can work when it may not replace ``~/.claude.json`` (a file that is mounted cannot be renamed over), and whether Codex's own
-sandbox starts inside ours: where it is bubblewrap, a nested one was seen to start for an ordinary user and not for root. What is
-wrong for some version can be put right with an `AgentCommand` of one's own.
+Codex ``docs/exec.md`` of its repository. Claude Code 2.1.197 and Codex 0.169.0 were once run by hand against a scripted provider,
+without an account; the automated tests use a scripted agent. In doubt for other versions are, above all, whether Claude Code can
+work when it may not replace ``~/.claude.json`` (a file that is mounted cannot be renamed over), and whether Codex's own sandbox
+starts inside ours: where it is bubblewrap, a nested one was seen to start for an ordinary user and not for root. What is wrong for
+some version can be put right with an `AgentCommand` of one's own.
 """
 
 from __future__ import annotations
