@@ -78,8 +78,8 @@ class Arms:
             return None
         caller = self.callers[arm]
         if arm in self._too_dear:
-            return Outage(reason, 0.0, True)
-        return Outage(reason, caller.reopens_in_s, caller.hopeless)
+            return Outage(reason, 0.0, hopeless=True)
+        return Outage(reason, caller.reopens_in_s, caller.hopeless, caller.probing)
 
     def outage(self) -> Outage | None:
         """Why no arm can be pulled; None while one can."""
@@ -93,7 +93,12 @@ class Arms:
             "; ".join(dict.fromkeys(f"{self.callers[name].name}: {outage.reason}" for name, outage in outages.items())),
             min((outage.retry_in_s for outage in outages.values() if not outage.hopeless), default=0.0),
             all(outage.hopeless for outage in outages.values()),
+            any(outage.probing for outage in outages.values()),
         )
+
+    def healthy(self) -> bool:
+        """Whether an arm can be pulled that is not on trial after its model was down."""
+        return any(name not in self.callers or (self.callers[name].healthy and not self._reason(name)) for name in self.mutators)
 
     def put_aside(self, arm: str) -> bool:
         """Puts the arms of a model aside whose next call does not fit the budget; returns whether any paid arm is left."""

@@ -7,6 +7,7 @@ EvolveError
 ├── ExecutorError        the place where evaluations run failed; no program is to blame
 ├── ModelError           a language model could not answer
 │   ├── BudgetExceeded
+│   ├── Exhausted
 │   └── PutOff
 └── ArchiveError         the store is missing, locked, full, read-only or from a newer version
     └── RunNotFound      no run, program or step goes by that name, or several do
@@ -45,6 +46,10 @@ class ModelError(EvolveError):
 
 class BudgetExceeded(ModelError):
     """The next call could cost more than what is left of the budget."""
+
+
+class Exhausted(ModelError):
+    """One request was sent as often as allowed, and not answered."""
 
 
 class PutOff(ModelError):

@@ -17,10 +17,10 @@ import numpy as np
 from evolve.archive.records import Addition, PendingStep, Plan, Settled
 from evolve.archive.store import RunWriter
 from evolve.budget import Budget
-from evolve.errors import ArchiveError, BudgetExceeded, ModelError, PutOff
+from evolve.errors import ArchiveError, BudgetExceeded, Exhausted, ModelError, PutOff
 from evolve.ordering import Order
 from evolve.outages import Outages, Weather
-from evolve.program import Outcome, Task
+from evolve.program import Task
 from evolve.search import Conditions, Finished, Search
 from evolve.stages import Abandoned, Result, Stages
 
@@ -145,6 +145,7 @@ class Loop:
 
     async def _advance(self) -> None:
         """Waits for a step to finish, for time to be up, or for an arm to come back, and adds what may be added."""
+        waited = self._waits() or self._outages.paused
         done = await self._finished_steps()
         if self._budget.left_s == 0.0:
             self.stop("max_seconds is up")
@@ -156,14 +157,15 @@ class Loop:
                 logger.debug("step %d: abandoned, it can be resumed", pending.plan.step)
             except ModelError as error:
                 self._unanswered(pending, error)
-        if self._waits():
+        if waited or self._waits():
             self._face_outage()
         while (next_step := self._order.next_addition(self._search.version, self._results)) is not None:
             self._add(self._results.pop(next_step))
 
     async def _finished_steps(self) -> set[asyncio.Task[Result]]:
         """Waits until a step has finished, or until there is something else to look at."""
-        waits = [seconds for seconds in (self._budget.left_s, _POLL_S if self._waits() else None) if seconds is not None]
+        watching = self._waits() or self._outages.paused
+        waits = [seconds for seconds in (self._budget.left_s, _POLL_S if watching else None) if seconds is not None]
         timeout_s = None if self.stop_reason else min(waits, default=None)
         if not self._running:
             await asyncio.sleep(timeout_s or 0.0)
@@ -181,10 +183,10 @@ class Loop:
         if isinstance(error, BudgetExceeded) and not self._outages.roster.put_aside(pending.plan.arm):
             logger.warning("step %d: %s: %s", pending.plan.step, pending.plan.arm, error)
             self.stop(f"budget_usd is spent: {error}")
-        elif isinstance(error, PutOff) or self._outages.roster.outage() is not None:
-            self._outages.hold(pending, error)
-        else:
+        elif isinstance(error, Exhausted) or not (isinstance(error, PutOff) or self._outages.roster.outage() is not None):
             self._give_up(pending, error)
+        else:
+            self._outages.hold(pending, error)
 
     def _give_up(self, pending: PendingStep, error: ModelError) -> None:
         step = pending.plan.step
@@ -209,7 +211,7 @@ class Loop:
     def _add(self, result: Result) -> None:
         """Adds a result, together with the plans that it makes due, in one transaction."""
         finished = result.finished
-        self._outages.ended(finished.step, answered=finished.outcome is not Outcome.MODEL_FAILED)
+        self._outages.ended(finished.step)
         addition = self._search.settle(finished, result.embedding)
         if result.unanswered is not None:
             self._writer.edit_failed(finished.step, *result.unanswered)
@@ -239,12 +241,18 @@ class Loop:
             else:
                 version = self._search.version
                 due = version >= self._planned_at and self._order.may_plan(step, version, self._outages.n_held)
-                if not (due and self._budget.allows(step)) or self._outages.roster.outage() is not None:
+                if not (due and self._budget.allows(step)) or self._must_wait():
                     return
                 plan = self._search.plan(step, self._conditions(step, self._asked()))
                 self._writer.plan(plan)
                 self._open.append(PendingStep(plan))
             self._planned = step
+
+    def _must_wait(self) -> bool:
+        """Whether no step is to be planned: no arm can be pulled, or the steps there are find out whether one can be again."""
+        if self._outages.roster.outage() is not None:
+            return True
+        return self._outages.paused and bool(self._open or self._running)
 
     def _asked(self) -> Mapping[str, int]:
         """Counts the steps that wait for each arm's reply."""

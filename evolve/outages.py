@@ -21,11 +21,13 @@ class Outage(NamedTuple):
         reason: Why, arm by arm.
         retry_in_s: When the first may be tried again.
         hopeless: Whether waiting will not mend it: keys, names of models, money.
+        probing: Whether a call is under way that will tell whether a model is back.
     """
 
     reason: str
     retry_in_s: float
-    hopeless: bool
+    hopeless: bool = False
+    probing: bool = False
 
 
 class Roster(Protocol):
@@ -37,6 +39,10 @@ class Roster(Protocol):
 
     def outage_of(self, arm: str) -> Outage | None:
         """Why an arm cannot be pulled; None when it can."""
+        ...
+
+    def healthy(self) -> bool:
+        """Whether an arm can be pulled that is not on trial after its model was down."""
         ...
 
     def put_aside(self, arm: str) -> bool:
@@ -56,6 +62,9 @@ class AllReady:
 
     def outage_of(self, arm: str) -> Outage | None:
         return None
+
+    def healthy(self) -> bool:
+        return True
 
     def put_aside(self, arm: str) -> bool:
         return False
@@ -116,13 +125,19 @@ class Outages:
         self._clock = clock
         self._since: float | None = None
         self._held: list[Held] = []
-        self._held_since: dict[int, float] = {}
+        self._held_since: dict[int, tuple[int, float]] = {}
+        self._named: set[str] = set()
         self.reason = ""
 
     @property
     def n_held(self) -> int:
         """Steps that wait for their arms."""
         return len(self._held)
+
+    @property
+    def paused(self) -> bool:
+        """Whether no arm could be pulled, and none has been pulled with success since."""
+        return self._since is not None
 
     def hold(self, pending: PendingStep, error: ModelError) -> None:
         """Keeps a step open until its arm can be pulled again.
@@ -131,35 +146,43 @@ class Outages:
             pending: The step.
             error: Why it could not go on.
         """
+        step, arm, n_replies = pending.plan.step, pending.plan.arm, len(pending.replies)
         self._held.append(Held(pending, error))
-        self._held_since.setdefault(pending.plan.step, self._clock())
+        # A step that got a reply since it was held last waits for the next one from now on.
+        if self._held_since.get(step, (-1, 0.0))[0] != n_replies:
+            self._held_since[step] = (n_replies, self._clock())
+        if arm not in self._named:
+            logger.warning("step %d and others of %s wait until it is back: %s", step, arm, error)
+        self._named.add(arm)
 
-    def ended(self, step: int, *, answered: bool) -> None:
-        """Takes note that a step has ended.
-
-        Args:
-            step: Which.
-            answered: Whether an arm was pulled with success, which ends an outage.
-        """
+    def ended(self, step: int) -> None:
+        """Takes note that a step has ended."""
         self._held_since.pop(step, None)
-        if answered:
-            if self._since is not None:
-                logger.warning("the run goes on")
-            self._since = None
 
     def look(self) -> Weather:
-        """Looks at the arms; the log says when an outage begins."""
+        """Looks at the arms; the log says when an outage begins and when it is over."""
         outage = self.roster.outage()
         if outage is None:
-            # A model that may be tried again has not answered yet: the outage ends with the next step that does.
+            # A model that may be tried again has not answered yet: the outage ends when one does.
+            if self.paused and self.roster.healthy():
+                self._recover()
             return Weather.FAIR
         self.reason = outage.reason
         if self._since is None:
             self._since = self._clock()
             logger.warning("the run pauses, no arm can be pulled: %s", outage.reason)
+        if outage.probing:
+            return Weather.WAIT
         if outage.hopeless or self._clock() - self._since >= self._patience_s:
             return Weather.HOPELESS
         return Weather.WAIT
+
+    def _recover(self) -> None:
+        logger.warning("the run goes on")
+        self._since = None
+        self._named.clear()
+        # While the run as a whole waited, none of its steps waited in vain.
+        self._held_since = {step: (n_replies, self._clock()) for step, (n_replies, _) in self._held_since.items()}
 
     def back(self) -> list[PendingStep]:
         """Hands out the steps whose arms can be pulled again."""
@@ -171,8 +194,10 @@ class Outages:
 
     def _in_vain(self, held: Held) -> bool:
         outage = self.roster.outage_of(held.pending.plan.arm)
-        waited = self._clock() - self._held_since[held.pending.plan.step]
-        return outage is not None and (outage.hopeless or waited + outage.retry_in_s > self._give_up_s)
+        if outage is None or outage.probing:
+            return False
+        waited = self._clock() - self._held_since[held.pending.plan.step][1]
+        return outage.hopeless or (not self.paused and waited + outage.retry_in_s > self._give_up_s)
 
     def _take(self, wanted: Callable[[Held], bool]) -> list[Held]:
         taken = [held for held in self._held if wanted(held)]

@@ -91,7 +91,9 @@ async def replay(archive: Archive, number: int, task: Task | None = None) -> Rep
         tempfile.TemporaryDirectory(prefix="evolve-replay-") as folder,
         Archive.open(Path(folder) / "replay.db", create=True) as fresh,
     ):
-        copy = create(fresh, task, config, "")
+        # Nobody is asked: neither prices nor templates are wanted, which may be gone or elsewhere.
+        bare = dataclasses.replace(config, prices=None, prompts=dataclasses.replace(config.prompts, templates=None))
+        copy = create(fresh, task, bare, "")
         ending = await drive(fresh, copy, task, config, parts=parts)
         if ending.reason == "interrupted":
             raise asyncio.CancelledError

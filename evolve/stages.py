@@ -237,11 +237,12 @@ class Stages:
         return Result(finished, unanswered=(len({*pending.replies, *pending.edit_failures}), str(error)))
 
     async def _screen(self, plan: Plan, attempt: int, mark: str, embedding: np.ndarray | None) -> Screen:
-        version = self._order.screen_version(plan.step, attempt, self._search.version)
+        # Never an older one than its plan saw, which is late where no arm could be pulled when it was due.
+        version = max(plan.version, self._order.screen_version(plan.step, attempt, self._search.version))
         while version > self._search.version:
             self._proceed()
             await self._advanced.wait()
-            version = self._order.screen_version(plan.step, attempt, self._search.version)
+            version = max(plan.version, self._order.screen_version(plan.step, attempt, self._search.version))
         return self._search.screen(plan.step, attempt, version, mark, embedding)
 
     def _without_new_program(self, pending: PendingStep, children: Sequence[Child]) -> Result:

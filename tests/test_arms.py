@@ -89,6 +89,8 @@ class FakeCaller:
         self.reason = "" if available else "unreachable"
         self.reopens_in_s = 0.0 if available else 5.0
         self.hopeless = hopeless
+        self.probing = False
+        self.healthy = available
 
 
 def arms_of(**callers):
@@ -112,7 +114,7 @@ def test_no_arm_is_passed_over_while_no_other_is_left():
 
 def test_an_arm_whose_model_is_down_says_why_and_until_when():
     arms = arms_of(down=FakeCaller(available=False), full=FakeCaller())
-    assert arms.outage_of("down") == ("unreachable", 5.0, False)
+    assert arms.outage_of("down") == ("unreachable", 5.0, False, False)
     assert arms.outage_of("full") is None
     assert arms.outage_of("local/literals") is None
     assert arms.outage() is None

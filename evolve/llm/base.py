@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, NamedTuple, Protocol
 
-from evolve.errors import ModelError
+from evolve.errors import Exhausted, ModelError
 
 
 class Role(StrEnum):
@@ -181,6 +181,10 @@ class CallFailed(ModelError):
         super().__init__(message)
         self.failure = failure
         self.retry_after_s = retry_after_s
+
+
+class TriedInVain(CallFailed, Exhausted):
+    """The last failure of a request that was sent as often as allowed."""
 
 
 class LanguageModel(Protocol):

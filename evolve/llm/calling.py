@@ -14,7 +14,7 @@ import numpy as np
 from evolve.archive.records import CallBegun, CallEnded
 from evolve.budget import Dollars, Reservation
 from evolve.errors import PutOff
-from evolve.llm.base import CallFailed, Completion, Failure, LanguageModel, ModelRequest, Usage
+from evolve.llm.base import CallFailed, Completion, Failure, LanguageModel, ModelRequest, TriedInVain, Usage
 from evolve.llm.bills import Bill, Tariff, cancelled, expected_input, failed
 from evolve.llm.breaker import Breaker, State
 from evolve.llm.call_config import CallConfig
@@ -76,6 +76,7 @@ class _Ask:
 
     Attributes:
         number: Of its latest call.
+        earlier: Calls sent before for the same answer.
         stuck_since: When it first failed, or first waited for the breaker.
         error: Its last failure.
     """
@@ -84,6 +85,7 @@ class _Ask:
     step: int
     attempt: int
     number: int = 0
+    earlier: int = 0
     n_calls: int = 0
     cost_usd: float = 0.0
     latency_s: float = 0.0
@@ -192,7 +194,17 @@ class Caller:
         Requests are refused faster than others are answered: those in flight may yet show that it takes some.
         """
         undecided = self._breaker.failure is Failure.BAD_REQUEST and self._in_flight > 0
-        return self._breaker.permanent and not undecided
+        return self._breaker.permanent and not undecided and not self.probing
+
+    @property
+    def probing(self) -> bool:
+        """Whether a call is under way that will tell whether the model is back."""
+        return self._breaker.state is State.PROBING
+
+    @property
+    def healthy(self) -> bool:
+        """Whether nothing is known against it: it is not down, and not on trial after it was."""
+        return self._breaker.state is State.CLOSED
 
     @property
     def free(self) -> bool:
@@ -217,7 +229,8 @@ class Caller:
             Stopping: If `stop` came before a call was sent.
             BudgetExceeded: If the next call could cost more than is left.
         """
-        ask = _Ask(request, step, attempt)
+        # Calls that an earlier session, or this step before it was put off, has sent for the same answer count.
+        ask = _Ask(request, step, attempt, earlier=self._ledger.number(step, attempt))
         while True:
             await self._wait_for_breaker(ask)
             try:
@@ -264,7 +277,8 @@ class Caller:
     def _shut(self, wait: float) -> CallFailed:
         """Makes the error of a call that is not sent because others failed."""
         failure = self._breaker.failure or Failure.UNREACHABLE
-        return CallFailed(f"{self._model.name} is not asked for {wait:.0f} s: {self._breaker.reason}", failure, wait)
+        until = f"for {wait:.0f} s" if wait >= 1 else "now"
+        return CallFailed(f"{self._model.name} is not asked {until}: {self._breaker.reason}", failure, wait)
 
     async def _wait_after(self, error: CallFailed, ask: _Ask) -> None:
         """Waits before the next try, or raises the failure where there is none."""
@@ -273,8 +287,10 @@ class Caller:
         longest = min(config.max_wait_s, config.first_wait_s * 2.0 ** min(ask.n_calls - 1, 60))
         # Full jitter, on top of what the server asks for: those who were refused together do not come back together.
         wait = min(max(0.0, error.retry_after_s or 0.0), config.max_wait_s) + float(self._rng.uniform(0.0, longest))
-        if not error.failure.transient or ask.n_calls >= config.max_attempts or self._gives_up(ask, now, wait):
+        if not error.failure.transient or self._gives_up(ask, now, wait):
             raise error
+        if ask.earlier + ask.n_calls >= config.max_attempts:
+            raise TriedInVain(str(error), error.failure, error.retry_after_s) from error
         logger.warning("%s: %s; tried again in %.1f s (step %d, call %d)", self._model.name, error, wait, ask.step, ask.n_calls)
         await self._pause(ask, wait)
 
