@@ -54,7 +54,7 @@ class Loop:
         budget: Budget,
         watcher: Watcher | None = None,
         outages: Outages | None = None,
-        conditions: Callable[[int, Mapping[str, int]], Conditions] = lambda *_: Conditions(),
+        conditions: Callable[[int, Callable[[], Mapping[str, int]]], Conditions] = lambda *_: Conditions(),
     ) -> None:
         """Puts the parts together.
 
@@ -67,8 +67,8 @@ class Loop:
             budget: What may be spent.
             watcher: Told of every addition.
             outages: Which arms can be pulled, and what waits for those that cannot; None is all of them, always.
-            conditions: Returns what the plan of a step reckons with: given its number, and how many steps wait for each
-                arm's reply.
+            conditions: Returns what the plan of a step reckons with: given its number, and what counts the steps that wait for
+                each arm's reply.
         """
         self._outages = outages or Outages()
         self._conditions = conditions
@@ -145,8 +145,8 @@ class Loop:
 
     async def _advance(self) -> None:
         """Waits for a step to finish, for time to be up, or for an arm to come back, and adds what may be added."""
-        waited = self._waits() or self._outages.paused
-        done = await self._finished_steps()
+        watching = self._outages.paused or self._waits()
+        done = await self._finished_steps(watching=watching)
         if self._budget.left_s == 0.0:
             self.stop("max_seconds is up")
         for task in done:
@@ -157,14 +157,14 @@ class Loop:
                 logger.debug("step %d: abandoned, it can be resumed", pending.plan.step)
             except ModelError as error:
                 self._unanswered(pending, error)
-        if waited or self._waits():
+        # A run that is stopping neither goes on with what it held nor gives itself up.
+        if not self.stop_reason and (watching or self._waits()):
             self._face_outage()
         while (next_step := self._order.next_addition(self._search.version, self._results)) is not None:
             self._add(self._results.pop(next_step))
 
-    async def _finished_steps(self) -> set[asyncio.Task[Result]]:
+    async def _finished_steps(self, *, watching: bool) -> set[asyncio.Task[Result]]:
         """Waits until a step has finished, or until there is something else to look at."""
-        watching = self._waits() or self._outages.paused
         waits = [seconds for seconds in (self._budget.left_s, _POLL_S if watching else None) if seconds is not None]
         timeout_s = None if self.stop_reason else min(waits, default=None)
         if not self._running:
@@ -243,7 +243,7 @@ class Loop:
                 due = version >= self._planned_at and self._order.may_plan(step, version, self._outages.n_held)
                 if not (due and self._budget.allows(step)) or self._must_wait():
                     return
-                plan = self._search.plan(step, self._conditions(step, self._asked()))
+                plan = self._search.plan(step, self._conditions(step, self._asked))
                 self._writer.plan(plan)
                 self._open.append(PendingStep(plan))
             self._planned = step

@@ -210,10 +210,11 @@ async def _run_loop(
     ):
         search = make_search(task, config, list(arms.mutators))
         order = parts.order or make_order(config)
+        stages = _stages(task, config, parts, search=search, order=order, arms=arms, executor=executor, writer=writer)
         loop = Loop(
             task=task,
             search=search,
-            stages=_stages(task, config, parts, search=search, order=order, arms=arms, executor=executor, writer=writer),
+            stages=stages,
             writer=writer,
             order=order,
             budget=budget,
@@ -221,7 +222,11 @@ async def _run_loop(
             outages=Outages(arms, patience_s=config.stages.patience_s, give_up_s=config.calls.give_up_s),
             conditions=_conditions(config, arms, dollars, parts.conditions),
         )
-        loop.restore(settled, pending, _embeddings(archive, number, config, len(pending)))
+        embeddings: Mapping[str, np.ndarray] = {}
+        if stages.embeds:
+            # More than screens compare: those of open steps are among the latest, and older versions are screened at.
+            embeddings = archive.embeddings(number, latest=config.novelty.memory + SLACK + len(pending))
+        loop.restore(settled, pending, embeddings)
         with _stopped_by_signals(loop):
             await loop.run()
         if not loop.stop_reason:
@@ -255,13 +260,6 @@ def _stages(
     )
 
 
-def _embeddings(archive: Archive, number: int, config: RunConfig, n_open: int) -> Mapping[str, np.ndarray]:
-    """Reads what screens compare with, and more: open steps' own are among the latest, and older versions are screened at."""
-    if make_embed(config) is None:
-        return {}
-    return archive.embeddings(number, latest=config.novelty.memory + SLACK + n_open)
-
-
 @contextlib.asynccontextmanager
 async def _arms(
     archive: Archive, task: Task, config: RunConfig, parts: Parts, *, dollars: Dollars, ledger: Ledger
@@ -279,14 +277,14 @@ async def _arms(
 
 def _conditions(
     config: RunConfig, arms: Arms, dollars: Dollars, recorded: Mapping[int, Conditions] | None
-) -> Callable[[int, Mapping[str, int]], Conditions]:
+) -> Callable[[int, Callable[[], Mapping[str, int]]], Conditions]:
     """Says what the plan of a step reckons with: what is the case now, or what a recorded plan reckoned with."""
     # In strict order no plan may depend on which model happens to be quick.
     fill_in = config.stages.fill_in and not config.strict
 
-    def now(step: int, asked: Mapping[str, int]) -> Conditions:
+    def now(step: int, asked: Callable[[], Mapping[str, int]]) -> Conditions:
         left = dollars.left
-        unavailable = arms.unavailable(asked) if fill_in else arms.unavailable()
+        unavailable = arms.unavailable(asked()) if fill_in else arms.unavailable()
         return Conditions(unavailable, None if left is None else left / max(1, config.steps - step + 1))
 
     if recorded is None:

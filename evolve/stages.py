@@ -133,6 +133,11 @@ class Stages:
         self._advanced = asyncio.Event()
         self._stopping = False
 
+    @property
+    def embeds(self) -> bool:
+        """Whether screens compare embeddings, and not identity alone."""
+        return self._embed is not None
+
     def stop(self) -> None:
         """Makes every step end at the next stage that it would begin."""
         self._stopping = True
@@ -238,11 +243,11 @@ class Stages:
 
     async def _screen(self, plan: Plan, attempt: int, mark: str, embedding: np.ndarray | None) -> Screen:
         # Never an older one than its plan saw, which is late where no arm could be pulled when it was due.
-        version = max(plan.version, self._order.screen_version(plan.step, attempt, self._search.version))
-        while version > self._search.version:
+        while (
+            version := max(plan.version, self._order.screen_version(plan.step, attempt, self._search.version))
+        ) > self._search.version:
             self._proceed()
             await self._advanced.wait()
-            version = max(plan.version, self._order.screen_version(plan.step, attempt, self._search.version))
         return self._search.screen(plan.step, attempt, version, mark, embedding)
 
     def _without_new_program(self, pending: PendingStep, children: Sequence[Child]) -> Result:
