@@ -59,7 +59,7 @@ def main() -> None:
             if options.only != "local":
                 _mixed(task, where, options)
             if options.only != "mixed":
-                _local(task, where, options)
+                _local(task, options.seconds or _seconds_of_mixed(task, where, options.seed), where, options)
     with Archive.open(where) as archive:
         text = "\n".join(_report(archive))
     (options.output / "report.md").write_text(text + "\n")
@@ -76,14 +76,15 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--model-steps", type=int, default=50, help="steps of each task that ask the model")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("--only", choices=["mixed", "local"], help="this side alone; local needs a mixed run before it")
+    parser.add_argument("--only", choices=["mixed", "local"], help="this side alone; local needs a mixed run before it, or --seconds")
+    parser.add_argument("--seconds", type=float, help="for the local arms alone; otherwise as long as the mixed run took")
     parser.add_argument("--report", action="store_true", help="only write the report of what was run")
     parser.add_argument("tasks", nargs="*", default=list(TASKS))
     return parser.parse_args()
 
 
 def _mixed(task: str, where: Path, options: argparse.Namespace) -> None:
-    name = f"{task}-mixed"
+    name = _name(task, options.seed, "mixed")
     spec = f"openai/{MODEL}[kinds={options.kinds},{SETTINGS}]@{options.url}"
     print(f"{name}: {spec}", file=sys.stderr)
     evolve.run(
@@ -99,11 +100,20 @@ def _mixed(task: str, where: Path, options: argparse.Namespace) -> None:
     )
 
 
-def _local(task: str, where: Path, options: argparse.Namespace) -> None:
+def _local(task: str, seconds: float, where: Path, options: argparse.Namespace) -> None:
+    name = _name(task, options.seed, "local")
+    print(f"{name}: {seconds:.0f} s", file=sys.stderr)
+    evolve.run(task, steps=1_000_000, max_seconds=seconds, seed=options.seed, archive=where, name=name)
+
+
+def _seconds_of_mixed(task: str, where: Path, seed: int) -> float:
     with Archive.open(where) as archive:
-        seconds = summary(archive, archive.find_run(f"{task}-mixed"))["seconds"]
-    print(f"{task}-local: {seconds:.0f} s", file=sys.stderr)
-    evolve.run(task, steps=1_000_000, max_seconds=seconds, seed=options.seed, archive=where, name=f"{task}-local")
+        seconds: float = summary(archive, archive.find_run(_name(task, seed, "mixed")))["seconds"]
+    return seconds
+
+
+def _name(task: str, seed: int, side: str) -> str:
+    return f"{task}-{seed}-{side}"
 
 
 # The report
@@ -111,15 +121,16 @@ def _local(task: str, where: Path, options: argparse.Namespace) -> None:
 
 def _report(archive: Archive) -> Iterator[str]:
     runs = {summary(archive, number)["name"]: number for number in archive.run_numbers()}
-    yield "| task | arms | steps | wall s | initial | best | best found by |"
-    yield "| --- | --- | --- | --- | --- | --- | --- |"
+    yield "| task | seed | arms | steps | wall s | initial | best | best found by |"
+    yield "| --- | --- | --- | --- | --- | --- | --- | --- |"
     for name, number in runs.items():
         shown = summary(archive, number)
         rows = list(steps(archive, number))
         best = shown["best"]
         author = next((row["arm"] or "-" for row in rows if row["step"] == best["step"]), "-")
+        task, seed, side = name.rsplit("-", 2)
         yield (
-            f"| {shown['task']} | {name.rpartition('-')[2]} | {shown['steps']['done']} | {shown['seconds']:.0f} | "
+            f"| {task} | {seed} | {side} | {shown['steps']['done']} | {shown['seconds']:.0f} | "
             f"{shown['initial']['objective']:.6g} | {best['objective']:.6g} (step {best['step']}) | {_short(author)} |"
         )
     for name, number in runs.items():

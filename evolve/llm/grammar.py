@@ -6,15 +6,17 @@ answer that is cut off at ``max_tokens`` is not whole in spite of it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 SEARCH, DIVIDER, REPLACE = "<<<<<<< SEARCH", "=======", ">>>>>>> REPLACE"
 #: Blocks in one answer: small models repeat themselves for as long as they may.
 _MOST_BLOCKS = 3
 #: Lines of one replacement, for the same reason.
-_MOST_REPLACED = 60
-#: Lines that one SEARCH text may hold beyond what makes it unique.
-_MOST_SEARCHED = 400
+_MOST_REPLACED = 24
+#: Lines of one SEARCH text: small models search for all they were shown. More only where fewer would not be unique.
+_MOST_SEARCHED = 8
+#: Lines beyond which no unique text is looked for.
+_LONGEST_SEARCHED = 400
 _ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 #: A sentence before the edit: what a model writes first steers what it writes next.
 _PLAN = 'plan ::= [^`<=>\\n] [^\\n]{0,240} "\\n"\n'
@@ -23,10 +25,14 @@ _PLAN = 'plan ::= [^`<=>\\n] [^\\n]{0,240} "\\n"\n'
 #: What begins a line of a block: anything, or no comment that could be an EVOLVE-BLOCK marker. Excluding a word of a notation
 #: without negation takes a rule for each of its first letters; comments that begin with an E go with it.
 _ANY_START = "other ::= [^` \\t\\r\\n] rest\n"
-_NO_MARKER = (
-    'other ::= [^` \\t\\r\\n#/] rest | "#" remark | "/" (end | [^/\\r\\n] rest | "/" remark)\n'
+_NO_MARKER = "other ::= [^` \\t\\r\\n#/] rest | comment\n"
+#: A line that begins with the sign of a comment and is no marker.
+_COMMENT = (
+    'comment ::= "#" remark | "/" (end | [^/\\r\\n] rest | "/" remark)\n'
     'remark ::= end | [^ E\\r\\n] rest | " " (end | [^ E\\r\\n] rest)\n'
 )
+#: The rest of a line.
+_REST = 'rest ::= [^\\r\\n]* end\nend ::= "\\n"\n'
 
 
 def full_rewrite_grammar(language: str, opening: str = "", *, markers: bool = True) -> str:
@@ -54,17 +60,17 @@ def full_rewrite_grammar(language: str, opening: str = "", *, markers: bool = Tr
         'body ::= ("\\n"? "\\n"? text)+ "\\n"?\n'
         "text ::= [ \\t]* (other | tick other | tick tick other | tick tick? end) \n"
         'tick ::= "`"\n'
-        f"{_ANY_START if markers else _NO_MARKER}"
-        "rest ::= [^\\r\\n]* end\n"
-        'end ::= "\\n"\n'
+        f"{_ANY_START if markers else _NO_MARKER + _COMMENT}"
+        f"{_REST}"
     )
 
 
 def diff_grammar(parent_lines: Sequence[Sequence[str]]) -> str:
     """Makes the answer at most one sentence and one to three search/replace blocks that fit the parent.
 
-    Each SEARCH text is a run of lines of one region, as they stand there, long enough to occur in the regions once. Lines of
-    a replacement may begin with anything but ``<``, ``=`` and ``>``, so that no marker can be taken for program text. Blocks
+    Each SEARCH text is a short run of lines of one region, as they stand there, long enough to occur in the regions once. Lines
+    of a replacement may begin with anything but ``<``, ``=`` and ``>``, so that no marker can be taken for program text, and are
+    no EVOLVE-BLOCK markers, which no region holds. Blocks
     name no file: of a program of several files, give the regions of one.
 
     Args:
@@ -77,7 +83,7 @@ def diff_grammar(parent_lines: Sequence[Sequence[str]]) -> str:
     rules: list[str] = []
     for region, lines in enumerate(parent_lines):
         lengths = _unique_lengths(lines, parent_lines)
-        rules += _continuations(f"r{region}", lines)
+        rules += [f"r{region}n{number} ::= {_literal(line)} {_literal(chr(10))}" for number, line in enumerate(lines)]
         for start, length in enumerate(lengths):
             if length:
                 starts.append(f"r{region}s{start}")
@@ -89,23 +95,19 @@ def diff_grammar(parent_lines: Sequence[Sequence[str]]) -> str:
         f"{_PLAN}"
         f'block ::= {_literal(SEARCH)} "\\n" search {_literal(DIVIDER)} "\\n" line{{0,{_MOST_REPLACED}}} '
         f'{_literal(REPLACE)} "\\n"\n'
-        'line ::= "\\n" | [^<=>\\r\\n] [^\\r\\n]* "\\n"\n'
+        "line ::= end | [^<=> \\t\\r\\n#/] rest | comment | [ \\t]+ (end | [^ \\t\\r\\n#/] rest | comment)\n"
+        f"{_COMMENT}"
+        f"{_REST}"
         f"search ::= {' | '.join(starts)}\n" + "".join(f"{rule}\n" for rule in rules)
     )
 
 
-def _continuations(name: str, lines: Sequence[str]) -> Iterator[str]:
-    """From each line of a region on: the line, and perhaps what follows."""
-    for number, line in enumerate(lines):
-        more = f" {name}n{number + 1}?" if number + 1 < len(lines) else ""
-        yield f"{name}n{number} ::= {_literal(line)} {_literal(chr(10))}{more}"
-
-
 def _run(name: str, start: int, length: int, lines: Sequence[str]) -> str:
-    """A SEARCH text that begins at a line: as many lines as make it unique, and perhaps what follows."""
+    """A SEARCH text that begins at a line: as many lines as make it unique, and perhaps some of what follows."""
     fixed = "".join(f"{line}\n" for line in lines[start : start + length])
-    after = start + length
-    return f"{name}s{start} ::= {_literal(fixed)}{f' {name}n{after}?' if after < len(lines) else ''}"
+    after = range(start + length, min(start + max(length, _MOST_SEARCHED), len(lines)))
+    more = "".join(f" ({name}n{number}" for number in after) + ")?" * len(after)
+    return f"{name}s{start} ::= {_literal(fixed)}{more}"
 
 
 def _unique_lengths(lines: Sequence[str], regions: Sequence[Sequence[str]]) -> list[int]:
@@ -115,7 +117,7 @@ def _unique_lengths(lines: Sequence[str], regions: Sequence[Sequence[str]]) -> l
 
 def _unique_length(lines: Sequence[str], start: int, regions: Sequence[Sequence[str]]) -> int:
     rivals = [(region, at) for region in regions for at, line in enumerate(region) if line == lines[start]]
-    for length in range(1, min(len(lines) - start, _MOST_SEARCHED) + 1):
+    for length in range(1, min(len(lines) - start, _LONGEST_SEARCHED) + 1):
         wanted = lines[start + length - 1]
         rivals = [(region, at) for region, at in rivals if at + length <= len(region) and region[at + length - 1] == wanted]
         if len(rivals) == 1:

@@ -57,7 +57,7 @@ def test_every_name_in_a_rule_has_a_rule_and_every_rule_is_reached(grammar):
 def test_search_texts_are_lines_of_the_parent_as_they_stand():
     known = rules(diff_grammar([['    return "a\\b"', "\tend"]]))
     assert known["search"] == "r0s0 | r0s1"
-    assert known["r0s0"] == r'"    return \"a\\b\"\n" r0n1?'
+    assert known["r0s0"] == r'"    return \"a\\b\"\n" (r0n1)?'
     assert known["r0n1"] == r'"\tend" "\n"'
 
 
@@ -66,6 +66,37 @@ def test_a_search_text_is_long_enough_to_occur_once():
     assert known["r0s0"].startswith('"x = 0\\ny = 1\\n"')
     assert known["r0s2"] == '"x = 0\\nz = 2\\n"'
     assert known["r0s1"].startswith('"y = 1\\n"')
+
+
+def test_a_search_text_is_short_so_that_nobody_searches_for_the_whole_region():
+    lines = [f"line {number}" for number in range(40)]
+    grammar = diff_grammar([lines])
+
+    def block(count: int) -> str:
+        searched = "".join(f"{line}\n" for line in lines[3 : 3 + count])
+        return f"<<<<<<< SEARCH\n{searched}=======\nx\n>>>>>>> REPLACE\n"
+
+    assert all(accepts(grammar, block(count)) for count in range(1, 9))
+    assert not accepts(grammar, block(9))
+    assert not accepts(grammar, block(0))
+
+
+def test_a_search_text_is_longer_where_fewer_lines_would_not_be_unique():
+    repeated = ["same"] * 12
+    grammar = diff_grammar([["first", *repeated, "last"]])
+    whole = "".join(f"{line}\n" for line in repeated)
+    assert accepts(grammar, f"<<<<<<< SEARCH\n{whole}=======\n>>>>>>> REPLACE\n")
+
+
+@pytest.mark.parametrize("indentation", ["", "    ", "\t"])
+def test_no_replacement_holds_a_marker_of_regions(indentation):
+    grammar = diff_grammar([["x = 1"]])
+
+    def block(line: str) -> str:
+        return f"<<<<<<< SEARCH\nx = 1\n=======\n{indentation}{line}\n>>>>>>> REPLACE\n"
+
+    assert all(accepts(grammar, block(line)) for line in ("y = 2", "# because", "// it", "#!x", "/", "a / b", "", "# e", "//"))
+    assert not any(accepts(grammar, block(line)) for line in ("# EVOLVE-BLOCK-END", "// EVOLVE-BLOCK-START", "#EVOLVE-BLOCK-END"))
 
 
 def test_regions_are_not_searched_across():
