@@ -76,7 +76,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--model-steps", type=int, default=50, help="steps of each task that ask the model")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("--only", choices=["mixed", "local"], help="this side alone; local needs a mixed run before it, or --seconds")
+    parser.add_argument(
+        "--only", choices=["mixed", "local"], help="this side alone; local needs a mixed run before it, or --seconds"
+    )
     parser.add_argument("--seconds", type=float, help="for the local arms alone; otherwise as long as the mixed run took")
     parser.add_argument("--report", action="store_true", help="only write the report of what was run")
     parser.add_argument("tasks", nargs="*", default=list(TASKS))
