@@ -87,6 +87,14 @@ class Islands:
         self._children: dict[str, int] = {}
         self._steps = 0
 
+    @property
+    def traits(self) -> frozenset[str]:
+        return frozenset()
+
+    @property
+    def embeds(self) -> bool:
+        return False
+
     def settle(self, parent: str | None, member: Member | None) -> None:
         if parent in self._children:
             self._children[parent] += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -82,16 +83,14 @@ def load_settled(connection: Connection, run: int) -> list[Settled]:
     settled = []
     # Unpacked by position: by name, ten thousand rows take twice the time.
     for row in connection.execute(_settled_query(run)):
-        version, step, outcome, program, reward, improved, seen, island, parent, inspired, arm, *rest = row
-        failures, unavailable, usd_per_step, mark, size, objective, reused = rest
+        version, step, outcome, program, reward, improved, traits, seen, island, parent, inspired, arm, *rest = row
+        *conditions, mark, size, objective, reused = rest
         settled.append(
             Settled(
-                Addition(version, step, outcomes[outcome], program, reward, improved),
+                Addition(version, step, outcomes[outcome], program, reward, improved, json.loads(traits) if traits else {}),
                 None
                 if arm is None
-                else Plan(
-                    step, seen, island, parent, tuple(inspired.split()), arm, *conditions_of(failures, unavailable, usd_per_step)
-                ),
+                else Plan(step, seen, island, parent, tuple(inspired.split()), arm, *conditions_of(*conditions)),
                 mark or "",
                 objective,
                 size or 0,
@@ -104,8 +103,8 @@ def load_settled(connection: Connection, run: int) -> list[Settled]:
 
 def _settled_query(run: int) -> Select[Any]:
     query = select(
-        *additions.c["version", "step", "outcome", "program", "reward", "improved"],
-        *plans.c["version", "island", "parent", "inspirations", "arm", "failures", "unavailable", "usd_per_step"],
+        *additions.c["version", "step", "outcome", "program", "reward", "improved", "traits"],
+        *plans.c["version", "island", "parent", "inspirations", "arm", "failures", "unavailable", "usd_per_step", "new_approach"],
         *programs.c["fingerprint", "size"],
         *evaluations.c["objective", "reused_from"],
     ).select_from(additions)

@@ -53,7 +53,13 @@ def m003_models(connection: Connection) -> None:
         made.create(connection)
 
 
-MIGRATIONS: tuple[Migration, ...] = (m001_initial, m002_stages_and_holdouts, m003_models)
+def m004_search(connection: Connection) -> None:
+    """Adds what populations place programs by, and which plans ask for a new approach."""
+    connection.execute(text("ALTER TABLE additions ADD COLUMN traits TEXT"))
+    connection.execute(text("ALTER TABLE plans ADD COLUMN new_approach BOOLEAN"))
+
+
+MIGRATIONS: tuple[Migration, ...] = (m001_initial, m002_stages_and_holdouts, m003_models, m004_search)
 
 
 def schema_version(connection: Connection, name: str) -> int:

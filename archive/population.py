@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -19,6 +20,9 @@ class Member:
         size: Characters of its source.
         parent: Identifier of its first parent; None for the initial program.
         island: Where it was born; None for the initial program, which belongs everywhere.
+        new_approach: Whether its step was to take another approach than its parent's.
+        traits: What the population asked for (`Population.traits`), as far as the program has it.
+        embedding: ``(d,)`` float32 of unit length, of its mutable text; None unless the population asked for it.
     """
 
     program_id: str
@@ -27,6 +31,9 @@ class Member:
     size: int
     parent: str | None = None
     island: int | None = None
+    new_approach: bool = False
+    traits: Mapping[str, float] = field(default_factory=dict)
+    embedding: np.ndarray | None = field(default=None, compare=False, repr=False)
 
 
 class Choice(NamedTuple):
@@ -49,6 +56,16 @@ class Population(Protocol):
 
     **Cost.** Neither call may grow with the number of programs ever settled, only with the bounded number kept.
     """
+
+    @property
+    def traits(self) -> frozenset[str]:
+        """Names of the traits that members must come with (`evolve.archive.traits`)."""
+        ...
+
+    @property
+    def embeds(self) -> bool:
+        """Whether members must come with embeddings."""
+        ...
 
     def settle(self, parent: str | None, member: Member | None) -> None:
         """Takes note of a finished step.

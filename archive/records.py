@@ -37,6 +37,7 @@ class Plan:
         failures: Identifiers of the parent's failed children, the latest first.
         unavailable: Arms that could not be pulled when it was made: their models were down, or too dear for what is left.
         usd_per_step: Dollars left per step left when it was made; None without a dollar budget.
+        new_approach: Whether the search stands still, so that another approach is asked for than the parent's.
     """
 
     step: int
@@ -48,6 +49,7 @@ class Plan:
     failures: tuple[str, ...] = ()
     unavailable: tuple[str, ...] = ()
     usd_per_step: float | None = None
+    new_approach: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +129,7 @@ class Addition:
         program: Identifier of its program; None when no attempt made one.
         reward: What the arm earned, in [0, 1].
         improved: Whether the program became the run's best.
+        traits: What the population places the program by (see `evolve.archive.traits`); empty where it asks for nothing.
     """
 
     version: int
@@ -135,6 +138,7 @@ class Addition:
     program: str | None = None
     reward: float = 0.0
     improved: bool = False
+    traits: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

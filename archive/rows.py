@@ -63,6 +63,7 @@ def plan_values(plan: Plan) -> Values:
         "failures": words(plan.failures) or None,
         "unavailable": json.dumps(list(plan.unavailable)) if plan.unavailable else None,
         "usd_per_step": None if plan.usd_per_step is None else float(plan.usd_per_step),
+        "new_approach": plan.new_approach or None,
     }
 
 
@@ -75,18 +76,19 @@ def plan_of(row: Found) -> Plan:
         row.parent,
         tuple(row.inspirations.split()),
         row.arm,
-        *conditions_of(row.failures, row.unavailable, row.usd_per_step),
+        *conditions_of(row.failures, row.unavailable, row.usd_per_step, row.new_approach),
     )
 
 
 def conditions_of(
-    failures: str | None, unavailable: str | None, usd_per_step: float | None
-) -> tuple[tuple[str, ...], tuple[str, ...], float | None]:
-    """Reads what few plans have: failed children, arms that could not be pulled, dollars per step."""
+    failures: str | None, unavailable: str | None, usd_per_step: float | None, new_approach: bool | None
+) -> tuple[tuple[str, ...], tuple[str, ...], float | None, bool]:
+    """Reads what few plans have: failed children, arms that could not be pulled, dollars per step, a wish for a new approach."""
     return (
         tuple(failures.split()) if failures else (),
         tuple(json.loads(unavailable)) if unavailable else (),
         usd_per_step,
+        bool(new_approach),
     )
 
 
@@ -258,6 +260,7 @@ def addition_values(addition: Addition) -> Values:
         "program": addition.program,
         "reward": float(addition.reward),
         "improved": addition.improved,
+        "traits": json.dumps(dict(addition.traits)) if addition.traits else None,
     }
 
 

@@ -112,6 +112,7 @@ plans = _keyed(
     Column("failures", Text),  # identifiers, separated by spaces
     Column("unavailable", Text),  # JSON: a list of arms
     Column("usd_per_step", Double),
+    Column("new_approach", Boolean),  # null: no
 )
 
 replies = _keyed(
@@ -243,6 +244,7 @@ additions = _keyed(
     Column("program", Text),
     Column("reward", Double, nullable=False),
     Column("improved", Boolean, nullable=False),
+    Column("traits", Text),  # JSON; null: the population asks for none
     Column("added_at", Double, nullable=False),
     UniqueConstraint("run", "step"),
 )

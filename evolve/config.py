@@ -213,9 +213,9 @@ def make_search(task: Task, config: RunConfig, arms: Sequence[str]) -> Search:
     return STRATEGIES[config.strategy](task, config, arms)
 
 
-def make_embed(config: RunConfig) -> Callable[[Files], np.ndarray] | None:
-    """Makes what embeds programs for screening, by their mutable text; None when screening compares identity alone."""
-    if config.novelty.max_similarity is None:
+def make_embed(config: RunConfig, search: Search) -> Callable[[Files], np.ndarray] | None:
+    """Makes what embeds programs by their mutable text; None when neither screening nor the population compares more than names."""
+    if config.novelty.max_similarity is None and not search.embeds:
         return None
     embedder = HashedNgrams()
     return lambda files: embedder.embed(mutable_text(files))

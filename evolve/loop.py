@@ -286,4 +286,5 @@ def _recorded(item: Settled) -> Finished:
         size=item.size,
         reused=item.reused,
         cost_usd=item.cost_usd,
+        traits=item.addition.traits,
     )

@@ -7,7 +7,8 @@ through `Search.settle`, so there is no second way for state to come about.
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -37,6 +38,7 @@ class Finished:
         size: Characters of its program's source.
         reused: Whether the evaluation is a known program's.
         cost_usd: What the step's calls cost.
+        traits: What the population asks for of its program.
     """
 
     plan: Plan | None
@@ -47,6 +49,7 @@ class Finished:
     size: int = 0
     reused: bool = False
     cost_usd: float = 0.0
+    traits: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def step(self) -> int:
@@ -100,6 +103,16 @@ class Search:
         self.version = -1
         self.best: Best | None = None
         self._bests: list[Best | None] = []
+
+    @property
+    def traits(self) -> frozenset[str]:
+        """Names of the traits that the population places programs by."""
+        return self._population.traits
+
+    @property
+    def embeds(self) -> bool:
+        """Whether the population compares programs by their embeddings."""
+        return self._population.embeds
 
     def best_at(self, version: int) -> Best | None:
         """The best program of the archive's version; None before any has scored."""
@@ -155,10 +168,10 @@ class Search:
                 self._remember_failure(plan.parent, finished.program)
         if news and finished.program is not None:
             self._screen.add(self.version, finished.program, finished.fingerprint, embedding)
-        self._population.settle(plan.parent if plan else None, self._member(finished, fitness) if news else None)
+        self._population.settle(plan.parent if plan else None, self._member(finished, fitness, embedding) if news else None)
         improved = news and self._improve(finished, fitness)
         self._bests.append(self.best)
-        return Addition(self.version, finished.step, finished.outcome, finished.program, reward, improved)
+        return Addition(self.version, finished.step, finished.outcome, finished.program, reward, improved, finished.traits)
 
     def _remember_failure(self, parent: str, child: str | None) -> None:
         """Keeps the latest failed children of the latest parents that had any."""
@@ -169,7 +182,7 @@ class Search:
         if len(self._failures) > _PARENTS:
             self._failures.popitem(last=False)
 
-    def _member(self, finished: Finished, fitness: float | None) -> Member | None:
+    def _member(self, finished: Finished, fitness: float | None, embedding: np.ndarray | None) -> Member | None:
         if fitness is None or finished.program is None:
             return None
         self._fitness[finished.program] = fitness
@@ -181,6 +194,9 @@ class Search:
             size=finished.size,
             parent=plan.parent if plan else None,
             island=plan.island if plan else None,
+            new_approach=plan is not None and plan.new_approach,
+            traits=finished.traits,
+            embedding=embedding if self._population.embeds else None,
         )
 
     def _improve(self, finished: Finished, fitness: float | None) -> bool:

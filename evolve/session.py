@@ -225,7 +225,8 @@ async def _run_loop(
         embeddings: Mapping[str, np.ndarray] = {}
         if stages.embeds:
             # More than screens compare: those of open steps are among the latest, and older versions are screened at.
-            embeddings = archive.embeddings(number, latest=config.novelty.memory + SLACK + len(pending))
+            latest = None if search.embeds else config.novelty.memory + SLACK + len(pending)
+            embeddings = archive.embeddings(number, latest=latest)
         loop.restore(settled, pending, embeddings)
         with _stopped_by_signals(loop):
             await loop.run()
@@ -254,7 +255,7 @@ def _stages(
         executor=executor,
         writer=writer,
         order=order,
-        embed=make_embed(config),
+        embed=make_embed(config, search),
         objective=task.objective,
         cost_of=None if parts.costs is None else lambda step: (parts.costs or {}).get(step, 0.0),
     )

@@ -19,6 +19,8 @@ import numpy as np
 from evolve.archive.novelty import fingerprint
 from evolve.archive.records import PendingStep, Plan, Screen, Verdict
 from evolve.archive.store import RunWriter
+from evolve.archive.traits import measure
+from evolve.edits import mutable_text
 from evolve.errors import ModelError, TaskError
 from evolve.executors.base import Executor
 from evolve.mutation import Complaint, MutationFailed
@@ -184,7 +186,7 @@ class Stages:
         embedding = self._embed(program.files) if self._embed is not None else None
         self._writer.program(program, mark, embedding)
         self._writer.evaluation(0, program.program_id, evaluation)
-        return Result(_finished(None, program, mark, evaluation), embedding)
+        return Result(self._finished(None, program, mark, evaluation), embedding)
 
     # Generate, edit, screen
 
@@ -291,8 +293,21 @@ class Stages:
         return self._result(plan, child, evaluation)
 
     def _result(self, plan: Plan, child: Child, evaluation: Evaluation) -> Result:
-        finished = _finished(plan, child.program, child.fingerprint, evaluation)
+        finished = self._finished(plan, child.program, child.fingerprint, evaluation)
         return Result(dataclasses.replace(finished, cost_usd=self._cost_of(plan.step)), child.embedding)
+
+    def _finished(self, plan: Plan | None, program: Program, mark: str, evaluation: Evaluation) -> Finished:
+        wanted = self._search.traits if evaluation.ok and evaluation.reused_from is None else frozenset()
+        return Finished(
+            plan=plan,
+            outcome=evaluation.outcome,
+            program=program.program_id,
+            fingerprint=mark,
+            objective=evaluation.objective,
+            size=sum(len(text) for text in program.files.values()),
+            reused=evaluation.reused_from is not None,
+            traits=measure(wanted, "\n".join(mutable_text(program.files).values()), evaluation) if wanted else {},
+        )
 
     def _proceed(self) -> None:
         if self._stopping:
@@ -303,15 +318,3 @@ def _complaint(pending: PendingStep, attempt: int, why: str) -> Complaint:
     """Says why an attempt came to nothing, with the reply that it was made from."""
     reply = pending.replies.get(attempt)
     return Complaint(why, "" if reply is None else reply.text)
-
-
-def _finished(plan: Plan | None, program: Program, mark: str, evaluation: Evaluation) -> Finished:
-    return Finished(
-        plan=plan,
-        outcome=evaluation.outcome,
-        program=program.program_id,
-        fingerprint=mark,
-        objective=evaluation.objective,
-        size=sum(len(text) for text in program.files.values()),
-        reused=evaluation.reused_from is not None,
-    )

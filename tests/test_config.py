@@ -66,8 +66,9 @@ def test_workers_default_to_no_more_than_strict_order_can_use():
 
 
 def test_embeddings_are_made_only_when_they_are_compared():
-    assert make_embed(RunConfig()) is None
-    embed = make_embed(resolve(TASK, settings=["novelty.max_similarity=0.99"]))
+    assert make_embed(RunConfig(), make_search(TASK, RunConfig(), ["local/x"])) is None
+    config = resolve(TASK, settings=["novelty.max_similarity=0.99"])
+    embed = make_embed(config, make_search(TASK, config, ["local/x"]))
     fixed = "# EVOLVE-BLOCK-START\nx = 1\n# EVOLVE-BLOCK-END\n"
     assert (embed({"a.py": "import a\n" + fixed}) == embed({"a.py": "import b\n" + fixed})).all()
 

@@ -81,6 +81,8 @@ def test_an_archive_of_the_first_version_is_taken_up(tmp_path):
                 "plans.unavailable",
                 "plans.usd_per_step",
                 "replies.finish",
+                "additions.traits",
+                "plans.new_approach",
             ):
                 connection.execute(text("ALTER TABLE {} DROP COLUMN {}".format(*column.split("."))))
             for table in ("calls", "call_ends", "advice"):
