@@ -106,11 +106,11 @@ class Islands:
         if self._steps % self._config.migration_every == 0:
             self._migrate()
 
-    def choose(self, step: int, rng: np.random.Generator) -> Choice:
+    def choose(self, step: int, rng: np.random.Generator, exploration: float = 0.0) -> Choice:
         index = self._inhabited(step % len(self._islands))
         members = self._islands[index].members
         children = np.fromiter((self._children[member.program_id] for member in members), int, len(members))
-        parent = self._parents.choose(members, children, rng)
+        parent = self._parents.choose(members, children, rng, exploration)
         inspirations = _inspirations(len(members), parent, self._config.n_inspirations, rng)
         return Choice(index, members[parent].program_id, tuple(members[i].program_id for i in inspirations))
 

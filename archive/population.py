@@ -76,8 +76,13 @@ class Population(Protocol):
         """
         ...
 
-    def choose(self, step: int, rng: np.random.Generator) -> Choice:
+    def choose(self, step: int, rng: np.random.Generator, exploration: float = 0.0) -> Choice:
         """Chooses parent and inspirations for a step.
+
+        Args:
+            step: Which one.
+            rng: The only source of chance.
+            exploration: How long the search has stood still, from 0 to 1; see `ParentChoice`.
 
         Raises:
             LookupError: If nothing has been settled yet.

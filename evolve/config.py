@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 
 from evolve.archive.embeddings import HashedNgrams
-from evolve.archive.islands import IslandConfig, Islands
-from evolve.archive.novelty import NoveltyConfig, NoveltyScreen
-from evolve.archive.selection import RankWeighted, RankWeightedConfig
-from evolve.bandits import Bandit, BanditConfig, PercentileReward, make_bandit
+from evolve.archive.islands import IslandConfig
+from evolve.archive.novelty import NoveltyConfig
+from evolve.archive.selection import RankWeightedConfig
+from evolve.bandits import BanditConfig
 from evolve.edits import mutable_text
 from evolve.errors import ConfigError, nearest_hint
 from evolve.executors.base import Executor
@@ -56,7 +56,7 @@ class RunConfig:
         max_seconds: Wall-clock seconds, in all; None is no limit.
         budget_usd: Dollars for language models, in all; None is no limit.
         seed: Seed of everything random.
-        strategy: Name of the composition of population, bandit and screening.
+        strategy: Name of the composition of population, bandit and screening (`evolve.strategies`).
         arms: What makes children: SPECs such as ``"local"`` or ``"openai/gpt-5-mini[effort=high]"``.
         models: Settings of models by name, for what does not fit into a SPEC's brackets.
         agents: Commands of coding agents, by the NAME of their SPECs ``agent/NAME``.
@@ -73,6 +73,7 @@ class RunConfig:
         stages: How steps pass through their stages.
         islands: How the population is divided.
         parents: How parents are chosen.
+        options: What else the strategy can be told (`evolve.strategies`).
         bandit: How arms are chosen.
         novelty: What counts as a copy.
     """
@@ -97,6 +98,7 @@ class RunConfig:
     stages: StageConfig = StageConfig()
     islands: IslandConfig = IslandConfig()
     parents: RankWeightedConfig = RankWeightedConfig()
+    options: Mapping[str, Any] = field(default_factory=dict)  # Any: TOML values; the strategy checks them
     bandit: BanditConfig = BanditConfig()
     novelty: NoveltyConfig = NoveltyConfig()
 
@@ -116,8 +118,6 @@ class RunConfig:
         check_agents(self.agents)
         if not self.arms:
             raise ValueError("arms must name at least one")
-        if self.strategy not in STRATEGIES:
-            raise ConfigError(f"unknown strategy {self.strategy!r}; {nearest_hint(self.strategy, list(STRATEGIES))}")
 
     @property
     def strict(self) -> bool:
@@ -208,36 +208,9 @@ def make_order(config: RunConfig) -> Order:
     return Strict(config.lag) if config.strict else Asap(config.stages.proposals + config.slots)
 
 
-def make_search(task: Task, config: RunConfig, arms: Sequence[str]) -> Search:
-    """Makes the empty state of a run by its strategy."""
-    return STRATEGIES[config.strategy](task, config, arms)
-
-
 def make_embed(config: RunConfig, search: Search) -> Callable[[Files], np.ndarray] | None:
     """Makes what embeds programs by their mutable text; None when neither screening nor the population compares more than names."""
     if config.novelty.max_similarity is None and not search.embeds:
         return None
     embedder = HashedNgrams()
     return lambda files: embedder.embed(mutable_text(files))
-
-
-def _make_bandit(arms: Sequence[str], config: BanditConfig) -> Bandit:
-    try:
-        return make_bandit(arms, config)
-    except ValueError as error:
-        raise ConfigError(f"bandit: {error}") from error
-
-
-def _default_strategy(task: Task, config: RunConfig, arms: Sequence[str]) -> Search:
-    """Islands with rank-weighted parents, the configured bandit over arms with percentile rewards."""
-    return Search(
-        seed=config.seed,
-        direction=task.objective.direction,
-        population=Islands(config.islands, RankWeighted(config.parents)),
-        bandit=_make_bandit(arms, config.bandit),
-        reward=PercentileReward(config.bandit.reward_window),
-        screen=NoveltyScreen(config.novelty),
-    )
-
-
-STRATEGIES: Mapping[str, Callable[[Task, RunConfig, Sequence[str]], Search]] = {"default": _default_strategy}

@@ -22,7 +22,7 @@ from evolve.archive.records import NewRun
 from evolve.archive.store import Archive, RunWriter
 from evolve.arms import Arms, Maker, check_models, make_mutators, open_arms
 from evolve.budget import Budget, Dollars
-from evolve.config import RunConfig, make_embed, make_executor, make_order, make_search
+from evolve.config import RunConfig, make_embed, make_executor, make_order
 from evolve.errors import ConfigError, EvolveError, TaskError
 from evolve.executors.base import Executor
 from evolve.ledger import RunLedger
@@ -37,6 +37,7 @@ from evolve.provenance import commit_of, repeat_command, versions
 from evolve.search import Conditions, Search
 from evolve.settings import build, plain
 from evolve.stages import Stages
+from evolve.strategies import make_search
 from evolve.tasks.catalog import locate
 
 
@@ -77,10 +78,11 @@ def check(task: Task, config: RunConfig) -> Maker:
         What the arms of language models are made by, for `create` and `drive`.
 
     Raises:
-        ConfigError: If an arm or the executor is unknown, a key is missing, or a price is unknown under a dollar budget.
+        ConfigError: If an arm, the strategy or the executor is unknown, a key is missing, or a price is unknown under a dollar
+            budget.
         TaskError: If a plug-in cannot be loaded.
     """
-    make_mutators(task, config)
+    make_search(task, config, list(make_mutators(task, config)))
     maker = check_models(task, config)
     make_executor(task, config)
     return maker

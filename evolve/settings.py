@@ -27,7 +27,7 @@ def build(kind: type[T], table: Mapping[str, object], where: str) -> T:
 
     Args:
         kind: A dataclass; fields may be bool, int, float, str, enumerations, dataclasses, tuples of these, mappings from
-            names to these, or None.
+            names to these, None, or Any, which is kept as it is.
         table: What the user wrote.
         where: How messages call the table, such as ``"task.toml [limits]"``.
 
@@ -51,6 +51,8 @@ def build(kind: type[T], table: Mapping[str, object], where: str) -> T:
 
 def _value(hint: Any, value: object, where: str) -> object:  # Any: a type hint has no type
     """Converts one value to what its type hint says."""
+    if hint is Any:
+        return value
     origin = typing.get_origin(hint)
     if origin in (types.UnionType, typing.Union):
         options = [option for option in typing.get_args(hint) if option is not type(None)]

@@ -4,13 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from evolve.config import RunConfig, make_embed, make_order, make_search, resolve
+from evolve.config import RunConfig, make_embed, make_order, resolve
 from evolve.errors import ConfigError
 from evolve.llm.agent_command import AgentCommand, Edits
 from evolve.ordering import Asap, Strict
 from evolve.program import Task
 from evolve.provenance import repeat_command
 from evolve.settings import build, plain
+from evolve.strategies import make_search
 
 TASK = Task("t", {"a.py": "x = 1\n"}, origin="bundled", run={"steps": 11, "islands": {"n_islands": 2}})
 

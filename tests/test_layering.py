@@ -13,7 +13,7 @@ LAYERS = [
     ["evolve.api"],
     ["evolve.checks", "evolve.drafting", "evolve.takeaway", "evolve.replaying"],
     ["evolve.session"],
-    ["evolve.provenance", "evolve.arms", "evolve.ledger", "evolve.draft_journal"],
+    ["evolve.provenance", "evolve.arms", "evolve.ledger", "evolve.draft_journal", "evolve.strategies"],
     ["evolve.config"],
     ["evolve.loop"],
     ["evolve.stages"],

@@ -1,0 +1,174 @@
+"""Strategies: named compositions of population, parent choice, bandit and screening.
+
+A strategy is a function of task, configuration and the names of the arms that returns an empty `Search`. The built-in ones stand
+in `BUILT_IN`; other packages add theirs by entry point (group ``evolve.strategies``), one function in one file:
+
+    def make(task: Task, config: RunConfig, arms: Sequence[str]) -> Search:
+        mine = build(MyConfig, config.options, "options")      # a frozen dataclass of one's own
+        return compose(task, config, arms, MyPopulation(mine))
+
+What a strategy can be told beyond the tables of `RunConfig` stands in ``[options]``. A table that a strategy does not read is
+refused where it was changed: no setting is silently without effect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from evolve.archive.chains import BestOfN, Sequential
+from evolve.archive.islands import IslandConfig, Islands
+from evolve.archive.novelty import NoveltyScreen
+from evolve.archive.population import Population
+from evolve.archive.selection import (
+    Beam,
+    BeamConfig,
+    RankWeighted,
+    RankWeightedConfig,
+    SigmoidConfig,
+    SigmoidWeighted,
+    Tournament,
+    TournamentConfig,
+)
+from evolve.bandits import Bandit, BanditConfig, PercentileReward, make_bandit
+from evolve.config import RunConfig
+from evolve.errors import ConfigError, nearest_hint
+from evolve.plugins import installed, load
+from evolve.program import Task
+from evolve.search import Search
+from evolve.settings import build
+
+Maker = Callable[[Task, RunConfig, Sequence[str]], Search]
+"""Makes a strategy's empty state from task, configuration and the names of the arms."""
+
+GROUP = "evolve.strategies"
+
+
+class Strategy(NamedTuple):
+    """A built-in strategy.
+
+    Attributes:
+        make: Makes its state.
+        reads: The tables of `RunConfig` that it heeds, of those in `_TABLES`.
+        about: What it does, in a line.
+    """
+
+    make: Maker
+    reads: frozenset[str]
+    about: str
+
+
+#: Tables that not every strategy heeds, with their defaults.
+_TABLES: Mapping[str, object] = {"islands": IslandConfig(), "parents": RankWeightedConfig(), "options": {}}
+
+
+def compose(
+    task: Task, config: RunConfig, arms: Sequence[str], population: Population, *, bandit: BanditConfig | None = None
+) -> Search:
+    """Puts a population together with the configured bandit and screening.
+
+    Args:
+        task: What is being solved.
+        config: The run's configuration.
+        arms: Names of the arms.
+        population: Empty.
+        bandit: In place of the configured one.
+
+    Raises:
+        ConfigError: If the bandit's settings do not fit the arms.
+    """
+    chosen = config.bandit if bandit is None else bandit
+    return Search(
+        seed=config.seed,
+        direction=task.objective.direction,
+        population=population,
+        bandit=_make_bandit(arms, chosen),
+        reward=PercentileReward(chosen.reward_window),
+        screen=NoveltyScreen(config.novelty),
+    )
+
+
+def strategy_names() -> list[str]:
+    """Names that `make_search` knows, built-in ones first."""
+    return [*BUILT_IN, *(name for name in installed(GROUP) if name not in BUILT_IN)]
+
+
+def make_search(task: Task, config: RunConfig, arms: Sequence[str]) -> Search:
+    """Makes the empty state of a run by its strategy.
+
+    Raises:
+        ConfigError: If there is no strategy of that name, or it is told something that it does not heed.
+        TaskError: If it belongs to a package that cannot be loaded.
+    """
+    name = config.strategy
+    if name in BUILT_IN:
+        _refuse_unread(name, config)
+        return BUILT_IN[name].make(task, config, arms)
+    plugins = installed(GROUP)
+    if name not in plugins:
+        raise ConfigError(f"unknown strategy {name!r}; {nearest_hint(name, strategy_names())}")
+    make = load(plugins[name])
+    if not callable(make):
+        raise ConfigError(f"strategy {name!r}: {plugins[name].value} is not callable; it must take task, config and arms")
+    made: Search = make(task, config, arms)
+    return made
+
+
+def _refuse_unread(name: str, config: RunConfig) -> None:
+    reads = BUILT_IN[name].reads
+    for table, default in _TABLES.items():
+        if table not in reads and getattr(config, table) != default:
+            heeded = ", ".join(f"[{other}]" for other in sorted(reads)) or "none of them"
+            raise ConfigError(f"strategy {name} does not heed [{table}]; of the settings of a search it heeds {heeded}")
+
+
+def _make_bandit(arms: Sequence[str], config: BanditConfig) -> Bandit:
+    try:
+        return make_bandit(arms, config)
+    except ValueError as error:
+        raise ConfigError(f"bandit: {error}") from error
+
+
+# The built-in ones
+
+
+def _default(task: Task, config: RunConfig, arms: Sequence[str]) -> Search:
+    return compose(task, config, arms, Islands(config.islands, RankWeighted(config.parents)))
+
+
+def _shinka(task: Task, config: RunConfig, arms: Sequence[str]) -> Search:
+    population = Islands(config.islands, SigmoidWeighted(build(SigmoidConfig, config.options, "options")))
+    # Its own bandit, unless another one was chosen.
+    bandit = BanditConfig(name="asymmetric") if config.bandit == BanditConfig() else config.bandit
+    return compose(task, config, arms, population, bandit=bandit)
+
+
+def _beam(task: Task, config: RunConfig, arms: Sequence[str]) -> Search:
+    options = build(BeamConfig, config.options, "options")
+    islands = IslandConfig(n_islands=1, capacity=max(IslandConfig().capacity, options.width))
+    return compose(task, config, arms, Islands(islands, Beam(options)))
+
+
+def _tournament(task: Task, config: RunConfig, arms: Sequence[str]) -> Search:
+    options = build(TournamentConfig, config.options, "options")
+    return compose(task, config, arms, Islands(config.islands, Tournament(options)))
+
+
+def _best_of_n(task: Task, config: RunConfig, arms: Sequence[str]) -> Search:
+    return compose(task, config, arms, BestOfN())
+
+
+def _sequential(task: Task, config: RunConfig, arms: Sequence[str]) -> Search:
+    return compose(task, config, arms, Sequential())
+
+
+BUILT_IN: Mapping[str, Strategy] = {
+    "default": Strategy(_default, frozenset({"islands", "parents"}), "islands, parents by rank and number of children"),
+    "shinka": Strategy(
+        _shinka, frozenset({"islands", "options"}), "islands, parents by a sigmoid of fitness, asymmetric UCB (like ShinkaEvolve)"
+    ),
+    "tournament": Strategy(_tournament, frozenset({"islands", "options"}), "islands, parents by tournament"),
+    "beam": Strategy(_beam, frozenset({"options"}), "the best few are worked on alike"),
+    "best_of_n": Strategy(_best_of_n, frozenset(), "independent samples from the initial program"),
+    "sequential": Strategy(_sequential, frozenset(), "one chain: every step changes the latest program"),
+}
