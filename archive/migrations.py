@@ -53,7 +53,14 @@ def m003_models(connection: Connection) -> None:
         made.create(connection)
 
 
-MIGRATIONS: tuple[Migration, ...] = (m001_initial, m002_stages_and_holdouts, m003_models)
+def m004_starts(connection: Connection) -> None:
+    """Adds what runs were told to start from, and which run another one scores again."""
+    connection.execute(text("ALTER TABLE runs ADD COLUMN rescores INTEGER"))
+    for made in (tables.starts, tables.start_sources):
+        made.create(connection)
+
+
+MIGRATIONS: tuple[Migration, ...] = (m001_initial, m002_stages_and_holdouts, m003_models, m004_starts)
 
 
 def schema_version(connection: Connection, name: str) -> int:

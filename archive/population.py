@@ -17,8 +17,8 @@ class Member:
         step: The step that made it.
         fitness: Its objective, oriented so that larger is better.
         size: Characters of its source.
-        parent: Identifier of its first parent; None for the initial program.
-        island: Where it was born; None for the initial program, which belongs everywhere.
+        parent: Identifier of its first parent; None for a starting program.
+        island: Where it was born; None for a starting program, which belongs everywhere.
     """
 
     program_id: str
@@ -54,7 +54,7 @@ class Population(Protocol):
         """Takes note of a finished step.
 
         Args:
-            parent: The program that the step tried to improve; None for the initial program.
+            parent: The program that the step tried to improve; None for a starting program.
             member: The scored child; None when the step failed or repeated a known program.
         """
         ...

@@ -11,7 +11,7 @@ This is the only module that reads the clock.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -37,8 +37,9 @@ from evolve.archive.loading import (
 )
 from evolve.archive.locks import this_process
 from evolve.archive.migrations import MIGRATIONS, bring_up_to_date, refuse_newer, schema_version
-from evolve.archive.records import NewRun, PendingStep, RunRecord, Screen, Session, Settled
+from evolve.archive.records import NewRun, PendingStep, RunRecord, Screen, Session, Settled, Start
 from evolve.archive.sessions import begin_session, latest_session
+from evolve.archive.starts import ScoredStart, load_scored_starts, load_starts, write_starts
 from evolve.archive.tables import advice, holdouts, programs, runs
 from evolve.archive.texts import TextReader
 from evolve.archive.writer import RunWriter
@@ -132,8 +133,12 @@ class Archive:
 
     # Runs
 
-    def create_run(self, new: NewRun) -> int:
+    def create_run(self, new: NewRun, starts: Sequence[Start] = ()) -> int:
         """Writes down a new run and returns its number.
+
+        Args:
+            new: What is known of it.
+            starts: What it starts from; none is its task's initial program.
 
         Raises:
             ArchiveError: If its name is taken, or could be mistaken for a number.
@@ -150,7 +155,27 @@ class Archive:
             name = new.name or _free_name(f"{new.task}-{number}", taken)
             row = {**rows.run_values(new), "number": number, "name": name, "created_at": self._clock()}
             connection.execute(insert(runs), [row])
+            write_starts(connection, number, starts)
         return number
+
+    def starts(self, run: int) -> list[Start]:
+        """Reads what a run was told to start from; nothing for one that starts from its task's initial program."""
+        with self.read() as connection:
+            return load_starts(connection, self.texts, run)
+
+    def scored_starts(self, run: int) -> Mapping[str, ScoredStart]:
+        """Reads which starting programs of a run were scored before it stopped, by the hash of their source.
+
+        Returns:
+            Nothing for a run that has made its first addition.
+        """
+        with self.read() as connection:
+            return load_scored_starts(connection, self.texts, run)
+
+    def rescorings(self, run: int) -> list[int]:
+        """Returns the numbers of the runs that score a run's programs again, in order."""
+        with self.read() as connection:
+            return list(connection.execute(select(runs.c.number).where(runs.c.rescores == run).order_by(runs.c.number)).scalars())
 
     def run_numbers(self) -> list[int]:
         """Returns the numbers of all runs, in order."""
