@@ -13,6 +13,9 @@ from evolve.archive.tables import additions, programs, start_sources, starts, te
 from evolve.archive.texts import TextReader, pack
 from evolve.program import Evaluation
 
+# Databases limit the parameters of one statement (SQLite before 3.32: 999).
+_STEPS_AT_ONCE = 500
+
 
 class ScoredStart(NamedTuple):
     """A starting program that was scored before the run began: its step, and what it scored."""
@@ -57,6 +60,9 @@ def load_scored_starts(connection: Connection, reader: TextReader, run: int) -> 
         .where(programs.c.run == run, programs.c.step <= 0, additions.c.step.is_(None))
     )
     steps = {row.step: row.source_sha256.hex() for row in connection.execute(query)}
-    return {
-        steps[step]: ScoredStart(step, evaluation) for step, evaluation in load_evaluations(connection, reader, run, steps).items()
-    }
+    found: dict[str, ScoredStart] = {}
+    numbers = sorted(steps)
+    for first in range(0, len(numbers), _STEPS_AT_ONCE):
+        chunk = load_evaluations(connection, reader, run, numbers[first : first + _STEPS_AT_ONCE])
+        found.update({steps[step]: ScoredStart(step, evaluation) for step, evaluation in chunk.items()})
+    return found

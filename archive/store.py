@@ -44,7 +44,10 @@ from evolve.archive.tables import advice, holdouts, programs, runs
 from evolve.archive.texts import TextReader
 from evolve.archive.writer import RunWriter
 from evolve.errors import ArchiveError, RunNotFound
-from evolve.program import Evaluation, Program, Reply
+from evolve.program import Evaluation, Files, Program, Reply
+
+# Databases limit the parameters of one statement (SQLite before 3.32: 999).
+_STEPS_AT_ONCE = 500
 
 __all__ = ["Archive", "RunWriter"]
 
@@ -249,6 +252,15 @@ class Archive:
                 raise RunNotFound(f"run {run} has no program {program_id!r}; `evolve export {run}` lists them")
             program = load_programs(connection, self.texts, run, [step])[step]
             return program, load_evaluations(connection, self.texts, run, [step]).get(step)
+
+    def sources(self, run: int, steps: Sequence[int]) -> dict[int, Files]:
+        """Reads the sources of the programs that some steps of a run made; steps without one are left out."""
+        with self.read() as connection:
+            found: dict[int, Files] = {}
+            for start in range(0, len(steps), _STEPS_AT_ONCE):
+                chunk = load_programs(connection, self.texts, run, steps[start : start + _STEPS_AT_ONCE])
+                found.update({step: program.files for step, program in chunk.items()})
+            return found
 
     def held_out(self, run: int) -> set[str]:
         """Returns the identifiers of the programs of a run that were scored on held-out data."""

@@ -96,6 +96,7 @@ def create(
     *,
     starts: Sequence[Start] = (),
     rescores: int | None = None,
+    command: str | None = None,
 ) -> int:
     """Writes down a new run and returns its number.
 
@@ -107,6 +108,7 @@ def create(
         maker: What `check` returned; None makes one.
         starts: What it starts from; none is the task's initial program.
         rescores: Number of the run whose programs it scores again, if it does.
+        command: A command line that repeats it; None makes that of `evolve run`.
 
     Raises:
         ConfigError: If a price table or a template is broken.
@@ -122,8 +124,7 @@ def create(
         config=plain(config),
         versions={**versions(), **(maker or Maker(task, config)).prompt_versions()},
         commit=commit_of(task.folder),
-        # Rescoring is no search: it is repeated by its own command.
-        command=repeat_command(task, config, [start.origin for start in starts]) if rescores is None else "",
+        command=repeat_command(task, config, [start.origin for start in starts]) if command is None else command,
         name=name,
         rescores=rescores,
     )
