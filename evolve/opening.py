@@ -43,6 +43,8 @@ class Opening:
         stages: Stages,
         writer: RunWriter,
         scored: Mapping[str, ScoredStart] | None = None,
+        *,
+        verify: bool = True,
     ) -> None:
         """Puts the parts together.
 
@@ -52,12 +54,14 @@ class Opening:
             stages: Evaluates programs; shares the writer.
             writer: The run's archive.
             scored: What an earlier session scored of them, by the hash of the source.
+            verify: Whether those that score are scored once more, as a program that would be the best is.
         """
         self._task = task
         self._starts = list(starts) or [Start("initial", task.files)]
         self._stages = stages
         self._writer = writer
         self._scored = dict(scored or {})
+        self._verify = verify
 
     async def results(self) -> list[Result]:
         """Scores the starting programs and returns them in the order of their additions, the initial program last.
@@ -82,8 +86,7 @@ class Opening:
         """
         tried: list[Evaluation] = []
         for index, start in enumerate(self._starts):
-            known = self._scored.get(start.source_sha256)
-            tried.append(known.evaluation if known is not None else await self._stages.score(start.files))
+            tried.append(await self._evaluation(start))
             if tried[-1].ok:
                 return index, tried
         raise TaskError(self._why_none(tried))
@@ -98,12 +101,13 @@ class Opening:
         return [item for item in found if not isinstance(item, BaseException)]
 
     async def _score(self, index: int, step: int) -> Result:
-        start = self._starts[index]
-        known = self._scored.get(start.source_sha256)
-        evaluation = known.evaluation if known is not None else await self._stages.score(start.files)
-        result = self._take(index, step, evaluation)
+        result = self._take(index, step, await self._evaluation(self._starts[index]))
         self._writer.commit()
         return result
+
+    async def _evaluation(self, start: Start) -> Evaluation:
+        known = self._scored.get(start.source_sha256)
+        return await self._stages.score(start.files, verify=self._verify) if known is None else known.evaluation
 
     def _take(self, index: int, step: int, evaluation: Evaluation) -> Result:
         start = self._starts[index]

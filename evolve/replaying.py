@@ -93,7 +93,7 @@ async def replay(archive: Archive, number: int, task: Task | None = None) -> Rep
     ):
         # Nobody is asked: neither prices nor templates are wanted, which may be gone or elsewhere.
         bare = dataclasses.replace(config, prices=None, prompts=dataclasses.replace(config.prompts, templates=None))
-        copy = create(fresh, task, bare, "", starts=archive.starts(number))
+        copy = create(fresh, task, bare, "", starts=archive.starts(number), rescores=archive.run_record(number).rescores)
         ending = await drive(fresh, copy, task, config, parts=parts)
         if ending.reason == "interrupted":
             raise asyncio.CancelledError

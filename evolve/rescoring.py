@@ -4,7 +4,8 @@ An archive is append-only, so the new scores are a run of their own, which names
 are the old run's (`evolve.opening`), and it has no steps: so it is scored in parallel, survives being killed, can be shown,
 replayed and started from, and `evolve resume RUN --steps N` searches on from all of its programs.
 
-Each program is scored once. A search evaluates twice what would be its best; here nothing is chosen.
+Each program is scored once. A search evaluates twice what would be its best; here nothing is chosen, and a search that goes on from
+there evaluates twice what it makes.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from evolve.archive.queries import summary
 from evolve.archive.records import RunRecord, Start
 from evolve.archive.rescorable import Scored, scored_programs
 from evolve.archive.store import Archive
-from evolve.arms import make_mutators
+from evolve.arms import Maker, make_mutators
 from evolve.config import RunConfig
 from evolve.errors import ConfigError
 from evolve.program import Direction, Task
@@ -103,21 +104,19 @@ async def rescore(
     task = begun_with(task, starts[0].files)
     changes = {"steps": 0, "max_seconds": None, "budget_usd": None, "workers": workers}
     config = build(RunConfig, {**record.config, **changes}, "run")
-    # Nobody is asked: neither prices nor templates are wanted, which may be gone or elsewhere.
-    config = dataclasses.replace(
-        config,
-        stages=dataclasses.replace(config.stages, verify=False),
-        prices=None,
-        prompts=dataclasses.replace(config.prompts, templates=None),
-    )
     found = _begun(archive, record, task, starts, name=name, force=force)
     if found is None:
         command = f"evolve rescore {record.name}" + (f" --top {top}" if top is not None else "")
-        found = create(archive, task, config, name, starts=starts, rescores=number, command=command)
+        found = create(archive, task, config, name, _nobody(task, config), starts=starts, rescores=number, command=command)
     ending = None
     if not _finished(archive, found):
         ending = await drive(archive, found, task, config, parts=Parts(arms=make_mutators(task, config)))
     return Rescored(number, found, tuple(_comparisons(archive, record, found, chosen)), ending)
+
+
+def _nobody(task: Task, config: RunConfig) -> Maker:
+    """Makes no model: neither prices nor templates are wanted, which may be gone or elsewhere."""
+    return Maker(task, dataclasses.replace(config, prices=None, prompts=dataclasses.replace(config.prompts, templates=None)))
 
 
 def _chosen(archive: Archive, record: RunRecord, top: int | None) -> list[Scored]:

@@ -243,7 +243,10 @@ async def _run_loop(
         search = make_search(task, config, list(arms.mutators))
         order = parts.order or make_order(config)
         stages = _stages(task, config, parts, search=search, order=order, arms=arms, executor=executor, writer=writer)
-        opening = Opening(task, archive.starts(number), stages, writer, archive.scored_starts(number))
+        starts, scored = archive.starts(number), archive.scored_starts(number)
+        # Rescoring chooses nothing, so no lucky score can mislead it.
+        verify = archive.run_record(number).rescores is None
+        opening = Opening(task, starts, stages, writer, scored, verify=verify)
         loop = Loop(
             opening=opening,
             search=search,

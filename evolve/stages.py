@@ -156,8 +156,12 @@ class Stages:
             return await self._evaluate(pending, accepted[0])
         return self._without_new_program(pending, children)
 
-    async def score(self, files: Files) -> Evaluation:
-        """Scores a starting program, and once more as one that would be the best is.
+    async def score(self, files: Files, *, verify: bool = True) -> Evaluation:
+        """Scores a starting program.
+
+        Args:
+            files: Its source.
+            verify: Whether to score it once more, as a program that would be the best is.
 
         Raises:
             Abandoned: If the run is stopping.
@@ -165,7 +169,7 @@ class Stages:
         async with self._evaluating:
             self._proceed()
             evaluation = (await self._executor.evaluate(files, seed=self._seed)).evaluation
-            return await self._verified(files, evaluation) if evaluation.ok else evaluation
+            return await self._verified(files, evaluation) if verify and evaluation.ok else evaluation
 
     def started(self, step: int, files: Files, evaluation: Evaluation, *, known: bool = False) -> Result:
         """Takes down a starting program and what it scored, uncommitted.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Annotated, Any
 
 import typer
@@ -9,7 +10,7 @@ import typer
 from evolve import api
 from evolve.archive.queries import summary
 from evolve.archive.store import Archive
-from evolve.cli.options import DEFAULT, ArchiveOption, JsonOption, QuietOption, RunArgument, WorkersOption
+from evolve.cli.options import DEFAULT, ArchiveOption, JsonOption, QuietOption, RunArgument, VerboseOption, WorkersOption
 from evolve.cli.output import number, print_json, stderr, stdout, table
 from evolve.rescoring import Comparison, Rescored
 
@@ -25,8 +26,11 @@ def rescore(
     archive: ArchiveOption = DEFAULT,
     json: JsonOption = False,
     quiet: QuietOption = False,
+    verbose: VerboseOption = False,
 ) -> None:
     """Scores a run's programs again after its task's evaluator has changed, into a new run."""
+    if verbose:
+        logging.getLogger("evolve").setLevel(logging.INFO)
     result = api.rescore(run, top=top, name=name, workers=workers, force=force, archive=archive)
     with Archive.open(archive) as opened:
         old = opened.run_record(result.of)
