@@ -15,6 +15,7 @@ The record, from the disk upwards:
 * `locks`, `sessions`: who is writing a run, and whether that process still lives.
 * `writer`, `loading`, `finding`: write a run, read it back, and find runs and programs by what a user types.
 * `store`: `Archive`, which the rest of `evolve` opens; the only module that reads the clock.
+* `starts`: what a run was told to start from; `rescorable`: what of it can be scored again.
 * `queries`: what the command line and the browser show.
 
 The choosers: `population` (the protocol), `islands`, `selection`, `novelty`, `embeddings`. What the two rooms exchange is in

@@ -75,7 +75,7 @@ class _Island:
 class Islands:
     """A `Population` of islands.
 
-    The initial program lives on every island; a child joins the island that its step worked on. Island ``step %
+    Starting programs live on every island; a child joins the island that its step worked on. Island ``step %
     n_islands`` works on a step. Every ``migration_every`` finished steps, each island's best are copied to the next one in
     a ring; they stay where they came from.
     """

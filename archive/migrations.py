@@ -54,9 +54,12 @@ def m003_models(connection: Connection) -> None:
 
 
 def m004_search(connection: Connection) -> None:
-    """Adds what populations place programs by, and which plans ask for a new approach."""
+    """Adds what populations place programs by, plans for a new approach, starting points, and runs that score others again."""
     connection.execute(text("ALTER TABLE additions ADD COLUMN traits TEXT"))
     connection.execute(text("ALTER TABLE plans ADD COLUMN new_approach BOOLEAN"))
+    connection.execute(text("ALTER TABLE runs ADD COLUMN rescores INTEGER"))
+    for made in (tables.starts, tables.start_sources):
+        made.create(connection)
 
 
 MIGRATIONS: tuple[Migration, ...] = (m001_initial, m002_stages_and_holdouts, m003_models, m004_search)

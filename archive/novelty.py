@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import bisect
 import hashlib
+import math
 import re
 from dataclasses import dataclass
 
@@ -224,7 +225,8 @@ class NoveltyScreen:
         self._config = config
         self._known: dict[str, tuple[int, str]] = {}
         self._ring: _Ring | None = None
-        self._version = -1
+        # Starting programs may have versions below 0.
+        self._version: float = -math.inf
 
     def add(self, version: int, program_id: str, fingerprint: str, embedding: np.ndarray | None) -> None:
         """Remembers a program.

@@ -18,8 +18,8 @@ class Member:
         step: The step that made it.
         fitness: Its objective, oriented so that larger is better.
         size: Characters of its source.
-        parent: Identifier of its first parent; None for the initial program.
-        island: Where it was born; None for the initial program, which belongs everywhere.
+        parent: Identifier of its first parent; None for a starting program.
+        island: Where it was born; None for a starting program, which belongs everywhere.
         new_approach: Whether its step was to take another approach than its parent's.
         traits: What the population asked for (`Population.traits`), as far as the program has it.
         embedding: ``(d,)`` float32 of unit length, of its mutable text; None unless the population asked for it.
@@ -71,7 +71,7 @@ class Population(Protocol):
         """Takes note of a finished step.
 
         Args:
-            parent: The program that the step tried to improve; None for the initial program.
+            parent: The program that the step tried to improve; None for a starting program.
             member: The scored child; None when the step failed or repeated a known program.
         """
         ...

@@ -16,7 +16,7 @@ from evolve.archive.loading import NANO_DIGITS, dollars, rows_of_steps, spending
 from evolve.archive.records import RunRecord
 from evolve.archive.rows import Found, details_of, metrics_of
 from evolve.archive.store import Archive
-from evolve.archive.tables import additions, edit_failures, evaluations, holdouts, plans, programs, replies, screens
+from evolve.archive.tables import additions, edit_failures, evaluations, holdouts, plans, programs, replies, screens, starts
 from evolve.errors import RunNotFound
 from evolve.program import Direction, Isolation, Stage
 
@@ -40,10 +40,11 @@ def summaries(archive: Archive) -> list[Json]:
 def summary(archive: Archive, run: int) -> Json:
     """Summarises a run, as `evolve show --json` prints it.
 
-    ``steps.done``, ``outcomes`` and ``evaluated`` leave out the initial program; ``evaluated`` leaves out evaluations that
-    were copied from a known program; ``tokens`` are those asked and answered together; ``isolation`` is the weakest level
-    that anything ran at; ``shared_process`` tells whether programs could forge their scores. ``initial`` and ``best`` are None
-    until something scored; ``holdout`` in them is None until the run is finished, and for a task without held-out data.
+    ``steps.done``, ``outcomes`` and ``evaluated`` leave out starting programs, which ``starts`` lists in the order given;
+    ``evaluated`` leaves out evaluations that were copied from a known program; ``tokens`` are those asked and answered together;
+    ``isolation`` is the weakest level that anything ran at; ``shared_process`` tells whether programs could forge their scores;
+    ``rescores`` is the number of the run whose programs this one scores again. ``initial`` and ``best`` are None until something
+    scored; ``holdout`` in them is None until the run is finished, and for a task without held-out data.
 
     Raises:
         RunNotFound: If there is no such run.
@@ -65,6 +66,8 @@ def summary(archive: Archive, run: int) -> Json:
             "steps": {"asked": asked, "done": sum(outcomes.values())},
             "evaluated": _evaluated(connection, run),
             "outcomes": outcomes,
+            "rescores": record.rescores,
+            "starts": _starts(connection, run),
             "initial": _scored(connection, run, 0),
             "best": _best(connection, record),
             "calls": replied,
@@ -76,6 +79,23 @@ def summary(archive: Archive, run: int) -> Json:
             "shared_process": _shared_process(connection, run),
             "verification": _verification(connection, run),
         }
+
+
+def _starts(connection: Connection, run: int) -> list[Json]:
+    """Describes a run's starting programs in the order given; ``step`` and ``program`` are None until they are scored."""
+    given = connection.execute(select(starts).where(starts.c.run == run).order_by(starts.c.number)).all()
+    query = (
+        select(*programs.c["step", "program_id", "source_sha256"], *evaluations.c["outcome", "objective"])
+        .join(evaluations, (evaluations.c.run == programs.c.run) & (evaluations.c.step == programs.c.step))
+        .where(programs.c.run == run, programs.c.step <= 0)
+    )
+    scored = {row.source_sha256: row for row in connection.execute(query)}
+    origins = [(row.origin, row.source_sha256) for row in given] or [("initial", key) for key in scored]
+    keys = {"step": "step", "program": "program_id", "outcome": "outcome", "objective": "objective"}
+    return [
+        {"origin": origin, **{key: getattr(scored[source], column) if source in scored else None for key, column in keys.items()}}
+        for origin, source in origins
+    ]
 
 
 def _shared_process(connection: Connection, run: int) -> bool:
@@ -192,16 +212,20 @@ def _isolation(connection: Connection, run: int) -> str | None:
 
 
 def steps(archive: Archive, run: int) -> Iterator[Json]:
-    """Yields the finished steps of a run in step order, the initial program's first, as `evolve export` prints them.
+    """Yields the finished steps of a run in step order, as `evolve export` prints them.
+
+    The initial program's is 0; further starting programs come before it, with numbers below.
 
     Keys that end in ``_s`` or ``_at`` are times; all else depends on the run's configuration, seed and replies alone.
     ``version`` is the archive's version that the step's addition made, ``planned_version`` the one that its plan saw.
     ``verdict``, ``similarity`` and ``edit`` (the mutator's note on it) are of the last attempt.
     """
-    first = 0
+    first: int | None = None
     while True:
         with archive.read() as connection:
-            query = _steps_query(run).where(additions.c.step >= first).limit(_CHUNK)
+            query = _steps_query(run).limit(_CHUNK)
+            if first is not None:
+                query = query.where(additions.c.step >= first)
             found = connection.execute(query).all()
             if not found:
                 return

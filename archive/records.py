@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from evolve.program import Evaluation, Files, Outcome, Program, Reply
+from evolve.program import Evaluation, Files, Outcome, Program, Reply, source_sha256
 
 
 class Verdict(StrEnum):
@@ -123,8 +123,9 @@ class Addition:
     """The end of a step.
 
     Attributes:
-        version: Additions made up to and with this one, from 0 for the initial program: the archive's version.
-        step: Which step ended.
+        version: Additions made up to and with this one, from 0 for the initial program: the archive's version. Further
+            starting programs come before it, with versions below 0.
+        step: Which step ended; 0 is the initial program's, those of further starting programs are below.
         outcome: How it ended.
         program: Identifier of its program; None when no attempt made one.
         reward: What the arm earned, in [0, 1].
@@ -147,7 +148,7 @@ class Settled:
 
     Attributes:
         addition: How it ended.
-        plan: What it set out to do; None for the initial program.
+        plan: What it set out to do; None for a starting program.
         fingerprint: Of its program (see `evolve.archive.novelty.fingerprint`); empty when it has none.
         objective: Its program's objective; None unless the outcome is ``OK``.
         size: Characters of its program's source.
@@ -193,6 +194,24 @@ class PendingStep:
 
 
 @dataclass(frozen=True, slots=True)
+class Start:
+    """A starting point of a run: a program that is scored before its first step.
+
+    Attributes:
+        origin: What names it: ``"initial"``, a file or folder as it was given, or ``RUN/PROGRAM``.
+        files: Its source.
+    """
+
+    origin: str
+    files: Files
+
+    @property
+    def source_sha256(self) -> str:
+        """Hash of its source (see `evolve.program.source_sha256`)."""
+        return source_sha256(self.files)
+
+
+@dataclass(frozen=True, slots=True)
 class NewRun:
     """What is known of a run when it starts; never changes afterwards.
 
@@ -209,6 +228,7 @@ class NewRun:
         commit: Git commit of the task's folder; empty where there is none.
         command: A command line that repeats the run.
         name: What the user calls it; empty to get one made from the task's name and the run's number.
+        rescores: Number of the run whose programs it scores again; None for a search.
     """
 
     task: str
@@ -223,6 +243,7 @@ class NewRun:
     commit: str = ""
     command: str = ""
     name: str = ""
+    rescores: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -278,6 +278,7 @@ def run_values(new: NewRun) -> Values:
         "versions": json.dumps(dict(new.versions)),
         "commit_id": new.commit,
         "command": new.command,
+        "rescores": new.rescores,
     }
 
 
@@ -301,6 +302,7 @@ def run_of(row: Found, initial: Program | None) -> RunRecord:
         commit=row.commit_id,
         command=row.command,
         name=row.name,
+        rescores=row.rescores,
         number=row.number,
         created_at=row.created_at,
         initial_program=initial.program_id if initial else None,

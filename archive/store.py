@@ -11,7 +11,7 @@ This is the only module that reads the clock.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -37,13 +37,17 @@ from evolve.archive.loading import (
 )
 from evolve.archive.locks import this_process
 from evolve.archive.migrations import MIGRATIONS, bring_up_to_date, refuse_newer, schema_version
-from evolve.archive.records import NewRun, PendingStep, RunRecord, Screen, Session, Settled
+from evolve.archive.records import NewRun, PendingStep, RunRecord, Screen, Session, Settled, Start
 from evolve.archive.sessions import begin_session, latest_session
+from evolve.archive.starts import ScoredStart, load_scored_starts, load_starts, write_starts
 from evolve.archive.tables import advice, holdouts, programs, runs
 from evolve.archive.texts import TextReader
 from evolve.archive.writer import RunWriter
 from evolve.errors import ArchiveError, RunNotFound
-from evolve.program import Evaluation, Program, Reply
+from evolve.program import Evaluation, Files, Program, Reply
+
+# Databases limit the parameters of one statement (SQLite before 3.32: 999).
+_STEPS_AT_ONCE = 500
 
 __all__ = ["Archive", "RunWriter"]
 
@@ -132,8 +136,12 @@ class Archive:
 
     # Runs
 
-    def create_run(self, new: NewRun) -> int:
+    def create_run(self, new: NewRun, starts: Sequence[Start] = ()) -> int:
         """Writes down a new run and returns its number.
+
+        Args:
+            new: What is known of it.
+            starts: What it starts from; none is its task's initial program.
 
         Raises:
             ArchiveError: If its name is taken, or could be mistaken for a number.
@@ -150,7 +158,27 @@ class Archive:
             name = new.name or _free_name(f"{new.task}-{number}", taken)
             row = {**rows.run_values(new), "number": number, "name": name, "created_at": self._clock()}
             connection.execute(insert(runs), [row])
+            write_starts(connection, number, starts)
         return number
+
+    def starts(self, run: int) -> list[Start]:
+        """Reads what a run was told to start from; nothing for one that starts from its task's initial program."""
+        with self.read() as connection:
+            return load_starts(connection, self.texts, run)
+
+    def scored_starts(self, run: int) -> Mapping[str, ScoredStart]:
+        """Reads which starting programs of a run were scored before it stopped, by the hash of their source.
+
+        Returns:
+            Nothing for a run that has made its first addition.
+        """
+        with self.read() as connection:
+            return load_scored_starts(connection, self.texts, run)
+
+    def rescorings(self, run: int) -> list[int]:
+        """Returns the numbers of the runs that score a run's programs again, in order."""
+        with self.read() as connection:
+            return list(connection.execute(select(runs.c.number).where(runs.c.rescores == run).order_by(runs.c.number)).scalars())
 
     def run_numbers(self) -> list[int]:
         """Returns the numbers of all runs, in order."""
@@ -224,6 +252,15 @@ class Archive:
                 raise RunNotFound(f"run {run} has no program {program_id!r}; `evolve export {run}` lists them")
             program = load_programs(connection, self.texts, run, [step])[step]
             return program, load_evaluations(connection, self.texts, run, [step]).get(step)
+
+    def sources(self, run: int, steps: Sequence[int]) -> dict[int, Files]:
+        """Reads the sources of the programs that some steps of a run made; steps without one are left out."""
+        with self.read() as connection:
+            found: dict[int, Files] = {}
+            for start in range(0, len(steps), _STEPS_AT_ONCE):
+                chunk = load_programs(connection, self.texts, run, steps[start : start + _STEPS_AT_ONCE])
+                found.update({step: program.files for step, program in chunk.items()})
+            return found
 
     def held_out(self, run: int) -> set[str]:
         """Returns the identifiers of the programs of a run that were scored on held-out data."""

@@ -69,6 +69,25 @@ runs = Table(
     Column("commit_id", Text, nullable=False),
     Column("command", Text, nullable=False),
     Column("created_at", Double, nullable=False),
+    Column("rescores", Integer),  # number of the run whose programs it scores again
+)
+
+# What a run was told to start from; written with the run, so that it can begin, or begin again, without anybody's files.
+starts = _keyed(
+    "starts",
+    _run(),
+    Column("number", Integer, primary_key=True, autoincrement=False),  # from 0, in the order given
+    Column("origin", Text, nullable=False),
+    Column("source_sha256", LargeBinary, nullable=False),
+)
+
+start_sources = _keyed(
+    "start_sources",
+    _run(),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("path", Text, primary_key=True),
+    _text("text"),
+    ForeignKeyConstraint(["run", "number"], ["starts.run", "starts.number"]),
 )
 
 sessions = _keyed(

@@ -21,7 +21,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from evolve.api import Run, replay, resume, run, steer
+    from evolve.api import Run, replay, rescore, resume, run, steer
     from evolve.archive.store import Archive
     from evolve.errors import EvolveError
     from evolve.evaluators.base import Invalid, IsolatedProgram, Score
@@ -48,6 +48,7 @@ _HOMES = {
     "find_task": ("evolve.tasks.catalog", "find"),
     "inline_task": ("evolve.tasks.base", "inline"),
     "replay": ("evolve.api", "replay"),
+    "rescore": ("evolve.api", "rescore"),
     "resume": ("evolve.api", "resume"),
     "run": ("evolve.api", "run"),
     "steer": ("evolve.api", "steer"),
@@ -71,6 +72,7 @@ __all__ = [
     "find_task",
     "inline_task",
     "replay",
+    "rescore",
     "resume",
     "run",
     "steer",

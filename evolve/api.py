@@ -9,16 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from evolve import replaying
+from evolve import replaying, rescoring
 from evolve.archive import DEFAULT_ARCHIVE
 from evolve.archive.queries import steps as step_rows
 from evolve.archive.queries import summary
+from evolve.archive.records import Start
 from evolve.archive.store import Archive
 from evolve.config import RunConfig, resolve
 from evolve.errors import ConfigError
 from evolve.loop import Watcher
 from evolve.program import Evaluation, Program, Task
-from evolve.session import Ending, Parts, check, create, drive, recorded
+from evolve.session import Ending, Parts, begun_with, check, create, drive, recorded
+from evolve.starting import find_starts
 from evolve.tasks.catalog import find
 
 T = TypeVar("T")
@@ -90,11 +92,12 @@ def run(
     order: str | None = None,
     isolation: str | None = None,
     settings: Mapping[str, Any] | None = None,  # Any: TOML values
+    start: Sequence[str | Path] = (),
     archive: str | Path = DEFAULT_ARCHIVE,
     name: str = "",
     watcher: Watcher | None = None,
 ) -> Run:
-    """Runs a search from its initial program and returns when it has ended.
+    """Runs a search from its starting programs and returns when it has ended.
 
     Args:
         task: A `Task`, a task's name, or its folder.
@@ -108,6 +111,8 @@ def run(
         order: ``"strict"`` or ``"asap"``.
         isolation: The weakest sandbox level to accept.
         settings: Any other setting, nested as in a TOML file.
+        start: What to start from, in place of the task's initial program: files, folders, RUNs of the archive, or
+            ``"initial"`` (see `evolve.starting.find_starts`).
         archive: File or URL; made when it does not exist.
         name: What to call the run; made from the task's name when empty.
         watcher: Told of every step.
@@ -128,14 +133,25 @@ def run(
         "isolation": isolation,
     }
     options = {**(settings or {}), **{key: value for key, value in named.items() if value is not None}}
-    return start(found, resolve(found, options=options), archive=archive, name=name, watcher=watcher)
+    starts = find_starts(start, found, archive)
+    return begin(found, resolve(found, options=options), starts=starts, archive=archive, name=name, watcher=watcher)
 
 
-def start(task: Task, config: RunConfig, *, archive: str | Path, name: str = "", watcher: Watcher | None = None) -> Run:
-    """Starts a run of a resolved configuration (see `run`)."""
+def begin(
+    task: Task,
+    config: RunConfig,
+    *,
+    archive: str | Path,
+    starts: Sequence[Start] = (),
+    name: str = "",
+    watcher: Watcher | None = None,
+) -> Run:
+    """Begins a run of a resolved configuration from starting points that were read (see `run`)."""
+    if starts:
+        task = begun_with(task, starts[0].files)
     maker = check(task, config)
     with Archive.open(archive, create=True) as opened:
-        number = create(opened, task, config, name, maker)
+        number = create(opened, task, config, name, maker, starts=starts)
         parts = Parts(maker=maker)
         return Run(str(archive), number, _complete(lambda: drive(opened, number, task, config, watcher=watcher, parts=parts)))
 
@@ -198,6 +214,35 @@ def replay(run: str | None = None, *, archive: str | Path = DEFAULT_ARCHIVE, tas
     with Archive.open(archive) as opened:
         number = opened.find_run(run)
         return _complete(lambda: replaying.replay(opened, number, task))
+
+
+def rescore(
+    run: str | None = None,
+    *,
+    top: int | None = None,
+    name: str = "",
+    workers: int | None = None,
+    force: bool = False,
+    archive: str | Path = DEFAULT_ARCHIVE,
+    task: Task | None = None,
+) -> rescoring.Rescored:
+    """Scores a run's programs again by its task's present evaluator, into a new run (see `evolve.rescoring.rescore`).
+
+    Args:
+        run: Name, number or unique prefix; None is the latest.
+        top: How many, the best ones, and the initial program; None is all.
+        name: What to call the new run; made from the task's name when empty.
+        workers: Evaluations at once.
+        force: Whether to score again where the evaluator is the same.
+        archive: File or URL.
+        task: The task of a run that was given it inline.
+
+    Raises:
+        EvolveError: If it cannot start or go on; what it did so far is in the archive.
+    """
+    with Archive.open(archive) as opened:
+        number = opened.find_run(run)
+        return _complete(lambda: rescoring.rescore(opened, number, task=task, top=top, name=name, workers=workers, force=force))
 
 
 def _complete(begin: Callable[[], Coroutine[Any, Any, T]]) -> T:

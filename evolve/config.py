@@ -52,7 +52,7 @@ class RunConfig:
     """Everything a run is configured by.
 
     Attributes:
-        steps: Attempts to make a child, in all.
+        steps: Attempts to make a child, in all; 0, which only scores the starting programs, is for rescoring.
         max_seconds: Wall-clock seconds, in all; None is no limit.
         budget_usd: Dollars for language models, in all; None is no limit.
         seed: Seed of everything random.
@@ -103,8 +103,8 @@ class RunConfig:
     novelty: NoveltyConfig = NoveltyConfig()
 
     def __post_init__(self) -> None:
-        if self.steps < 1:
-            raise ValueError(f"steps must be >= 1, got {self.steps}")
+        if self.steps < 0:
+            raise ValueError(f"steps must be >= 0, got {self.steps}")
         if self.max_seconds is not None and not self.max_seconds > 0:
             raise ValueError(f"max_seconds must be > 0, got {self.max_seconds}")
         if self.budget_usd is not None and not 0 < self.budget_usd < math.inf:
@@ -159,7 +159,10 @@ def resolve(
         assign(given, setting)
     build(RunConfig, given, "--set")
     named = _without_none(options or {})
-    return build(RunConfig, merged(table, anchored(merged(given, named), _PATHS, Path())), "run")
+    config = build(RunConfig, merged(table, anchored(merged(given, named), _PATHS, Path())), "run")
+    if config.steps < 1:
+        raise ConfigError(f"run: steps must be >= 1, got {config.steps}")
+    return config
 
 
 def read_settings(file: Path) -> dict[str, Any]:  # Any: TOML values

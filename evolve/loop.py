@@ -18,9 +18,9 @@ from evolve.archive.records import Addition, PendingStep, Plan, Settled
 from evolve.archive.store import RunWriter
 from evolve.budget import Budget
 from evolve.errors import ArchiveError, BudgetExceeded, Exhausted, ModelError, PutOff
+from evolve.opening import Opening
 from evolve.ordering import Order
 from evolve.outages import Outages, Weather
-from evolve.program import Task
 from evolve.search import Conditions, Finished, Search
 from evolve.stages import Abandoned, Result, Stages
 
@@ -36,7 +36,7 @@ class Watcher(Protocol):
     """Is told what happens, as it happens; must return quickly and never raise."""
 
     def settled(self, addition: Addition, finished: Finished, search: Search) -> None:
-        """Called after each addition is on disk, the initial program's first."""
+        """Called after each addition is on disk, those of starting programs first."""
         ...
 
 
@@ -46,7 +46,7 @@ class Loop:
     def __init__(
         self,
         *,
-        task: Task,
+        opening: Opening,
         search: Search,
         stages: Stages,
         writer: RunWriter,
@@ -59,7 +59,7 @@ class Loop:
         """Puts the parts together.
 
         Args:
-            task: What is being solved.
+            opening: Scores the starting programs; shares stages and writer.
             search: The state, empty; `restore` folds a recorded run into it.
             stages: Takes steps from plan to result; shares search, writer and order.
             writer: The run's archive.
@@ -73,7 +73,7 @@ class Loop:
         self._outages = outages or Outages()
         self._conditions = conditions
         self._broken: ModelError | None = None
-        self._task = task
+        self._opening = opening
         self._search = search
         self._stages = stages
         self._writer = writer
@@ -101,9 +101,12 @@ class Loop:
         recorded = {plan.step: plan for plan in plans}
         # A later step never saw less than an earlier one: replays go by that.
         self._planned_at = max((plan.version for plan in plans), default=0)
+        if history:
+            self._search.begin(1 - history[0].addition.version)
         for item in history:
             self._search.settle(_recorded(item), embeddings.get(item.addition.program or ""))
-            self._plan_due(recorded)
+            if self._search.version >= 0:
+                self._plan_due(recorded)
         self._writer.commit()
 
     def stop(self, reason: str) -> None:
@@ -116,13 +119,13 @@ class Loop:
         """Runs until the budget is spent or `stop` is called.
 
         Raises:
-            TaskError: If the initial program does not score.
+            TaskError: If no starting program scores.
             ModelError: If no arm can be pulled any more; the steps that waited for one stay open.
         """
         beating = asyncio.create_task(self._beat())
         try:
             if self._search.version < 0:
-                self._add(await self._stages.initial(self._task))
+                await self._begin()
             self._start_open()
             while self._running or self._waits():
                 await self._advance()
@@ -136,6 +139,15 @@ class Loop:
             self._writer.commit()
         if self._broken is not None:
             raise self._broken
+
+    async def _begin(self) -> None:
+        """Scores the starting programs and adds them; all or none, for what is planned first sees them all."""
+        try:
+            results = await self._opening.results()
+        except Abandoned:
+            return
+        self._search.begin(len(results))
+        self._add(*results)
 
     def _waits(self) -> bool:
         """Whether work is left that only waits for an arm."""
@@ -208,18 +220,26 @@ class Loop:
             self._writer.commit()
             self._start_open()
 
-    def _add(self, result: Result) -> None:
-        """Adds a result, together with the plans that it makes due, in one transaction."""
+    def _add(self, *results: Result) -> None:
+        """Adds results, together with the plans that they make due, in one transaction."""
+        additions = [self._settle(result) for result in results]
+        self._plan_due({})
+        self._writer.commit()
+        self._stages.advanced()
+        self._start_open()
+        for addition, result in zip(additions, results, strict=True):
+            self._tell(addition, result.finished)
+
+    def _settle(self, result: Result) -> Addition:
         finished = result.finished
         self._outages.ended(finished.step)
         addition = self._search.settle(finished, result.embedding)
         if result.unanswered is not None:
             self._writer.edit_failed(finished.step, *result.unanswered)
         self._writer.addition(addition)
-        self._plan_due({})
-        self._writer.commit()
-        self._stages.advanced()
-        self._start_open()
+        return addition
+
+    def _tell(self, addition: Addition, finished: Finished) -> None:
         best = self._search.best
         logger.info(
             "step %d: %s, objective %s (best %s), version %d",
@@ -287,4 +307,5 @@ def _recorded(item: Settled) -> Finished:
         reused=item.reused,
         cost_usd=item.cost_usd,
         traits=item.addition.traits,
+        start=item.addition.step,
     )

@@ -6,7 +6,7 @@ import json
 import platform
 import shlex
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -60,13 +60,20 @@ def _git(folder: Path, *arguments: str) -> str:
     return answer.stdout.strip() if answer.returncode == 0 else ""
 
 
-def repeat_command(task: Task, config: RunConfig) -> str:
-    """Writes the command line that repeats a run; empty for an inline task, which has no name to give."""
+def repeat_command(task: Task, config: RunConfig, starts: Sequence[str] = ()) -> str:
+    """Writes the command line that repeats a run; empty for an inline task, which has no name to give.
+
+    Args:
+        task: What is being solved.
+        config: The run's configuration.
+        starts: What names its starting points; none where it starts from the task's initial program.
+    """
     if task.origin == "inline":
         return ""
     in_folder = task.origin == "folder" or task.origin in SHARED_ORIGINS
     words = ["evolve", "run", str(task.folder) if in_folder else task.name]
     given, defaults = plain(config), plain(resolve(task))
+    words += [word for start in starts for word in ("--start", start)]
     words += ["--steps", str(config.steps), "--seed", str(config.seed)]
     for key, value in given.items():
         if key in _IMMATERIAL or key in ("steps", "seed") or value == defaults[key]:

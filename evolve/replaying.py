@@ -93,14 +93,14 @@ async def replay(archive: Archive, number: int, task: Task | None = None) -> Rep
     ):
         # Nobody is asked: neither prices nor templates are wanted, which may be gone or elsewhere.
         bare = dataclasses.replace(config, prices=None, prompts=dataclasses.replace(config.prompts, templates=None))
-        copy = create(fresh, task, bare, "")
+        copy = create(fresh, task, bare, "", starts=archive.starts(number), rescores=archive.run_record(number).rescores)
         ending = await drive(fresh, copy, task, config, parts=parts)
         if ending.reason == "interrupted":
             raise asyncio.CancelledError
         done = {item.addition.step for item in settled}
         before = [row for row in steps(archive, number) if row["step"] in done]
         differences = tuple(_differences(before, {row["step"]: row for row in steps(fresh, copy)}))
-    return Replay(max(0, len(settled) - 1), differences)
+    return Replay(sum(item.addition.step > 0 for item in settled), differences)
 
 
 def _order(archive: Archive, number: int, settled: list[Settled], pending: list[PendingStep]) -> Recorded:
@@ -108,7 +108,8 @@ def _order(archive: Archive, number: int, settled: list[Settled], pending: list[
     plans = {item.plan.step: item.plan.version for item in settled if item.plan is not None}
     plans |= {item.plan.step: item.plan.version for item in pending}
     screens = {(screen.step, screen.attempt): screen.version for screen in archive.screens(number)}
-    return Recorded(plans, screens, [item.addition.step for item in settled])
+    # Those before the initial program are further starting programs: they are added before there is an order.
+    return Recorded(plans, screens, [item.addition.step for item in settled if item.addition.step >= 0])
 
 
 def _differences(before: list[dict[str, Any]], after: Mapping[int, dict[str, Any]]) -> Iterator[str]:

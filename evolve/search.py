@@ -30,7 +30,7 @@ class Finished:
     """A step whose result is known and not yet added.
 
     Attributes:
-        plan: What it set out to do; None for the initial program.
+        plan: What it set out to do; None for a starting program.
         outcome: How it ended.
         program: Identifier of its program; None when no attempt made one.
         fingerprint: Of its program.
@@ -39,6 +39,7 @@ class Finished:
         reused: Whether the evaluation is a known program's.
         cost_usd: What the step's calls cost.
         traits: What the population asks for of its program.
+        start: Its number where there is no plan.
     """
 
     plan: Plan | None
@@ -50,11 +51,12 @@ class Finished:
     reused: bool = False
     cost_usd: float = 0.0
     traits: Mapping[str, float] = field(default_factory=dict)
+    start: int = 0
 
     @property
     def step(self) -> int:
-        """Its number; the initial program's is 0."""
-        return 0 if self.plan is None else self.plan.step
+        """Its number; the initial program's is 0, those of further starting programs are below."""
+        return self.start if self.plan is None else self.plan.step
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +116,10 @@ class Search:
         """Whether the population compares programs by their embeddings."""
         return self._population.embeds
 
+    def begin(self, starts: int) -> None:
+        """Says how many starting programs are to be settled first, the last of which makes version 0."""
+        self.version = -starts
+
     def best_at(self, version: int) -> Best | None:
         """The best program of the archive's version; None before any has scored."""
         return self._bests[version]
@@ -170,7 +176,8 @@ class Search:
             self._screen.add(self.version, finished.program, finished.fingerprint, embedding)
         self._population.settle(plan.parent if plan else None, self._member(finished, fitness, embedding) if news else None)
         improved = news and self._improve(finished, fitness)
-        self._bests.append(self.best)
+        if self.version >= 0:
+            self._bests.append(self.best)
         return Addition(self.version, finished.step, finished.outcome, finished.program, reward, improved, finished.traits)
 
     def _remember_failure(self, parent: str, child: str | None) -> None:

@@ -10,7 +10,7 @@ import contextlib
 import dataclasses
 import signal
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -18,7 +18,7 @@ import numpy as np
 
 from evolve.archive.novelty import SLACK
 from evolve.archive.queries import summary
-from evolve.archive.records import NewRun
+from evolve.archive.records import NewRun, RunRecord, Start
 from evolve.archive.store import Archive, RunWriter
 from evolve.arms import Arms, Maker, check_models, make_mutators, open_arms
 from evolve.budget import Budget, Dollars
@@ -29,9 +29,10 @@ from evolve.ledger import RunLedger
 from evolve.llm.calling import Ledger
 from evolve.loop import Loop, Watcher
 from evolve.mutation import Mutator
+from evolve.opening import Opening
 from evolve.ordering import Order
 from evolve.outages import Outages
-from evolve.program import Reply, Task
+from evolve.program import Files, Reply, Task
 from evolve.proposer import Proposer
 from evolve.provenance import commit_of, repeat_command, versions
 from evolve.search import Conditions, Search
@@ -88,7 +89,17 @@ def check(task: Task, config: RunConfig) -> Maker:
     return maker
 
 
-def create(archive: Archive, task: Task, config: RunConfig, name: str, maker: Maker | None = None) -> int:
+def create(
+    archive: Archive,
+    task: Task,
+    config: RunConfig,
+    name: str,
+    maker: Maker | None = None,
+    *,
+    starts: Sequence[Start] = (),
+    rescores: int | None = None,
+    command: str | None = None,
+) -> int:
     """Writes down a new run and returns its number.
 
     Args:
@@ -97,6 +108,9 @@ def create(archive: Archive, task: Task, config: RunConfig, name: str, maker: Ma
         config: The run's configuration.
         name: What to call it; made from the task's name when empty.
         maker: What `check` returned; None makes one.
+        starts: What it starts from; none is the task's initial program.
+        rescores: Number of the run whose programs it scores again, if it does.
+        command: A command line that repeats it; None makes that of `evolve run`.
 
     Raises:
         ConfigError: If a price table or a template is broken.
@@ -112,10 +126,11 @@ def create(archive: Archive, task: Task, config: RunConfig, name: str, maker: Ma
         config=plain(config),
         versions={**versions(), **(maker or Maker(task, config)).prompt_versions()},
         commit=commit_of(task.folder),
-        command=repeat_command(task, config),
+        command=repeat_command(task, config, [start.origin for start in starts]) if command is None else command,
         name=name,
+        rescores=rescores,
     )
-    return archive.create_run(new)
+    return archive.create_run(new, starts)
 
 
 def recorded(archive: Archive, number: int, task: Task | None, changes: Mapping[str, Any]) -> tuple[Task, RunConfig]:
@@ -138,28 +153,45 @@ def recorded(archive: Archive, number: int, task: Task | None, changes: Mapping[
     if session is not None and "budget_usd" not in kept:
         kept["budget_usd"] = session.budget_usd
     config = build(RunConfig, {**record.config, **kept}, "run")
-    if task is None:
-        if record.task_origin == "inline":
-            raise ConfigError(
-                f"run {record.name} was given its task {record.task!r} inline; take it up from Python with "
-                "evolve.resume(..., task=task)"
-            )
-        task = locate(record.task_folder, record.task)
+    task = task_of(record, task)
     if task.evaluator_sha256 != record.evaluator_sha256:
         raise TaskError(
             f"the evaluator of task {task.name} has changed since run {record.name} began "
             f"({record.evaluator_sha256[:12]} then, {task.evaluator_sha256[:12]} now): old and new scores would not compare; "
             "restore it, or start a new run"
         )
-    if record.initial_files:
-        # The program may have been edited since; the run goes on from the one that it began with.
-        task = dataclasses.replace(task, files={name: record.initial_files[name] for name in _in_order(task, record.initial_files)})
-    return task, config
+    starts = archive.starts(number)
+    # The program may have been edited since; the run goes on from the one that it began with.
+    files = starts[0].files if starts else record.initial_files
+    return (begun_with(task, files) if files else task), config
 
 
-def _in_order(task: Task, files: Mapping[str, str]) -> list[str]:
-    """Orders recorded files as the task lists them: the first holds the entry points."""
-    return [name for name in task.files if name in files] + [name for name in files if name not in task.files]
+def task_of(record: RunRecord, task: Task | None) -> Task:
+    """Finds the task of a recorded run again, whatever has become of its evaluator.
+
+    Args:
+        record: The run's.
+        task: The task of a run whose task was given inline; otherwise None.
+
+    Raises:
+        ConfigError: If the task was inline and is not given.
+        TaskError: If it cannot be loaded.
+    """
+    if task is not None:
+        return task
+    if record.task_origin == "inline":
+        raise ConfigError(
+            f"run {record.name} was given its task {record.task!r} inline; take it up from Python with "
+            "evolve.resume(..., task=task)"
+        )
+    return locate(record.task_folder, record.task)
+
+
+def begun_with(task: Task, files: Files) -> Task:
+    """Returns a task whose program is the one that a run began with."""
+    # In the task's order: the first file holds the entry points.
+    names = [name for name in task.files if name in files] + [name for name in files if name not in task.files]
+    return dataclasses.replace(task, files={name: files[name] for name in names})
 
 
 async def drive(
@@ -213,8 +245,12 @@ async def _run_loop(
         search = make_search(task, config, list(arms.mutators))
         order = parts.order or make_order(config)
         stages = _stages(task, config, parts, search=search, order=order, arms=arms, executor=executor, writer=writer)
+        starts, scored = archive.starts(number), archive.scored_starts(number)
+        # Rescoring chooses nothing, so no lucky score can mislead it.
+        verify = archive.run_record(number).rescores is None
+        opening = Opening(task, starts, stages, writer, scored, verify=verify)
         loop = Loop(
-            task=task,
+            opening=opening,
             search=search,
             stages=stages,
             writer=writer,

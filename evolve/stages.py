@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -21,18 +20,14 @@ from evolve.archive.records import PendingStep, Plan, Screen, Verdict
 from evolve.archive.store import RunWriter
 from evolve.archive.traits import measure
 from evolve.edits import mutable_text
-from evolve.errors import ModelError, TaskError
+from evolve.errors import ModelError
 from evolve.executors.base import Executor
 from evolve.mutation import Complaint, MutationFailed
 from evolve.ordering import Order
-from evolve.program import Evaluation, Files, Objective, Outcome, Program, Task
+from evolve.program import Evaluation, Files, Objective, Outcome, Program
 from evolve.proposer import Proposer
 from evolve.search import Finished, Search
 from evolve.verifying import verified
-
-logger = logging.getLogger(__name__)
-
-_NOISY = "For scores with noise set objective.repeats or objective.tolerance in task.toml."
 
 
 class Abandoned(Exception):
@@ -163,30 +158,37 @@ class Stages:
             return await self._evaluate(pending, accepted[0])
         return self._without_new_program(pending, children)
 
-    async def initial(self, task: Task) -> Result:
-        """Scores the initial program.
+    async def score(self, files: Files, *, verify: bool = True) -> Evaluation:
+        """Scores a starting program.
+
+        Args:
+            files: Its source.
+            verify: Whether to score it once more, as a program that would be the best is.
 
         Raises:
-            TaskError: If it does not score. Nothing of it is written down then: a later session, with the task mended,
-                begins anew.
+            Abandoned: If the run is stopping.
         """
-        program = Program.make(0, task.files)
-        evaluation = (await self._executor.evaluate(task.files, seed=self._seed)).evaluation
-        if evaluation.ok:
-            evaluation = await self._verified(task.files, evaluation)
-        if evaluation.ok and evaluation.verified is False:
-            logger.warning("task %s: the initial program's score does not repeat: %s %s", task.name, evaluation.feedback, _NOISY)
-        if not evaluation.ok:
-            reason = f"{evaluation.outcome}\n{evaluation.feedback}".rstrip()
-            raise TaskError(
-                f"the initial program of task {task.name} does not score: {reason}\n"
-                f"mend it, and check with: evolve task check {task.folder or task.name}"
-            )
+        async with self._evaluating:
+            self._proceed()
+            evaluation = (await self._executor.evaluate(files, seed=self._seed)).evaluation
+            return await self._verified(files, evaluation) if verify and evaluation.ok else evaluation
+
+    def started(self, step: int, files: Files, evaluation: Evaluation, *, known: bool = False) -> Result:
+        """Takes down a starting program and what it scored, uncommitted.
+
+        Args:
+            step: Its number.
+            files: Its source.
+            evaluation: What it scored.
+            known: Whether an earlier session took it down.
+        """
+        program = Program.make(step, files)
         mark = fingerprint(program.files)
         embedding = self._embed(program.files) if self._embed is not None else None
-        self._writer.program(program, mark, embedding)
-        self._writer.evaluation(0, program.program_id, evaluation)
-        return Result(self._finished(None, program, mark, evaluation), embedding)
+        if not known:
+            self._writer.program(program, mark, embedding)
+            self._writer.evaluation(step, program.program_id, evaluation)
+        return Result(dataclasses.replace(self._finished(None, program, mark, evaluation), start=step), embedding)
 
     # Generate, edit, screen
 

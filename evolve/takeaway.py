@@ -58,7 +58,8 @@ async def take_away(archive: Archive, number: int, program_id: str, folder: Path
         fresh = await executor.evaluate(program.files, seed=config.seed, figure=True)
     texts = {
         **program.files,
-        "changes.patch": unified(task.files, program.files),
+        # Not the task's: the run may have been given another one to start from.
+        "changes.patch": unified(archive.run_record(number).initial_files or task.files, program.files),
         "provenance.json": json.dumps(
             _provenance(archive, number, program, fresh=fresh, evaluation=evaluation, config=config), indent=2
         )

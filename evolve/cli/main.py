@@ -30,6 +30,9 @@ COMMANDS = {
     "run": Command("evolve.cli.run", "Starts a run: improves a task's initial program step by step."),
     "resume": Command("evolve.cli.run", "Takes up a run that stopped or was killed, or gives a finished one more steps."),
     "replay": Command("evolve.cli.run", "Repeats a run from its record and reports every difference."),
+    "rescore": Command(
+        "evolve.cli.rescore", "Scores a run's programs again after its task's evaluator has changed, into a new run."
+    ),
     "steer": Command("evolve.cli.run", "Adds advice to a run's prompts, from its next request on, also while it is running."),
     "runs": Command("evolve.cli.read", "Lists the runs of the archive, the latest last."),
     "show": Command("evolve.cli.read", "Shows one run in figures: objective, outcomes, arms."),

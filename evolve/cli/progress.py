@@ -60,10 +60,11 @@ class Tally:
 
     def take(self, addition: Addition, finished: Finished, search: Search) -> None:
         """Takes note of one addition."""
-        self.done = addition.version
-        self._first = addition.version if self._first is None else self._first
+        # Starting programs come before version 0.
+        self.done = max(0, addition.version)
+        self._first = self.done if self._first is None else self._first
         if finished.plan is None:
-            self.initial = finished.objective
+            self.initial = finished.objective if finished.step == 0 else self.initial
         else:
             self.usd += finished.cost_usd
             self.outcomes[finished.outcome] += 1

@@ -84,6 +84,7 @@ def show(run: RunArgument = None, archive: ArchiveOption = DEFAULT, json: JsonOp
         ["seed", str(shown["seed"])],
         ["isolation", isolation_text(shown)],
         ["initial", number(shown["initial"]["objective"] if shown["initial"] else None)],
+        *_start_rows(shown),
         ["best", "–" if best is None else f"{number(best['objective'])}  (program {best['program']}, step {best['step']})"],
         *_held_out_rows(shown),
         ["verified", f"{shown['verification']['checked']} evaluated twice, {shown['verification']['disagreed']} disagreed"],
@@ -96,6 +97,24 @@ def show(run: RunArgument = None, archive: ArchiveOption = DEFAULT, json: JsonOp
     for label, text in rows:
         stdout.print(f"{label:<11}{text}", markup=False)
     stdout.print(arms_table(shown["arms"]))
+
+
+#: Starting programs that `show` names; rescoring a run has thousands.
+_STARTS_SHOWN = 10
+
+
+def _start_rows(shown: dict[str, Any]) -> list[list[str]]:  # Any: JSON values
+    """Says what a run started from; no row for one that started from its task's initial program alone."""
+    found = shown["starts"]
+    if [start["origin"] for start in found] in ([], ["initial"]):
+        return []
+    scored = sum(start["objective"] is not None for start in found)
+    rows = [["starts", f"{len(found)}, {scored} of them scored"]]
+    for start in found[:_STARTS_SHOWN]:
+        result = number(start["objective"]) if start["objective"] is not None else (start["outcome"] or "not scored yet")
+        place = "" if start["program"] is None else f"  (program {start['program']}, step {start['step']})"
+        rows.append(["", f"{start['origin']}  {result}{place}"])
+    return rows if len(found) <= _STARTS_SHOWN else [*rows, ["", f"and {len(found) - _STARTS_SHOWN} more"]]
 
 
 def _spent_text(shown: dict[str, Any], budget_usd: object) -> str:  # Any: JSON values
@@ -190,7 +209,7 @@ def diff(
         number_, newer = _find(opened, run, second or first)
         after, _ = opened.program(number_, newer)
         if second is None and not after.parents:
-            raise ConfigError(f"program {after.program_id} is the initial program: it has no parent to compare with")
+            raise ConfigError(f"program {after.program_id} is a starting program: it has no parent to compare with")
         older = after.parents[0] if second is None else _find(opened, str(number_) if run or first in _WORDS else run, first)[1]
         before, _ = opened.program(number_, older)
     text = unified(before.files, after.files)
@@ -307,9 +326,10 @@ def _program_json(shown: Program, evaluation: Evaluation | None) -> dict[str, An
 
 
 def _ways_to_improvements(nodes: list[dict[str, Any]]) -> list[dict[str, Any]]:  # Any: JSON values
-    """Keeps the programs that became the best, and their ancestors."""
+    """Keeps the programs that became the best, and their ancestors; also the starting programs, unless they are many."""
     by_id = {node["program"]: node for node in nodes}
-    kept: set[str] = set()
+    starts = {node["program"] for node in nodes if node["step"] <= 0}
+    kept: set[str] = starts if len(starts) <= _STARTS_SHOWN else set()
     for node in nodes:
         way = node["program"] if node["improved"] else None
         while way is not None and way not in kept:
@@ -324,7 +344,9 @@ def _draw(nodes: list[dict[str, Any]]) -> Tree:  # Any: JSON values
     for node in nodes:
         children[node["parent"] if node["parent"] in known else None].append(node)
     top = Tree("programs", hide_root=True)
-    waiting = [(top, node, "") for node in reversed(children[None])]
+    # The initial program first: further starting programs have numbers below its own.
+    roots = sorted(children[None], key=lambda node: -node["step"] if node["step"] <= 0 else node["step"])
+    waiting = [(top, node, "") for node in reversed(roots)]
     # A loop, not a recursion: lineages grow longer than Python's stack.
     while waiting:
         home, node, mark = waiting.pop()
@@ -336,8 +358,12 @@ def _draw(nodes: list[dict[str, Any]]) -> Tree:  # Any: JSON values
     return top
 
 
+def _start_label(step: int) -> str:
+    return "initial program" if step == 0 else "starting program"
+
+
 def _label(node: dict[str, Any]) -> str:  # Any: JSON values
-    text = f"{node['program']}  step {node['step']}  {number(node['objective'])}  {node['arm'] or 'initial program'}"
+    text = f"{node['program']}  step {node['step']}  {number(node['objective'])}  {node['arm'] or _start_label(node['step'])}"
     return text.replace("[", r"\[") + ("  [bold]improved[/bold]" if node["improved"] else "")
 
 

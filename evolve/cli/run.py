@@ -31,6 +31,7 @@ from evolve.config import resolve
 from evolve.evaluators.sandbox import what_strong_lacks
 from evolve.program import Isolation
 from evolve.session import recorded
+from evolve.starting import find_starts
 from evolve.tasks.catalog import find
 
 
@@ -54,6 +55,12 @@ def run(
     setting: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One setting, such as islands.n_islands=2; repeatable.")
     ] = None,
+    start: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="X", help="Start from X: a file, a folder, a RUN (its best program), RUN/PROGRAM, or initial; repeatable."
+        ),
+    ] = None,
     name: Annotated[str, typer.Option(metavar="NAME", help="What to call the run.")] = "",
     archive: ArchiveOption = DEFAULT,
     json: JsonOption = False,
@@ -75,9 +82,10 @@ def run(
         "order": order,
         "isolation": isolation,
     }
+    starts = find_starts(start or (), found, archive)
     resolved = with_budget(found, resolve(found, file=config, settings=setting or (), options=options))
     with _saying_how_to_resume(archive), progress(found, resolved.steps, stderr, quiet=quiet or _log_events(verbose)) as watcher:
-        done = api.start(found, resolved, archive=archive, name=name, watcher=watcher)
+        done = api.begin(found, resolved, starts=starts, archive=archive, name=name, watcher=watcher)
     _report(done, json=json, quiet=quiet)
 
 

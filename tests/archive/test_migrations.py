@@ -85,7 +85,8 @@ def test_an_archive_of_the_first_version_is_taken_up(tmp_path):
                 "plans.new_approach",
             ):
                 connection.execute(text("ALTER TABLE {} DROP COLUMN {}".format(*column.split("."))))
-            for table in ("calls", "call_ends", "advice"):
+            connection.execute(text("ALTER TABLE runs DROP COLUMN rescores"))
+            for table in ("calls", "call_ends", "advice", "start_sources", "starts"):
                 connection.execute(text(f"DROP TABLE {table}"))
             connection.execute(text("DELETE FROM evolve_migrations WHERE number > 1"))
     with Archive.open(tmp_path / "a.db") as archive:

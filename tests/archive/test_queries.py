@@ -35,6 +35,8 @@ def test_a_run_that_never_started_has_neither_initial_nor_best(archive):
         "steps": {"asked": 10, "done": 0},
         "evaluated": 0,
         "outcomes": {},
+        "rescores": None,
+        "starts": [],
         "initial": None,
         "best": None,
         "calls": 0,
@@ -66,6 +68,8 @@ def test_a_run_is_summed_up(archive):
         "steps": {"asked": 20, "done": 4},
         "evaluated": 3,
         "outcomes": {"crashed": 1, "ok": 3},
+        "rescores": None,
+        "starts": [{"origin": "initial", "step": 0, "program": INITIAL.program_id, "outcome": "ok", "objective": 1.0}],
         "initial": {
             "program": INITIAL.program_id,
             "objective": 1.0,

@@ -1,0 +1,89 @@
+"""The command `rescore`."""
+
+from __future__ import annotations
+
+import logging
+from typing import Annotated, Any
+
+import typer
+
+from evolve import api
+from evolve.archive.queries import summary
+from evolve.archive.store import Archive
+from evolve.cli.options import DEFAULT, ArchiveOption, JsonOption, QuietOption, RunArgument, VerboseOption, WorkersOption
+from evolve.cli.output import number, print_json, stderr, stdout, table
+from evolve.rescoring import Comparison, Rescored
+
+
+def rescore(
+    run: RunArgument = None,
+    top: Annotated[
+        int | None, typer.Option(metavar="N", help="The best N and the initial program; all that scored by default.")
+    ] = None,
+    name: Annotated[str, typer.Option(metavar="NAME", help="What to call the new run.")] = "",
+    workers: WorkersOption = None,
+    force: Annotated[bool, typer.Option("--force", help="Score again by an evaluator that has not changed.")] = False,
+    archive: ArchiveOption = DEFAULT,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Scores a run's programs again after its task's evaluator has changed, into a new run."""
+    if verbose:
+        logging.getLogger("evolve").setLevel(logging.INFO)
+    result = api.rescore(run, top=top, name=name, workers=workers, force=force, archive=archive)
+    with Archive.open(archive) as opened:
+        old = opened.run_record(result.of)
+        shown = None if result.run is None else summary(opened, result.run)
+    if json:
+        print_json(_json(result, old.name, shown))
+    elif not quiet:
+        _print(result, old.name, shown)
+    if result.ending is not None and result.ending.reason == "interrupted":
+        stderr.print("interrupted; what was scored is safe. The same command goes on", markup=False)
+        raise typer.Exit(130)
+
+
+def _json(result: Rescored, old: str, shown: dict[str, Any] | None) -> dict[str, Any]:  # Any: JSON values
+    return {
+        "run": result.run,
+        "name": None if shown is None else shown["name"],
+        "rescores": {"run": result.of, "name": old},
+        "evaluator_changed": result.run is not None,
+        "programs": [
+            {
+                "program": row.program,
+                "rescored": row.rescored,
+                "outcome": row.outcome,
+                "objective_before": row.before,
+                "objective": row.after,
+                "rank_before": row.rank_before,
+                "rank": row.rank_after,
+            }
+            for row in result.programs
+        ],
+    }
+
+
+def _print(result: Rescored, old: str, shown: dict[str, Any] | None) -> None:  # Any: JSON values
+    if shown is None:
+        stdout.print(f"the evaluator is the one that run {old} was scored by: nothing has changed (--force scores all the same)")
+        return
+    rows = [
+        [row.program, number(row.before), number(row.after) if row.after is not None else row.outcome or "–", _rank(row)]
+        for row in result.programs
+    ]
+    stdout.print(table(["program", "before", "now", "rank"], rows, right=["before", "now", "rank"]))
+    scored = sum(row.after is not None for row in result.programs)
+    stdout.print(f"run {shown['name']} rescores run {old}: {scored} of {len(rows)} programs score", markup=False)
+
+
+def _rank(row: Comparison) -> str:
+    """Writes the new rank and how far it moved."""
+    if row.rank_after is None:
+        return f"{row.rank_before} → –"
+    moved = row.rank_before - row.rank_after
+    return f"{row.rank_after}" + (f" ({moved:+d})" if moved else "")
+
+
+COMMANDS = {"rescore": rescore}
