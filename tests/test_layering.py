@@ -10,10 +10,11 @@ ROOT = Path(__file__).parent.parent
 #: Top to bottom. Names on one line are siblings; a name covers its submodules.
 LAYERS = [
     ["evolve.cli", "evolve.testing"],
+    ["evolve.comparing"],
     ["evolve.api"],
     ["evolve.checks", "evolve.drafting", "evolve.takeaway", "evolve.replaying"],
     ["evolve.session"],
-    ["evolve.provenance", "evolve.arms", "evolve.ledger", "evolve.draft_journal"],
+    ["evolve.provenance", "evolve.arms", "evolve.ledger", "evolve.draft_journal", "evolve.interrupts"],
     ["evolve.config"],
     ["evolve.loop"],
     ["evolve.stages"],

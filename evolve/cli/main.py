@@ -31,6 +31,10 @@ COMMANDS = {
     "resume": Command("evolve.cli.run", "Takes up a run that stopped or was killed, or gives a finished one more steps."),
     "replay": Command("evolve.cli.run", "Repeats a run from its record and reports every difference."),
     "steer": Command("evolve.cli.run", "Adds advice to a run's prompts, from its next request on, also while it is running."),
+    "compare": Command(
+        "evolve.cli.compare",
+        "Compares strategies on a task: the same seeds, arms and budget, medians with intervals, curves and tests.",
+    ),
     "runs": Command("evolve.cli.read", "Lists the runs of the archive, the latest last."),
     "show": Command("evolve.cli.read", "Shows one run in figures: objective, outcomes, arms."),
     "best": Command("evolve.cli.best", "Shows a run's best program, or writes it to a folder with patch, picture and provenance."),
