@@ -7,6 +7,7 @@ import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -35,7 +36,6 @@ from evolve.comparing.variants import Variant, parse_variants
 from evolve.config import RunConfig, resolve
 from evolve.errors import ConfigError
 from evolve.loop import Watcher
-from evolve.program import Task
 from evolve.settings import merged
 from evolve.tasks.catalog import find
 
@@ -84,11 +84,9 @@ def compare(
         own = merged({**options, "strategy": variant.strategy, "seed": seed}, variant.table)
         return resolve(found, file=config, settings=setting or (), options=own)
 
-    numbers = read_seeds(seeds)
-    options["budget_usd"] = _budget(found, [resolve_one(variant, numbers[0]) for variant in variants])
     axis = chosen_axis(steps=steps, budget_usd=budget_usd, max_seconds=max_seconds)
-    study = make_study(found, variants, numbers, resolve_one, axis=axis, name=name)
-    _tell_cost(study)
+    study = make_study(found, variants, read_seeds(seeds), resolve_one, axis=axis, name=name)
+    study = _with_budget(study)
     comparison = _carried_out(study, archive, quiet=quiet, runs_at_once=runs_at_once)
     if figure is not None:
         draw(comparison, figure)
@@ -123,19 +121,17 @@ def _check_files(report: Path | None, figure: Path | None) -> None:
             raise ConfigError(f"{path} cannot be written: there is no folder {path.parent}")
 
 
-def _budget(task: Task, configs: Sequence[RunConfig]) -> float | None:
-    """Sees to it that runs with paid models have a budget, the same for all."""
-    budget = configs[0].budget_usd
+def _with_budget(study: Study) -> Study:
+    """Sees to it that runs with paid models have a budget, the same for all, and says what all of them may cost."""
+    configs = [run.config for run in study.runs[: len(study.strategies)]]
+    each = configs[0].budget_usd
     for config in configs:
-        if budget is None:
-            budget = with_budget(task, config).budget_usd
-    return budget
-
-
-def _tell_cost(study: Study) -> None:
-    each = study.runs[0].config.budget_usd
-    if each is not None:
-        stderr.print(f"{len(study.runs)} runs of at most {dollars(each)} usd: at most {dollars(len(study.runs) * each)} usd in all")
+        each = each or with_budget(study.task, config).budget_usd
+    if each is None:
+        return study
+    stderr.print(f"{len(study.runs)} runs of at most {dollars(each)} usd: at most {dollars(len(study.runs) * each)} usd in all")
+    runs = tuple(replace(run, config=replace(run.config, budget_usd=each)) for run in study.runs)
+    return replace(study, runs=runs)
 
 
 def _carried_out(study: Study, archive: str, *, quiet: bool, runs_at_once: int) -> Comparison:

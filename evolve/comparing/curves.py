@@ -134,4 +134,5 @@ def areas(curves: Sequence[Curve], axis: Axis, budget: float, direction: Directi
         # Halved, because the span of two finite numbers may be none.
         height = (sign * curve.best[:kept] / 2 - floor / 2) / (top / 2 - floor / 2)
         found.append(float(np.sum(height * np.diff(edges)) / budget))
-    return np.clip(np.array(found), 0.0, 1.0)
+    # Rounding may lead a hair beyond.
+    return np.array([min(1.0, max(0.0, area)) for area in found])

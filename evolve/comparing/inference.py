@@ -88,7 +88,8 @@ def _medians(picks: np.ndarray, ordered: np.ndarray) -> np.ndarray:
     n = len(ordered)
     below, above = ordered[picks[:, (n - 1) // 2]], ordered[picks[:, n // 2]]
     # Halved first: the sum of two finite numbers may be none.
-    return np.where(below == above, below, below / 2 + above / 2)
+    medians: np.ndarray = np.where(below == above, below, below / 2 + above / 2)
+    return medians
 
 
 def widest_coverage(n: int) -> float:

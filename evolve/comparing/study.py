@@ -110,7 +110,7 @@ def make_study(
     if not seeds or len(set(seeds)) != len(seeds):
         raise ConfigError(f"seeds must be distinct and at least one, got {list(seeds)}")
     runs = tuple(
-        StudyRun(variant.label, seed, f"{name or task.name}/{variant.label}/{seed}", resolve(variant, seed))
+        StudyRun(variant.label, seed, f"{name or task.name}/{variant.label}/{seed}", _resolved(resolve, variant, seed))
         for seed in seeds
         for variant in variants
     )
@@ -119,6 +119,15 @@ def make_study(
     if budget is None:
         raise ConfigError(f"a comparison along {axis} needs a budget of {axis}")
     return Study(task, tuple(variant.label for variant in variants), tuple(seeds), axis, budget, runs)
+
+
+def _resolved(resolve: Callable[[Variant, int], RunConfig], variant: Variant, seed: int) -> RunConfig:
+    try:
+        return resolve(variant, seed)
+    except ConfigError as error:
+        if not variant.settings:
+            raise
+        raise ConfigError(f"strategy {variant.label}: {error}") from error
 
 
 def check_study(study: Study) -> None:

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from evolve.config import STRATEGIES, RunConfig
+from evolve.config import STRATEGIES
 from evolve.errors import ConfigError, nearest_hint
-from evolve.settings import assign, build
+from evolve.settings import assign
 
 _SPEC = re.compile(r"(?P<strategy>[^\[\]\s]+)\s*(?:\[(?P<settings>.*)\])?", re.DOTALL)
 
@@ -51,8 +51,8 @@ def parse_variant(text: str) -> Variant:
             and a comma within brackets, braces or quotes belongs to its value.
 
     Raises:
-        ConfigError: If it is malformed, no strategy goes by that name, a setting belongs to the whole comparison, its key is
-            unknown or its value is refused.
+        ConfigError: If it is malformed, no strategy goes by that name, or a setting belongs to the whole comparison. Whether the
+            settings are known and right is found out when they are laid over a configuration.
     """
     found = _SPEC.fullmatch(text.strip())
     if found is None:
@@ -60,9 +60,7 @@ def parse_variant(text: str) -> Variant:
     strategy = found["strategy"]
     if strategy not in STRATEGIES:
         raise ConfigError(f"unknown strategy {strategy!r}; {nearest_hint(strategy, list(STRATEGIES))}")
-    variant = Variant(strategy, tuple(_setting(item, text) for item in _items(found["settings"] or "")))
-    build(RunConfig, variant.table, f"strategy {text!r}")
-    return variant
+    return Variant(strategy, tuple(_setting(item, text) for item in _items(found["settings"] or "")))
 
 
 def parse_variants(texts: Sequence[str]) -> list[Variant]:
