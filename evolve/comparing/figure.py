@@ -75,7 +75,9 @@ def _label(axes: Axes, comparison: Comparison) -> None:
     axes.set_ylabel(f"best {comparison.metric} so far ({comparison.direction})")
     axes.set_xlim(0, comparison.budget)
     if comparison.axis is Axis.STEPS:
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        from matplotlib.ticker import MaxNLocator
+
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_title(f"{comparison.task}: median and quartiles over {seeds} seed{'' if seeds == 1 else 's'}", fontsize=11)
     axes.grid(alpha=0.3, linewidth=0.6)
     low, high = axes.get_ylim()

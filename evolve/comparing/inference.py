@@ -5,7 +5,7 @@ Runs with the same seed are a pair. Nothing here assumes a distribution, and not
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import NamedTuple
 
@@ -171,7 +171,7 @@ def superiority(gains: Sequence[float]) -> float:
     return sum(0.5 if gain == 0 else float(gain > 0) for gain in gains) / len(gains)
 
 
-def compare_pairs(values: dict[str, Sequence[float]], sign: float) -> list[PairTest]:
+def compare_pairs(values: Mapping[str, Sequence[float]], sign: float) -> list[PairTest]:
     """Tests every strategy against every other, in the order given.
 
     Args:
