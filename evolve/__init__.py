@@ -10,7 +10,8 @@ The same as the command line, from Python::
 Rooms: `evolve.program` (the records that everything exchanges), `evolve.loop` and `evolve.stages` (one run, one step),
 `evolve.search` (what a run has learnt), `evolve.mutators` (what makes children), `evolve.executors` and
 `evolve.evaluators` (where and how programs are scored), `evolve.archive` (where everything is kept and chosen from),
-`evolve.tasks`, `evolve.cli`, `evolve.testing` (contract suites for plug-ins).
+`evolve.comparing` (strategies held against each other), `evolve.tasks`, `evolve.cli`, `evolve.testing` (contract suites for
+plug-ins).
 
 Public names are imported on first use: numpy alone would take longer than all the rest.
 """
@@ -23,6 +24,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from evolve.api import Run, replay, rescore, resume, run, steer
     from evolve.archive.store import Archive
+    from evolve.comparing.comparison import Comparison
+    from evolve.comparing.library import compare
     from evolve.errors import EvolveError
     from evolve.evaluators.base import Invalid, IsolatedProgram, Score
     from evolve.program import Direction, Evaluation, Limits, Metric, Objective, Outcome, Program, Task
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
 #: Where each public name lives; held against the imports above by a test.
 _HOMES = {
     "Archive": ("evolve.archive.store", "Archive"),
+    "Comparison": ("evolve.comparing.comparison", "Comparison"),
     "Direction": ("evolve.program", "Direction"),
     "Evaluation": ("evolve.program", "Evaluation"),
     "EvolveError": ("evolve.errors", "EvolveError"),
@@ -45,6 +49,7 @@ _HOMES = {
     "Run": ("evolve.api", "Run"),
     "Score": ("evolve.evaluators.base", "Score"),
     "Task": ("evolve.program", "Task"),
+    "compare": ("evolve.comparing.library", "compare"),
     "find_task": ("evolve.tasks.catalog", "find"),
     "inline_task": ("evolve.tasks.base", "inline"),
     "replay": ("evolve.api", "replay"),
@@ -56,6 +61,7 @@ _HOMES = {
 
 __all__ = [
     "Archive",
+    "Comparison",
     "Direction",
     "Evaluation",
     "EvolveError",
@@ -69,6 +75,7 @@ __all__ = [
     "Run",
     "Score",
     "Task",
+    "compare",
     "find_task",
     "inline_task",
     "replay",

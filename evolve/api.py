@@ -153,7 +153,7 @@ def begin(
     with Archive.open(archive, create=True) as opened:
         number = create(opened, task, config, name, maker, starts=starts)
         parts = Parts(maker=maker)
-        return Run(str(archive), number, _complete(lambda: drive(opened, number, task, config, watcher=watcher, parts=parts)))
+        return Run(str(archive), number, complete(lambda: drive(opened, number, task, config, watcher=watcher, parts=parts)))
 
 
 def resume(
@@ -187,7 +187,7 @@ def resume(
         asked = summary(opened, number)["steps"]["asked"]
         changes = {"steps": steps or asked, "workers": workers, "max_seconds": max_seconds, "budget_usd": budget_usd}
         found, config = recorded(opened, number, task, changes)
-        return Run(str(archive), number, _complete(lambda: drive(opened, number, found, config, watcher=watcher)))
+        return Run(str(archive), number, complete(lambda: drive(opened, number, found, config, watcher=watcher)))
 
 
 def steer(run: str | None, advice: str, *, archive: str | Path = DEFAULT_ARCHIVE) -> int:
@@ -213,7 +213,7 @@ def replay(run: str | None = None, *, archive: str | Path = DEFAULT_ARCHIVE, tas
     """Repeats a run from its record and reports any difference (see `evolve.replaying`)."""
     with Archive.open(archive) as opened:
         number = opened.find_run(run)
-        return _complete(lambda: replaying.replay(opened, number, task))
+        return complete(lambda: replaying.replay(opened, number, task))
 
 
 def rescore(
@@ -242,11 +242,15 @@ def rescore(
     """
     with Archive.open(archive) as opened:
         number = opened.find_run(run)
-        return _complete(lambda: rescoring.rescore(opened, number, task=task, top=top, name=name, workers=workers, force=force))
+        return complete(lambda: rescoring.rescore(opened, number, task=task, top=top, name=name, workers=workers, force=force))
 
 
-def _complete(begin: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """Runs a coroutine to its end, also where an event loop runs already, as in a notebook."""
+def complete(begin: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Runs a coroutine to its end, also where an event loop runs already, as in a notebook.
+
+    Raises:
+        KeyboardInterrupt: If a second Ctrl-C ended it at once.
+    """
     try:
         asyncio.get_running_loop()
     except RuntimeError:

@@ -5,12 +5,9 @@ A run is created once and may be driven by several sessions, one after another; 
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import dataclasses
-import signal
-import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -25,6 +22,7 @@ from evolve.budget import Budget, Dollars
 from evolve.config import RunConfig, make_embed, make_executor, make_order
 from evolve.errors import ConfigError, EvolveError, TaskError
 from evolve.executors.base import Executor
+from evolve.interrupts import Interrupts
 from evolve.ledger import RunLedger
 from evolve.llm.calling import Ledger
 from evolve.loop import Loop, Watcher
@@ -195,9 +193,25 @@ def begun_with(task: Task, files: Files) -> Task:
 
 
 async def drive(
-    archive: Archive, number: int, task: Task, config: RunConfig, *, watcher: Watcher | None = None, parts: Parts = Parts()
+    archive: Archive,
+    number: int,
+    task: Task,
+    config: RunConfig,
+    *,
+    watcher: Watcher | None = None,
+    parts: Parts = Parts(),
+    interrupts: Interrupts | None = None,
 ) -> Ending:
     """Drives a run until its budget is spent or it is told to stop.
+
+    Args:
+        archive: Where the run is.
+        number: Which run.
+        task: What is being solved.
+        config: The run's configuration.
+        watcher: Told of every addition.
+        parts: Parts that are there already.
+        interrupts: What runs that go on at the same time share; None stops this one alone.
 
     Raises:
         EvolveError: If it cannot go on; the run's status says why.
@@ -208,7 +222,17 @@ async def drive(
         writer.status("running", asked_steps=config.steps, seconds=spent_s)
         writer.allow(config.budget_usd)
         try:
-            loop = await _run_loop(archive, number, task, config, budget=budget, writer=writer, watcher=watcher, parts=parts)
+            loop = await _run_loop(
+                archive,
+                number,
+                task,
+                config,
+                budget=budget,
+                writer=writer,
+                watcher=watcher,
+                parts=parts,
+                interrupts=interrupts or Interrupts(),
+            )
         except EvolveError as error:
             writer.status("failed", asked_steps=config.steps, reason=str(error), seconds=budget.seconds)
             raise
@@ -235,6 +259,7 @@ async def _run_loop(
     writer: RunWriter,
     watcher: Watcher | None,
     parts: Parts,
+    interrupts: Interrupts,
 ) -> Loop:
     settled, pending = archive.history(number)
     dollars = Dollars(config.budget_usd, archive.spent_usd(number))
@@ -266,7 +291,7 @@ async def _run_loop(
             latest = None if search.embeds else config.novelty.memory + SLACK + len(pending)
             embeddings = archive.embeddings(number, latest=latest)
         loop.restore(settled, pending, embeddings)
-        with _stopped_by_signals(loop):
+        with interrupts.stopping(loop):
             await loop.run()
         if not loop.stop_reason:
             await _hold_out(archive, executor, writer, config.seed)
@@ -343,27 +368,3 @@ async def _hold_out(archive: Archive, executor: Executor, writer: RunWriter, see
             return
         writer.holdout(program.step, evaluation)
         writer.commit()
-
-
-@contextlib.contextmanager
-def _stopped_by_signals(loop: Loop) -> Iterator[None]:
-    """Turns a first Ctrl-C (or SIGTERM) into a clean stop and a second one into an immediate one."""
-    running = asyncio.get_running_loop()
-    driver = asyncio.current_task()
-    if threading.current_thread() is not threading.main_thread() or driver is None:
-        yield
-        return
-
-    def interrupt() -> None:
-        if loop.stop_reason:
-            driver.cancel()
-        loop.stop("interrupted")
-
-    signals = (signal.SIGINT, signal.SIGTERM)
-    for number in signals:
-        running.add_signal_handler(number, interrupt)
-    try:
-        yield
-    finally:
-        for number in signals:
-            running.remove_signal_handler(number)

@@ -41,7 +41,9 @@ def test_the_first_tour_runs_as_written(tmp_path):
     assert (tmp_path / "result" / "figure.png").read_bytes().startswith(b"\x89PNG")
 
 
-@pytest.mark.parametrize("name", ["docs/coding-agents.md", "docs/first-tour.md", "docs/models.md", "docs/tasks.md", "README.md"])
+@pytest.mark.parametrize(
+    "name", ["docs/coding-agents.md", "docs/comparing.md", "docs/first-tour.md", "docs/models.md", "docs/tasks.md", "README.md"]
+)
 def test_python_examples_run_as_written(tmp_path, name):
     for block in blocks(name, "python"):
         if "import torch" in block and importlib.util.find_spec("torch") is None:

@@ -10,10 +10,19 @@ ROOT = Path(__file__).parent.parent
 #: Top to bottom. Names on one line are siblings; a name covers its submodules.
 LAYERS = [
     ["evolve.cli", "evolve.testing"],
+    ["evolve.comparing"],
     ["evolve.api"],
     ["evolve.checks", "evolve.drafting", "evolve.takeaway", "evolve.replaying", "evolve.rescoring"],
     ["evolve.session"],
-    ["evolve.provenance", "evolve.arms", "evolve.ledger", "evolve.draft_journal", "evolve.starting", "evolve.strategies"],
+    [
+        "evolve.provenance",
+        "evolve.arms",
+        "evolve.ledger",
+        "evolve.draft_journal",
+        "evolve.starting",
+        "evolve.strategies",
+        "evolve.interrupts",
+    ],
     ["evolve.config"],
     ["evolve.loop"],
     ["evolve.opening"],

@@ -34,6 +34,10 @@ COMMANDS = {
         "evolve.cli.rescore", "Scores a run's programs again after its task's evaluator has changed, into a new run."
     ),
     "steer": Command("evolve.cli.run", "Adds advice to a run's prompts, from its next request on, also while it is running."),
+    "compare": Command(
+        "evolve.cli.compare",
+        "Compares strategies on a task: the same seeds, arms and budget, medians with intervals, curves and tests.",
+    ),
     "runs": Command("evolve.cli.read", "Lists the runs of the archive, the latest last."),
     "show": Command("evolve.cli.read", "Shows one run in figures: objective, outcomes, arms."),
     "best": Command("evolve.cli.best", "Shows a run's best program, or writes it to a folder with patch, picture and provenance."),
