@@ -29,7 +29,7 @@ class Ingredient:
 #: Of a gain, what is there with the worst numbers.
 _UNTUNED = 0.4
 #: Distance from a target, as a share of the span, at which half of what tuning can bring is lost.
-_WIDTH = 0.25
+_WIDTH = 0.3
 _BONUS = 0.3
 _REPEATED = 0.05
 

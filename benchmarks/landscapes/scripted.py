@@ -200,7 +200,7 @@ def _fresh(calls: list[Call], vocabulary: Vocabulary, rng: np.random.Generator) 
 
 
 def _crossed(parent: Source, inspirations: list[Source], vocabulary: Vocabulary, rng: np.random.Generator) -> Source:
-    """Takes about half of an inspiration's calls over: each in place of the parent's own of that name, or behind what it follows."""
+    """Takes about half of an inspiration's calls over: each in place of its own of that name, or behind what it follows."""
     if not inspirations:
         return _restructured(parent, [], vocabulary, rng)
     other = inspirations[int(rng.integers(len(inspirations)))]

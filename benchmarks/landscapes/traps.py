@@ -9,7 +9,7 @@ from benchmarks.landscapes.text import Call, Source, Span, Vocabulary
 
 _MODULES = ("gear", "belt", "valve", "motor", "clutch", "brake")
 #: Switches of each module.
-_SWITCHES = 5
+_SWITCHES = 4
 #: What a trapped module brings with all switches off, where all on bring 1.
 _LURE = 0.8
 #: Modules that each skeleton shows as they are; the others are traps under it.
@@ -28,7 +28,7 @@ def _module(on: float, honest: bool) -> float:
 
 
 def modules() -> Landscape:
-    """Six modules of five switches, half of them traps under either skeleton.
+    """Six modules of four switches, half of them traps under either skeleton.
 
     A trap pays for every switch that is turned off, except that all on pay most (fully deceptive traps, Deb & Goldberg 1993,
     "Analyzing deception in trap functions"). Under one skeleton the first three modules are honest, under the other the last
@@ -37,7 +37,7 @@ def modules() -> Landscape:
     """
     switch = Span(0.0, 1.0, whole=True)
     vocabulary = Vocabulary(tuple(_HONEST), dict.fromkeys(_MODULES, (switch,) * _SWITCHES), longest=8)
-    mixed = (1.0, 0.0, 1.0, 0.0, 0.0)
+    mixed = (1.0, 0.0, 1.0, 0.0)
     return Landscape(
         "modules",
         vocabulary,
