@@ -103,7 +103,7 @@ class _Child(NamedTuple):
 
 
 class _Scored(NamedTuple):
-    """A program that is added, with what its step saw and with the truth."""
+    """A program that was added, as it was measured and in truth."""
 
     program: Program
     evaluation: Evaluation
@@ -128,6 +128,7 @@ class _Simulation:
         self._behaviours: set[object] = set()
         self._counts: Counter[str] = Counter()
         self._pulls: Counter[str] = Counter()
+        self._best: float | None = None
 
     def run(self) -> Trace:
         believed, best = [], []
@@ -137,14 +138,14 @@ class _Simulation:
             if step:
                 self._take(waiting.pop(0))
             believed.append(self._believed())
-            best.append(self._improved(best[-1] if best else None, step))
+            best.append(self._best)
             while (following := step + len(waiting) + 1) <= self._config.steps and self._order.may_plan(following, step):
                 waiting.append(self._search.plan(following))
         return Trace(
             landscape=self._landscape.name,
             seed=self._config.seed,
             believed=np.array(believed),
-            best=np.array(best),
+            best=np.array(best, dtype=float),
             evaluations=self._counts["evaluations"],
             reevaluations=self._counts["reevaluations"],
             repeats=self._counts["repeats"],
@@ -162,13 +163,6 @@ class _Simulation:
             raise ValueError(f"the initial program of landscape {self._landscape.name} does not score")
         return truth
 
-    def _improved(self, best: float | None, step: int) -> float:
-        """The best true objective, the step's own program among what is compared."""
-        oriented = self._landscape.direction.oriented
-        known = [] if best is None else [best]
-        known += [scored.truth for scored in [self._latest] if scored is not None and scored.truth is not None]
-        return max(known, key=oriented)
-
     def _start(self) -> None:
         program = Program.make(0, self._landscape.files)
         self._add(None, _Child(program, fingerprint(program.files), Verdict.NEW, None, self._embedding(program.files)))
@@ -180,7 +174,6 @@ class _Simulation:
         if children and children[-1].verdict is Verdict.NEW:
             self._add(plan, children[-1])
             return
-        self._latest: _Scored | None = None
         copies = [made for made in children if made.verdict is Verdict.KNOWN]
         if not copies:
             self._search.settle(Finished(plan, Outcome.REJECTED if children else Outcome.EDIT_FAILED))
@@ -211,8 +204,7 @@ class _Simulation:
         return self._programs[program].program.files[PATH]
 
     def _screened(self, plan: Plan, attempt: int, text: str) -> _Child:
-        parents = tuple(self._programs[name].program for name in (plan.parent,))
-        program = Program.make(plan.step, {PATH: text}, parents)
+        program = Program.make(plan.step, {PATH: text}, (self._programs[plan.parent].program,))
         mark, embedding = fingerprint(program.files), self._embedding(program.files)
         version = max(plan.version, self._order.screen_version(plan.step, attempt, self._search.version))
         screen = self._search.screen(plan.step, attempt, version, mark, embedding)
@@ -225,10 +217,18 @@ class _Simulation:
         """Scores a new program and settles its step."""
         rng = generator(self._config.seed, made.program.step, "noise")
         evaluation = self._landscape.score(made.program.files, rng)
-        self._latest = _Scored(made.program, evaluation, self._landscape.truth(made.program.files) if evaluation.ok else None)
+        truth = evaluation.objective
+        if self._landscape.noise and truth is not None:
+            truth = self._landscape.truth(made.program.files)
+        self._note(truth)
         self._count(made, evaluation)
-        self._programs[made.program.program_id] = self._latest
+        self._programs[made.program.program_id] = _Scored(made.program, evaluation, truth)
         self._search.settle(_finished(plan, made, evaluation), made.embedding)
+
+    def _note(self, truth: float | None) -> None:
+        oriented = self._landscape.direction.oriented
+        if truth is not None and (self._best is None or oriented(truth) > oriented(self._best)):
+            self._best = truth
 
     def _count(self, made: _Child, evaluation: Evaluation) -> None:
         self._counts["evaluations"] += 1

@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -165,8 +166,9 @@ def _spelt(number: float) -> str:
     return str(int(number)) if number.is_integer() else repr(number)
 
 
+@lru_cache(maxsize=2048)
 def read(text: str) -> Source:
-    """Reads a program.
+    """Reads a program; parents and inspirations, which come again and again, only once.
 
     Raises:
         ValueError: If it would crash; the message is what Python would say last.

@@ -81,7 +81,7 @@ def test_a_plan_sees_the_additions_up_to_its_step_less_the_lag(settled):
 
 def test_near_copies_are_turned_down_when_embeddings_are_compared():
     compared = RunConfig(novelty=NoveltyConfig(max_similarity=0.9, memory=50))
-    assert simulated("copies", config=compared).rejected > simulated("copies").rejected
+    assert simulated("copies", config=compared, steps=30).rejected > simulated("copies", steps=30).rejected
 
 
 def test_plans_may_ask_for_a_new_approach(settled):
