@@ -131,7 +131,8 @@ class _Simulation:
         self._best: float | None = None
 
     def run(self) -> Trace:
-        believed, best = [], []
+        believed: list[float] = []
+        best: list[float | None] = []
         waiting: list[Plan] = []
         self._start()
         for step in range(self._config.steps + 1):
