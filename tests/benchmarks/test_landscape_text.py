@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from landscape_kit import ALL, catalog, scripted, text
 
@@ -8,6 +8,7 @@ from evolve.archive.novelty import fingerprint
 from evolve.edits import mutable_text
 
 
+@settings(deadline=None)  # the first program of some landscapes is made slowly
 @given(st.sampled_from(ALL), st.integers(0, 2**31), st.sampled_from([habits.name for habits in scripted.HABITS]))
 def test_what_is_written_reads_back_as_it_was(name, seed, arm):
     landscape = catalog.make(name)
