@@ -1,0 +1,255 @@
+"""Drives one `Search` through a run on a landscape: what `evolve.loop` and `evolve.stages` do, without sandbox, archive or threads.
+
+Order is strict: the plan and the screens of step *i* see exactly the additions of steps up to *i - lag*, and additions come in
+step order, as in `evolve.ordering.Strict`. A run is a function of landscape, configuration and seed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+
+from benchmarks.landscapes.base import Landscape
+from benchmarks.landscapes.scripted import Asked, Habits, child
+from benchmarks.landscapes.text import PATH, read
+from evolve.archive.novelty import fingerprint
+from evolve.archive.records import Plan, Verdict
+from evolve.archive.traits import measure
+from evolve.config import RunConfig, make_embed
+from evolve.edits import mutable_text
+from evolve.mutation import MutationFailed
+from evolve.ordering import Strict
+from evolve.program import Evaluation, Files, Outcome, Program
+from evolve.rng import generator
+from evolve.search import Finished, Search
+from evolve.strategies import make_search
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """What came of a run.
+
+    Attributes:
+        landscape: Its name.
+        seed: Of the run.
+        believed: ``(steps + 1,)`` objective, without noise, of the program that the search held to be the best after each
+            step; the initial program's comes first. With noise it may get worse.
+        best: ``(steps + 1,)`` the best objective, without noise, of all programs evaluated so far.
+        evaluations: Programs that were scored, the initial one among them.
+        reevaluations: Those of them whose fingerprint had been scored before: the first one was in flight when the second was
+            screened.
+        repeats: Those of them that do what a program scored before does, call by call, whatever they look like.
+        copies: Steps that ended with a copy of a known program, whose score was reused.
+        rejected: Attempts that a screen turned down, copies and near ones.
+        failed: Evaluations without an objective.
+        edits_failed: Attempts whose edit could not be applied.
+        pulls: By arm.
+    """
+
+    landscape: str
+    seed: int
+    believed: np.ndarray
+    best: np.ndarray
+    evaluations: int
+    reevaluations: int
+    repeats: int
+    copies: int
+    rejected: int
+    failed: int
+    edits_failed: int
+    pulls: Mapping[str, int]
+
+
+def reached(trace: Trace, landscape: Landscape) -> int | None:
+    """Returns the first step after which the program held to be the best is at the mark; None when there is none."""
+    return next((step for step, objective in enumerate(trace.believed) if landscape.passes(float(objective))), None)
+
+
+def simulate(
+    landscape: Landscape,
+    config: RunConfig,
+    *,
+    seed: int,
+    steps: int,
+    lag: int = 4,
+    habits: Sequence[Habits] | None = None,
+) -> Trace:
+    """Runs a strategy on a landscape.
+
+    Args:
+        landscape: Where.
+        config: Names the strategy and sets its parts up; its arms, seed, steps and lag are replaced.
+        seed: Of everything random.
+        steps: Attempts to make a child.
+        lag: Step *i* sees the results of steps up to *i - lag*.
+        habits: The arms; None takes the landscape's.
+    """
+    made = replace(config, seed=seed, steps=steps, lag=lag)
+    arms = landscape.habits if habits is None else tuple(habits)
+    return _Simulation(landscape, made, arms).run()
+
+
+class _Child(NamedTuple):
+    """A child that was screened."""
+
+    program: Program
+    fingerprint: str
+    verdict: Verdict
+    nearest: str | None
+    embedding: np.ndarray | None
+
+
+class _Scored(NamedTuple):
+    """A program that was added, as it was measured and in truth."""
+
+    program: Program
+    evaluation: Evaluation
+    truth: float | None
+
+
+class _Simulation:
+    """One run."""
+
+    def __init__(self, landscape: Landscape, config: RunConfig, habits: Sequence[Habits]) -> None:
+        self._landscape = landscape
+        self._config = config
+        self._habits = {habit.name: habit for habit in habits}
+        self._search: Search = make_search(landscape.task(), config, list(self._habits))
+        self._embed = make_embed(config, self._search)
+        self._order = Strict(config.lag)
+        self._programs: dict[str, _Scored] = {}
+        self._fingerprints: set[str] = set()
+        self._behaviours: set[object] = set()
+        self._counts: Counter[str] = Counter()
+        self._pulls: Counter[str] = Counter()
+        self._best: float | None = None
+
+    def run(self) -> Trace:
+        believed: list[float] = []
+        best: list[float | None] = []
+        waiting: list[Plan] = []
+        self._start()
+        for step in range(self._config.steps + 1):
+            if step:
+                self._take(waiting.pop(0))
+            believed.append(self._believed())
+            best.append(self._best)
+            while (following := step + len(waiting) + 1) <= self._config.steps and self._order.may_plan(following, step):
+                waiting.append(self._search.plan(following))
+        return Trace(
+            landscape=self._landscape.name,
+            seed=self._config.seed,
+            believed=np.array(believed),
+            best=np.array(best, dtype=float),
+            evaluations=self._counts["evaluations"],
+            reevaluations=self._counts["reevaluations"],
+            repeats=self._counts["repeats"],
+            copies=self._counts["copies"],
+            rejected=self._counts["rejected"],
+            failed=self._counts["failed"],
+            edits_failed=self._counts["edits_failed"],
+            pulls={name: self._pulls[name] for name in self._habits},
+        )
+
+    def _believed(self) -> float:
+        best = self._search.best
+        truth = None if best is None else self._programs[best.program].truth
+        if truth is None:
+            raise ValueError(f"the initial program of landscape {self._landscape.name} does not score")
+        return truth
+
+    def _start(self) -> None:
+        program = Program.make(0, self._landscape.files)
+        self._add(None, _Child(program, fingerprint(program.files), Verdict.NEW, None, self._embedding(program.files)))
+
+    def _take(self, plan: Plan) -> None:
+        """Takes one step from its plan to its addition."""
+        self._pulls[plan.arm] += 1
+        children = self._attempts(plan)
+        if children and children[-1].verdict is Verdict.NEW:
+            self._add(plan, children[-1])
+            return
+        copies = [made for made in children if made.verdict is Verdict.KNOWN]
+        if not copies:
+            self._search.settle(Finished(plan, Outcome.REJECTED if children else Outcome.EDIT_FAILED))
+            return
+        self._counts["copies"] += 1
+        copy = copies[-1]
+        known = self._programs[str(copy.nearest)]
+        self._search.settle(self._finished(plan, copy, known.evaluation, reused=True))
+
+    def _attempts(self, plan: Plan) -> list[_Child]:
+        """Asks until a child is new, or attempts run out; the last of what is returned is the latest."""
+        children: list[_Child] = []
+        for attempt in range(self._config.stages.max_attempts):
+            asked = Asked(self._text(plan.parent), tuple(map(self._text, plan.inspirations)), attempt, plan.new_approach)
+            rng = generator(self._config.seed, plan.step, f"generate/{attempt}")
+            try:
+                text = child(self._habits[plan.arm], self._landscape.vocabulary, asked, rng)
+            except MutationFailed:
+                self._counts["edits_failed"] += 1
+                continue
+            children.append(self._screened(plan, attempt, text))
+            if children[-1].verdict is Verdict.NEW:
+                break
+            self._counts["rejected"] += 1
+        return children
+
+    def _text(self, program: str) -> str:
+        return self._programs[program].program.files[PATH]
+
+    def _screened(self, plan: Plan, attempt: int, text: str) -> _Child:
+        program = Program.make(plan.step, {PATH: text}, (self._programs[plan.parent].program,))
+        mark, embedding = fingerprint(program.files), self._embedding(program.files)
+        version = max(plan.version, self._order.screen_version(plan.step, attempt, self._search.version))
+        screen = self._search.screen(plan.step, attempt, version, mark, embedding)
+        return _Child(program, mark, screen.verdict, screen.nearest, embedding)
+
+    def _embedding(self, files: Files) -> np.ndarray | None:
+        return None if self._embed is None else self._embed(files)
+
+    def _add(self, plan: Plan | None, made: _Child) -> None:
+        """Scores a new program and settles its step."""
+        rng = generator(self._config.seed, made.program.step, "noise")
+        evaluation = self._landscape.score(made.program.files, rng)
+        truth = evaluation.objective
+        if self._landscape.noise and truth is not None:
+            truth = self._landscape.truth(made.program.files)
+        self._note(truth)
+        self._count(made, evaluation)
+        self._programs[made.program.program_id] = _Scored(made.program, evaluation, truth)
+        self._search.settle(self._finished(plan, made, evaluation), made.embedding)
+
+    def _note(self, truth: float | None) -> None:
+        oriented = self._landscape.direction.oriented
+        if truth is not None and (self._best is None or oriented(truth) > oriented(self._best)):
+            self._best = truth
+
+    def _count(self, made: _Child, evaluation: Evaluation) -> None:
+        self._counts["evaluations"] += 1
+        self._counts["reevaluations"] += made.fingerprint in self._fingerprints
+        self._fingerprints.add(made.fingerprint)
+        if not evaluation.ok:
+            self._counts["failed"] += 1
+            return
+        behaviour = self._landscape.vocabulary.behaviour(read(made.program.files[PATH]))
+        self._counts["repeats"] += behaviour in self._behaviours
+        self._behaviours.add(behaviour)
+
+    def _finished(self, plan: Plan | None, made: _Child, evaluation: Evaluation, *, reused: bool = False) -> Finished:
+        files = made.program.files
+        wanted = self._search.traits if evaluation.ok and not reused else frozenset()
+        return Finished(
+            plan=plan,
+            outcome=evaluation.outcome,
+            program=made.program.program_id,
+            fingerprint=made.fingerprint,
+            objective=evaluation.objective,
+            size=sum(len(text) for text in files.values()),
+            reused=reused,
+            traits=measure(wanted, "\n".join(mutable_text(files).values()), evaluation) if wanted else {},
+        )
