@@ -14,7 +14,7 @@ from evolve.archive import DEFAULT_ARCHIVE
 from evolve.archive.queries import steps as step_rows
 from evolve.archive.queries import summary
 from evolve.archive.store import Archive
-from evolve.config import RunConfig, resolve
+from evolve.config import RunConfig, resolve, with_limit
 from evolve.errors import ConfigError
 from evolve.loop import Watcher
 from evolve.program import Evaluation, Program, Task
@@ -134,6 +134,7 @@ def run(
 def start(task: Task, config: RunConfig, *, archive: str | Path, name: str = "", watcher: Watcher | None = None) -> Run:
     """Starts a run of a resolved configuration (see `run`)."""
     maker = check(task, config)
+    config = with_limit(task, config)
     with Archive.open(archive, create=True) as opened:
         number = create(opened, task, config, name, maker)
         parts = Parts(maker=maker)
