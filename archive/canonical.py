@@ -22,7 +22,7 @@ _TOKEN = re.compile(
 )
 _HASH_TOKEN = re.compile(_TOKEN.pattern.replace(r"//[^\n]*|/\*[\s\S]*?\*/", r"\#[^\n]*", 1), re.VERBOSE)
 #: Endings of languages whose comments begin with ``#``; in all others that are not Python ``//`` and ``/* */`` are skipped.
-_HASH = frozenset(".sh .bash .rb .jl .r .R .pl .toml .yaml .yml .nim .ex .exs".split())
+_HASH = frozenset((".sh", ".bash", ".rb", ".jl", ".r", ".R", ".pl", ".toml", ".yaml", ".yml", ".nim", ".ex", ".exs"))
 
 # Python: parameters, targets of loops, comprehensions and `as`, and what stands before `=` at the start of a statement. The tokens
 # are joined by spaces, so that a word is a word and brackets stand alone.
@@ -42,18 +42,19 @@ _IMPORTED = re.compile(r" import ([^\n]*)")
 _SUBSCRIPT = re.compile(r"[\w)\]] \[[^\[\]]*\]|[\w)\]] \([^()]*\)|\. \w+")
 _PARTING = frozenset(("\n>", "\n<", "def"))
 #: Words that stand in binding places and are no variables.
-_KEYWORDS = frozenset(
-    "and as assert async await break class continue def del elif else except False finally for from global if import in is "
-    "lambda None nonlocal not or pass raise return True try while with yield self cls this let const var function new".split()
-)
+_KEYWORDS = frozenset({
+    "and", "as", "assert", "async", "await", "break", "class", "continue", "def", "del", "elif", "else", "except", "False",
+    "finally", "for", "from", "global", "if", "import", "in", "is", "lambda", "None", "nonlocal", "not", "or", "pass", "raise",
+    "return", "True", "try", "while", "with", "yield", "self", "cls", "this", "let", "const", "var", "function", "new",
+})  # fmt: skip
 
 
 def canonical_tokens(path: str, text: str) -> list[str]:
     """Splits a source into tokens, without comments and layout, its own variables numbered.
 
-    Which names are a program's own is read from the tokens, not from a syntax tree: they need not parse, and it takes a third
-    of the time. Functions and classes keep their names, as do attributes; a name that is missed counts as it is written. Python's
-    are numbered function by function, so that a further variable in one does not renumber the others.
+    Which names are a program's own is read from the tokens, not from a syntax tree: they need not parse.
+    Functions and classes keep their names, as do attributes; a name that is missed counts as it is written. Python's are numbered
+    function by function, so that a further variable in one does not renumber the others.
 
     Args:
         path: Its ending tells the language.

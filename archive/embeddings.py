@@ -84,7 +84,7 @@ def _ngrams(tokens: list[str]) -> np.ndarray:
     # The bits of the second token of a run are turned, and those of the third, or the order of a run would not count.
     pairs = _mixed(single[:-1] + _turned(single[1:], 21))
     triples = _mixed(pairs[:-1] + _turned(single[2:], 42))
-    is_number = np.array([word[:1].isdigit() or word[:1] == "." and word[1:2].isdigit() for word in words])[order]
+    is_number = np.array([word[:1].isdigit() or (word[:1] == "." and word[1:2].isdigit()) for word in words])[order]
     ends = np.array([word[:1] in ("\n", ";") for word in words])[order]
     return np.concatenate([single[~is_number], _placed(single, is_number, ends), pairs, triples])
 

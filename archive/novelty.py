@@ -1,7 +1,7 @@
 """Whether a child is new: its identity up to layout, and its distance to known programs.
 
-Two programs are the same when their normalised tokens are; then the second need not be evaluated. They are near when the
-cosine of their embeddings is high.
+Two programs are the same when their normalised tokens are; then the second need not be evaluated. They are near when
+their embeddings are, by their cosine or by a distance that does not shrink as programs grow.
 """
 
 from __future__ import annotations

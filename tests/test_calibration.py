@@ -33,9 +33,7 @@ def test_a_literal_tuned_by_the_local_arm_passes(name):
     request = MutationRequest(find(name), Scored(Program.make(0, files), Evaluation(Outcome.OK, 1.0)))
     tuning = LiteralTuning()
     for step in range(30):
-        child = tuning.apply(
-            asyncio.run(tuning.generate(request, generator(1, step, "generate"))), request.parent.program
-        )
+        child = tuning.apply(asyncio.run(tuning.generate(request, generator(1, step, "generate"))), request.parent.program)
         assert distance(embed(files), embed(child)) > limit
 
 

@@ -17,8 +17,10 @@ LAYERS = [
     ["evolve.config"],
     ["evolve.loop"],
     ["evolve.stages"],
-    ["evolve.search", "evolve.ordering", "evolve.outages", "evolve.proposer", "evolve.executors", "evolve.verifying"]
-    + ["evolve.calibration", "evolve.resemblance"],
+    [
+        *("evolve.search", "evolve.ordering", "evolve.outages", "evolve.proposer", "evolve.executors", "evolve.verifying"),
+        *("evolve.calibration", "evolve.resemblance"),
+    ],
     ["evolve.mutators", "evolve.tasks"],
     ["evolve.prompts"],
     ["evolve.llm", "evolve.notation"],
