@@ -22,7 +22,7 @@ class Member:
         island: Where it was born; None for a starting program, which belongs everywhere.
         new_approach: Whether its step was to take another approach than its parent's.
         traits: What the population asked for (`Population.traits`), as far as the program has it.
-        embedding: ``(d,)`` float32 of unit length, of its mutable text; None unless the population asked for it.
+        embedding: ``(d,)`` float32, of its mutable text (`evolve.archive.embeddings`); None unless the population asked for it.
     """
 
     program_id: str

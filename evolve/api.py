@@ -15,7 +15,7 @@ from evolve.archive.queries import steps as step_rows
 from evolve.archive.queries import summary
 from evolve.archive.records import Start
 from evolve.archive.store import Archive
-from evolve.config import RunConfig, resolve
+from evolve.config import RunConfig, resolve, with_limit
 from evolve.errors import ConfigError
 from evolve.loop import Watcher
 from evolve.program import Evaluation, Program, Task
@@ -150,6 +150,7 @@ def begin(
     if starts:
         task = begun_with(task, starts[0].files)
     maker = check(task, config)
+    config = with_limit(task, config)
     with Archive.open(archive, create=True) as opened:
         number = create(opened, task, config, name, maker, starts=starts)
         parts = Parts(maker=maker)

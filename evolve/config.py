@@ -6,6 +6,7 @@ comes out is stored with the run, so that it can be started again from its archi
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -21,6 +22,7 @@ from evolve.archive.islands import IslandConfig
 from evolve.archive.novelty import NoveltyConfig
 from evolve.archive.selection import RankWeightedConfig
 from evolve.bandits import BanditConfig
+from evolve.calibration import calibrated
 from evolve.edits import mutable_text
 from evolve.errors import ConfigError, nearest_hint
 from evolve.executors.base import Executor
@@ -213,7 +215,21 @@ def make_order(config: RunConfig) -> Order:
 
 def make_embed(config: RunConfig, search: Search) -> Callable[[Files], np.ndarray] | None:
     """Makes what embeds programs by their mutable text; None when neither screening nor the population compares more than names."""
-    if config.novelty.max_similarity is None and not search.embeds:
-        return None
+    return _embed() if config.novelty.compares or search.embeds else None
+
+
+def _embed() -> Callable[[Files], np.ndarray]:
     embedder = HashedNgrams()
     return lambda files: embedder.embed(mutable_text(files))
+
+
+def with_limit(task: Task, config: RunConfig) -> RunConfig:
+    """Finds how near programs of a task may be, where a new run's configuration leaves that to be found.
+
+    What comes out is recorded with the run, so that resuming and repeating it screen alike; a recorded run is never calibrated
+    anew, and one that was recorded without a limit goes on without.
+    """
+    if not config.novelty.calibrate or config.novelty.compares:
+        return config
+    limit = calibrated(task.files, _embed(), config.seed).min_distance
+    return dataclasses.replace(config, novelty=dataclasses.replace(config.novelty, min_distance=limit))

@@ -14,7 +14,7 @@ from evolve.config import RunConfig, resolve
 from evolve.program import SHARED_ORIGINS, Task
 from evolve.settings import plain
 
-_PACKAGES = ("evolve-platform", "numpy", "scikit-learn", "sqlalchemy", "jinja2", "openai", "anthropic")
+_PACKAGES = ("evolve-platform", "numpy", "sqlalchemy", "jinja2", "openai", "anthropic")
 
 #: Settings with an option of their own on the command line.
 _OPTIONS = {

@@ -22,10 +22,11 @@ from evolve.archive.traits import measure
 from evolve.edits import mutable_text
 from evolve.errors import ModelError
 from evolve.executors.base import Executor
-from evolve.mutation import Complaint, MutationFailed
+from evolve.mutation import Complaint, MutationFailed, Scored
 from evolve.ordering import Order
 from evolve.program import Evaluation, Files, Objective, Outcome, Program
 from evolve.proposer import Proposer
+from evolve.resemblance import repeated
 from evolve.search import Finished, Search
 from evolve.verifying import verified
 
@@ -210,8 +211,9 @@ class Stages:
             children.append(child)
             if child.screen.verdict is Verdict.NEW:
                 break
-            known = f"this repeats program {child.screen.nearest}, which is known; make another change"
-            complaints.append(_complaint(pending, attempt, known))
+            if attempt + 1 < self._config.max_attempts:
+                known = Scored(*self._writer.program_of(str(child.screen.nearest)))
+                complaints.append(_complaint(pending, attempt, repeated(child.screen, known, child.program.files)))
         return children
 
     async def _attempt(self, pending: PendingStep, attempt: int, complaints: Sequence[Complaint]) -> Child:

@@ -27,7 +27,10 @@ LAYERS = [
     ["evolve.loop"],
     ["evolve.opening"],
     ["evolve.stages"],
-    ["evolve.search", "evolve.ordering", "evolve.outages", "evolve.proposer", "evolve.executors", "evolve.verifying"],
+    [
+        *("evolve.search", "evolve.ordering", "evolve.outages", "evolve.proposer", "evolve.executors", "evolve.verifying"),
+        *("evolve.calibration", "evolve.resemblance"),
+    ],
     ["evolve.mutators", "evolve.tasks"],
     ["evolve.prompts"],
     ["evolve.llm", "evolve.notation"],

@@ -207,7 +207,7 @@ def test_the_nearest_program_is_named_with_its_cosine():
     screen.add(1, "north", "b", unit(0, 1))
     found = screen.check(2, 0, 1, "c", unit(3, 4))
     assert (found.verdict, found.nearest) == (Verdict.NEW, "north")
-    assert found.similarity == pytest.approx(0.8, abs=1e-6)
+    assert found.similarity == pytest.approx(0.8, abs=1e-3)  # embeddings are compared in half precision
 
 
 def test_too_near_is_rejected():
@@ -280,7 +280,28 @@ def test_versions_do_not_go_back():
         screen.add(3, "b", "bb", None)
 
 
-@pytest.mark.parametrize("settings", [{"max_similarity": 0.0}, {"max_similarity": 1.1}, {"memory": 0}])
+def test_a_distance_allows_long_programs_to_be_nearer_in_direction():
+    screen = NoveltyScreen(NoveltyConfig(min_distance=0.5))
+    screen.add(0, "short", "a", unit(1, 0))
+    assert screen.check(1, 0, 0, "c", unit(4, 3)).verdict is Verdict.NEAR  # (1 - 0.8) * 1 * 1
+    screen = NoveltyScreen(NoveltyConfig(min_distance=0.5))
+    screen.add(0, "long", "a", 5 * unit(1, 0))
+    found = screen.check(1, 0, 0, "c", 5 * unit(4, 3))  # (1 - 0.8) * 5 * 5
+    assert (found.verdict, found.similarity) == (Verdict.NEW, pytest.approx(0.8, abs=1e-3))
+
+
+def test_screens_over_several_blocks_see_exactly_their_version():
+    early, late = NoveltyScreen(NoveltyConfig(min_distance=0.1)), NoveltyScreen(NoveltyConfig(min_distance=0.1))
+    rows = np.random.default_rng(3).normal(size=(1300, 16)).astype(np.float32)
+    for version, row in enumerate(rows):
+        late.add(version, f"p{version}", f"f{version}", row)
+        if version < 520:
+            early.add(version, f"p{version}", f"f{version}", row)
+    for probe in rows[::60]:
+        assert early.check(1, 0, 519, "new", probe) == late.check(1, 0, 519, "new", probe)
+
+
+@pytest.mark.parametrize("settings", [{"max_similarity": 0.0}, {"max_similarity": 1.1}, {"min_distance": 0.0}, {"memory": 0}])
 def test_settings_out_of_range_are_refused(settings):
     with pytest.raises(ValueError, match=next(iter(settings))):
         NoveltyConfig(**settings)
