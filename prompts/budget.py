@@ -76,7 +76,7 @@ def brief_detail(config: PromptConfig) -> Detail:
         failure_chars=min(200, config.feedback_chars // 2),
         feedback_chars=min(400, config.feedback_chars),
         metrics=False,
-        replies=1,
+        replies=0,  # it writes again what it reads of its own
         reply_chars=1200,
         complaint_chars=400,
         advice=1,

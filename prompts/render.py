@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -104,16 +105,19 @@ class Prompts:
         detail = brief_detail(self._config) if brief else full_detail(self._config)
         # A third of all that is filled in, and the same from step to step.
         system = self._beginning(tuple((part.template, tuple(part.context.items())) for part in parts.constant()))
-        direction = self._direction(parts, request, kind, chance)
+        direction = self._direction(parts, request, kind, chance, brief=brief)
         writer = _Writer(self._templates, parts, request.complaints, system=system, direction=direction)
         return self._fitted(writer.messages, detail, min(budget_tokens, self._config.max_tokens))
 
     def _filled(self, parts: tuple[tuple[str, tuple[tuple[str, object], ...]], ...]) -> str:
         return _joined(self._templates, [Part(template, dict(context)) for template, context in parts])
 
-    def _direction(self, parts: Parts, request: MutationRequest, kind: EditKind, chance: float | None) -> str:
-        """Chooses where a model is sent that is free to go anywhere; a retry is not sent elsewhere."""
-        free = effective_kind(request, kind) in (EditKind.DIFF, EditKind.FULL) and not request.complaints
+    def _direction(self, parts: Parts, request: MutationRequest, kind: EditKind, chance: float | None, *, brief: bool) -> str:
+        """Chooses where a model is sent that is free to go anywhere.
+
+        A retry is to mend what was answered, so it is not sent elsewhere; that of a small model is another try at something else.
+        """
+        free = effective_kind(request, kind) in (EditKind.DIFF, EditKind.FULL) and (brief or not request.complaints)
         if chance is None or not free:
             return ""
         directions = [line[2:] for line in self._templates.fill(parts.directions()).splitlines() if line.startswith("- ")]
@@ -155,7 +159,8 @@ class Prompts:
         def write(detail: Detail, _: tuple[str, ...]) -> tuple[Message, ...]:
             return tuple(_conversation(ask, complaints, detail, retry))
 
-        detail = brief_detail(self._config) if brief else full_detail(self._config)
+        # There is no program to change otherwise: what was written is all there is to go on from.
+        detail = dataclasses.replace(brief_detail(self._config), replies=1) if brief else full_detail(self._config)
         limit = self._config.max_tokens
         return self._fitted(write, detail, limit if budget_tokens is None else min(budget_tokens, limit))
 

@@ -379,3 +379,13 @@ def test_who_edits_a_folder_is_asked_for_no_code_and_never_shown_a_region_alone(
     assert "The program lies in the current folder: main.py" in text
     assert "nothing of your earlier edit is in them" in text
     assert not any(words in text for words in (GAP, "fenced block", "answer again", "Now write"))
+
+
+def test_a_small_model_is_told_what_was_wrong_without_its_reply_and_sent_elsewhere():
+    request = dataclasses.replace(bare(MARKED), complaints=(Complaint("the reply changes nothing", "x = 1  # once more"),))
+    asked = {
+        chance: prompts().messages(request, EditKind.FULL, budget_tokens=ROOM, brief=True, chance=chance) for chance in (0.0, 0.9)
+    }
+    assert all(len(prompt.messages) == 2 for prompt in asked.values())
+    assert all("the reply changes nothing" in text_of(prompt) and "once more" not in text_of(prompt) for prompt in asked.values())
+    assert text_of(asked[0.0]) != text_of(asked[0.9])
