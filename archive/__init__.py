@@ -17,8 +17,8 @@ The record, from the disk upwards:
 * `store`: `Archive`, which the rest of `evolve` opens; the only module that reads the clock.
 * `queries`: what the command line and the browser show.
 
-The choosers: `population` (the protocol), `islands`, `selection`, `novelty`, `embeddings`. What the two rooms exchange is in
-`records`.
+The choosers: `population` (the protocol), `pool` (what populations share), `islands` with `topology`, `grid` and `cvt` on `cells`,
+`front` with `pareto`; `selection`, `traits`, `novelty`, `embeddings`. What the two rooms exchange is in `records`.
 """
 
 #: Where runs are recorded when nobody says: here, since the command line shows it before it imports a database.

@@ -90,7 +90,7 @@ def test_every_cell_keeps_the_best_program_ever_settled_there():
 
 
 def test_settings_that_make_no_tessellation_are_refused():
-    with pytest.raises(ConfigError, match="cvt.traits: unknown trait"):
+    with pytest.raises(ConfigError, match=r"cvt\.traits: unknown trait"):
         CvtConfig(("depth",))
     with pytest.raises(ValueError, match="traits must name at least one"):
         CvtConfig(())

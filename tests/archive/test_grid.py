@@ -88,7 +88,7 @@ def test_all_are_kept_until_bounds_are_learnt_and_sorted_into_cells_then():
     cells = {population.cell_of(each) for each in [*first, member("p19", 0.0, size=30, nesting=1)]}
     assert None not in cells
     assert {population.cell_of(each) for each in population.members()} == cells
-    assert len(population.members()) == len(cells) == 2
+    assert len(population.members()) == len(cells) == 3
 
 
 def test_a_program_never_changes_its_cell_whatever_comes_later():
