@@ -216,8 +216,8 @@ class Islands:
 
     def _retire(self, turn: int) -> None:
         """Empties the island whose turn it was, if it stagnates and another one holds the best program."""
-        after, island, best = self._config.retire_after, self._islands[turn], self._best_island()
-        if after is None or island.idle < after or best is None or best is island:
+        after, island = self._config.retire_after, self._islands[turn]
+        if after is None or island.idle < after or self._best_island() in (None, island):
             return
         gone = island.pool.clear()
         self._found(island)

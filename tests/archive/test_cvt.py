@@ -33,8 +33,8 @@ def test_centroids_are_as_many_as_asked_for_and_the_same_every_time():
 
 def test_programs_that_are_all_alike_still_have_many_cells_around_them():
     division = Voronoi(("size", "nesting"), [member("a", 0.0, size=100, nesting=0)] * 5, 10)
-    cells = {division.cell(member("x", 0.0, size=float(size), nesting=0)) for size in range(0, 300, 10)}
-    assert len(cells) >= 4
+    around = [member("x", 0.0, size=float(size), nesting=float(depth)) for size in range(-200, 401, 20) for depth in range(-3, 4)]
+    assert len({division.cell(each) for each in around}) >= 8
 
 
 def test_a_program_belongs_to_the_nearest_centroid_of_standardised_traits():
