@@ -1,9 +1,10 @@
 """A population of programs none of which is worse than another in every respect.
 
 Sources: fronts of bounded size, and parents by tournaments of crowding distance, NSGA-II (Deb, Pratap, Agarwal & Meyarivan
-2002); parents in proportion to the instances that they are best on, Agrawal et al. 2025 (GEPA, arXiv:2507.19457). With one
-instance or a few, GEPA's front is a single program and its search climbs from the best; here, programs that are dominated and
-good are kept in reserve, and some parents are chosen by the objective among both.
+2002); parents in proportion to the instances that they are best on, Agrawal et al. 2025 (GEPA, arXiv:2507.19457), which keeps the
+winners alone, where ours keeps whatever is not dominated. With one instance, GEPA's front is a single program and its search
+climbs from the best; here, programs that are dominated and good are kept in reserve, and some parents are chosen by the
+objective among both.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from evolve.archive.population import Member
 from evolve.archive.selection import RankWeighted, RankWeightedConfig
 from evolve.errors import ConfigError
 from evolve.rng import generator
+from evolve.settings import build
 
 PARENTS = RankWeighted(RankWeightedConfig())
 GIVEN = {"size": (0.0, 100.0), "nesting": (0.0, 4.0)}
@@ -174,3 +175,10 @@ def test_settings_that_make_no_grid_are_refused():
             GridConfig(**{name: 0})
     with pytest.raises(ValueError, match="n_inspirations must be >= 0"):
         GridConfig(n_inspirations=-1)
+
+
+def test_bounds_are_written_as_a_table_of_pairs():
+    config = build(GridConfig, {"traits": ["size"], "bounds": {"size": [0, 5000]}}, "[grid]")
+    assert config == GridConfig(("size",), bounds={"size": (0.0, 5000.0)})
+    with pytest.raises(ConfigError, match=r"\[grid\]: bounds: size must be two numbers"):
+        build(GridConfig, {"traits": ["size"], "bounds": {"size": [9, 1]}}, "[grid]")
