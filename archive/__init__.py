@@ -18,8 +18,9 @@ The record, from the disk upwards:
 * `starts`: what a run was told to start from; `rescorable`: what of it can be scored again.
 * `queries`: what the command line and the browser show.
 
-The choosers: `population` (the protocol), `islands`, `selection`, `novelty`, `embeddings`, and `tokens` and `canonical`, which the
-last two read sources by. What the two rooms exchange is in `records`.
+The choosers: `population` (the protocol), `pool` (what populations share), `islands` with `topology`, `grid` and `cvt` on `cells`,
+`front` with `pareto`, `chains`; `selection`, `traits`, `novelty`, `embeddings`, and `tokens` and `canonical`, which the last two
+read sources by. What the two rooms exchange is in `records`.
 """
 
 #: Where runs are recorded when nobody says: here, since the command line shows it before it imports a database.

@@ -1,19 +1,31 @@
 """A population divided into islands that evolve apart and exchange copies of their best.
 
-Source: ring migration of elites between islands, Tanese 1989 ("Distributed genetic algorithms"); islands of programs,
-Romera-Paredes et al. 2024 (FunSearch, Nature 625), which resets weak islands where this one migrates.
+Source: migration of elites between islands, Tanese 1989 ("Distributed genetic algorithms"); islands of programs of which
+the weak are emptied and founded anew, Romera-Paredes et al. 2024 (FunSearch, Nature 625), by the clock and half of them at
+once, where ours go one by one when they stagnate; new islands on stagnation, Lange et al. 2025 (ShinkaEvolve,
+arXiv:2509.19349).
 """
 
 from __future__ import annotations
 
-import bisect
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 import numpy as np
 
+from evolve.archive.pool import Crowding, Pool, as_stored, best_first, child_counts, inspirations
 from evolve.archive.population import Choice, Member
 from evolve.archive.selection import ParentChoice
+from evolve.archive.topology import Topology, check_topology, edges
+
+
+class Refound(StrEnum):
+    """What an emptied or a new island begins with."""
+
+    BEST = "best"
+    INITIAL = "initial"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +34,20 @@ class IslandConfig:
 
     Attributes:
         n_islands: Populations that evolve apart; they take turns.
-        capacity: Programs kept on each; the worst goes out.
+        capacity: Programs kept on each.
         migration_every: Finished steps between migrations.
-        migrants: Programs copied from each island to the next at a migration, the best ones.
+        migrants: Programs copied along each edge of the topology at a migration, the best ones.
         n_inspirations: Programs shown beside the parent: the island's best, and others by chance.
+        topology: Who sends to whom: ``"ring"``, ``"both"`` (neighbours), ``"full"``, ``"none"``, or edges such as
+            ``"0>1, 1>2"``.
+        crowding: What goes out of a full island: ``"worst"``, or with ``"distance"`` the newcomer or the program most like it,
+            whichever is worse.
+        retire_after: Turns of an island in which no better program is born there, until it is emptied and founded anew; never
+            the one that holds the best program. None keeps all.
+        spawn_after: Finished steps without a new best program, until a new island is founded; None founds none.
+        max_islands: No more islands than this are founded.
+        refound: What an emptied or a new island begins with: ``"best"``, copies of the best of the best island (``migrants``,
+            at least one), or ``"initial"``, the initial program.
     """
 
     n_islands: int = 2
@@ -33,6 +55,12 @@ class IslandConfig:
     migration_every: int = 40
     migrants: int = 2
     n_inspirations: int = 3
+    topology: str = Topology.RING.value
+    crowding: Crowding = Crowding.WORST
+    retire_after: int | None = None
+    spawn_after: int | None = None
+    max_islands: int = 8
+    refound: Refound = Refound.BEST
 
     def __post_init__(self) -> None:
         for name in ("n_islands", "capacity", "migration_every"):
@@ -41,51 +69,54 @@ class IslandConfig:
         for name in ("migrants", "n_inspirations"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must be >= 0, got {getattr(self, name)}")
-
-
-def _order(member: Member) -> tuple[float, int, int, str]:
-    """Sorts best first. Ties go to the shorter program (long ones crowd the prompt), then to the earlier one."""
-    return (-member.fitness, member.size, member.step, member.program_id)
+        for name, value in (("retire_after", self.retire_after), ("spawn_after", self.spawn_after)):
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be >= 1 or left out, got {value}")
+        if self.spawn_after is not None and self.max_islands < self.n_islands:
+            raise ValueError(f"max_islands must be >= n_islands ({self.n_islands}), got {self.max_islands}")
+        check_topology(self.topology, self.n_islands if self.spawn_after is None else self.max_islands)
 
 
 class _Island:
-    """At most ``capacity`` members, best first, each program once."""
+    """A pool, and for how many of its turns nothing better was born in it."""
 
-    def __init__(self, capacity: int) -> None:
-        self._capacity = capacity
-        self._ids: set[str] = set()
-        self.members: list[Member] = []
+    def __init__(self, config: IslandConfig) -> None:
+        self.pool = Pool(config.capacity, config.crowding)
+        self.idle = 0
+        self._record = -math.inf
 
-    def __contains__(self, program_id: str) -> bool:
-        return program_id in self._ids
+    def born(self, fitness: float) -> None:
+        """Takes note of a program born here; copies from elsewhere are none of this island's doing."""
+        if fitness > self._record:
+            self._record, self.idle = fitness, 0
 
-    def add(self, member: Member) -> str | None:
-        """Adds a member unless its program is here; returns the identifier of the one that goes out, if any."""
-        if member.program_id in self._ids:
-            return None
-        bisect.insort(self.members, member, key=_order)
-        self._ids.add(member.program_id)
-        if len(self.members) <= self._capacity:
-            return None
-        worst = self.members.pop().program_id
-        self._ids.remove(worst)
-        return worst
+    def founded(self) -> None:
+        """Starts counting: whatever lives here was brought."""
+        self.idle = 0
+        self._record = max((member.fitness for member in self.pool.members[:1]), default=-math.inf)
 
 
 class Islands:
     """A `Population` of islands.
 
-    Starting programs live on every island; a child joins the island that its step worked on. Island ``step %
-    n_islands`` works on a step. Every ``migration_every`` finished steps, each island's best are copied to the next one in
-    a ring; they stay where they came from.
+    Starting programs live on every island; a child joins the island that its step worked on, also when that one was
+    emptied meanwhile: an island keeps its number for good. Island ``step % number of islands`` works on a step. Every
+    ``migration_every`` finished steps, each island's best are copied along the edges of the topology; they stay where they
+    came from.
+
+    A failed step does not say where it worked, so stagnation is counted in turns: finished step *k* is a turn of island
+    ``k % number of islands``.
     """
 
     def __init__(self, config: IslandConfig, parents: ParentChoice) -> None:
         self._config = config
         self._parents = parents
-        self._islands = [_Island(config.capacity) for _ in range(config.n_islands)]
+        self._islands = [_Island(config) for _ in range(config.n_islands)]
         self._children: dict[str, int] = {}
+        self._initial = Pool(config.capacity)
         self._steps = 0
+        self._best = -math.inf
+        self._since_best = 0
 
     @property
     def traits(self) -> frozenset[str]:
@@ -93,34 +124,40 @@ class Islands:
 
     @property
     def embeds(self) -> bool:
-        return False
+        return self._config.crowding is Crowding.DISTANCE
+
+    @property
+    def n_islands(self) -> int:
+        """Islands that there are now."""
+        return len(self._islands)
 
     def settle(self, parent: str | None, member: Member | None) -> None:
         if parent in self._children:
             self._children[parent] += 1
+        turn = self._count(parent)
         if member is not None:
-            self._add(member, self._islands if member.island is None else [self._islands[member.island % len(self._islands)]])
+            self._welcome(as_stored(member))
         if parent is None:
             return
-        self._steps += 1
         if self._steps % self._config.migration_every == 0:
             self._migrate()
+        self._retire(turn)
+        self._spawn()
 
     def choose(self, step: int, rng: np.random.Generator, exploration: float = 0.0) -> Choice:
         index = self._inhabited(step % len(self._islands))
-        members = self._islands[index].members
-        children = np.fromiter((self._children[member.program_id] for member in members), int, len(members))
-        parent = self._parents.choose(members, children, rng, exploration)
-        inspirations = _inspirations(len(members), parent, self._config.n_inspirations, rng)
-        return Choice(index, members[parent].program_id, tuple(members[i].program_id for i in inspirations))
+        members = self._islands[index].pool.members
+        parent = self._parents.choose(members, child_counts(members, self._children), rng, exploration)
+        shown = inspirations(len(members), parent, self._config.n_inspirations, rng)
+        return Choice(index, members[parent].program_id, tuple(members[i].program_id for i in shown))
 
     def members(self) -> list[Member]:
-        kept = {member.program_id: member for island in self._islands for member in island.members}
-        return sorted(kept.values(), key=_order)
+        kept = {member.program_id: member for island in self._islands for member in island.pool.members}
+        return sorted(kept.values(), key=best_first)
 
     def on_island(self, island: int) -> list[Member]:
         """The programs kept on one island, best first."""
-        return list(self._islands[island].members)
+        return list(self._islands[island].pool.members)
 
     def children_of(self, program_id: str) -> int:
         """Finished steps that started from a kept program.
@@ -130,39 +167,80 @@ class Islands:
         """
         return self._children[program_id]
 
-    def _add(self, member: Member, islands: Sequence[_Island]) -> None:
-        self._children.setdefault(member.program_id, 0)
-        gone = [island.add(member) for island in islands]
-        # What left one island may live on another, and a member worse than a full island's worst leaves at once.
-        for program_id in [*filter(None, gone), member.program_id]:
-            if program_id in self._children and not any(program_id in island for island in self._islands):
-                del self._children[program_id]
+    def _count(self, parent: str | None) -> int:
+        """Counts a finished step, and returns the island whose turn it was; initial programs are no steps."""
+        if parent is not None:
+            self._steps += 1
+            self._since_best += 1
+        turn = self._steps % len(self._islands)
+        if parent is not None:
+            self._islands[turn].idle += 1
+        return turn
+
+    def _welcome(self, member: Member) -> None:
+        homes = self._islands if member.island is None else [self._islands[member.island % len(self._islands)]]
+        if member.island is None:
+            self._initial.put(member)
+        self._add([member], homes)
+        for island in homes:
+            island.born(member.fitness)
+        if member.fitness > self._best:
+            self._best, self._since_best = member.fitness, 0
+
+    def _add(self, members: Iterable[Member], islands: Sequence[_Island]) -> None:
+        for member in members:
+            self._children.setdefault(member.program_id, 0)
+            gone = [island.pool.put(member) for island in islands]
+            # A newcomer that a full island does not take is among them.
+            self._forget(left for left in gone if left is not None)
+
+    def _forget(self, members: Iterable[Member]) -> None:
+        """Forgets programs that live on no island; what left one may live on another."""
+        for member in members:
+            if not any(member.program_id in island.pool for island in self._islands):
+                self._children.pop(member.program_id, None)
 
     def _inhabited(self, start: int) -> int:
         """Returns the first island from ``start`` on, around the ring, that has members."""
         count = len(self._islands)
         for index in ((start + offset) % count for offset in range(count)):
-            if self._islands[index].members:
+            if self._islands[index].pool.members:
                 return index
         raise LookupError("cannot choose a parent: no scored program has been settled yet")
 
     def _migrate(self) -> None:
         # All leave before any arrives, so that nobody travels two islands at once.
-        leaving = [island.members[: self._config.migrants] for island in self._islands]
-        for source, travellers in enumerate(leaving):
-            target = self._islands[(source + 1) % len(self._islands)]
-            for member in travellers:
-                self._add(member, [target])
+        leaving = [island.pool.members[: self._config.migrants] for island in self._islands]
+        for source, target in edges(self._config.topology, len(self._islands)):
+            self._add(leaving[source], [self._islands[target]])
 
+    def _retire(self, turn: int) -> None:
+        """Empties the island whose turn it was, if it stagnates and another one holds the best program."""
+        after, island = self._config.retire_after, self._islands[turn]
+        if after is None or island.idle < after or self._best_island() in (None, island):
+            return
+        gone = island.pool.clear()
+        self._found(island)
+        self._forget(gone)
 
-def _inspirations(n_members: int, parent: int, count: int, rng: np.random.Generator) -> list[int]:
-    """Picks the best member and others by chance, never the parent.
+    def _spawn(self) -> None:
+        """Founds another island when the whole run stagnates."""
+        after = self._config.spawn_after
+        if after is None or self._since_best < after or len(self._islands) >= self._config.max_islands:
+            return
+        # Counted anew, so that each new island has as long to show what it finds.
+        self._since_best = 0
+        self._islands.append(_Island(self._config))
+        self._found(self._islands[-1])
 
-    Returns:
-        Indices in ascending order, which is best first; fewer than ``count`` when there are no more.
-    """
-    others = np.delete(np.arange(n_members), parent)
-    chosen = others[:count]
-    if 0 < count < len(others):
-        chosen = np.concatenate((others[:1], rng.choice(others[1:], count - 1, replace=False)))
-    return sorted(chosen.tolist())
+    def _best_island(self) -> _Island | None:
+        inhabited = [island for island in self._islands if island.pool.members]
+        return min(inhabited, key=lambda island: best_first(island.pool.members[0]), default=None)
+
+    def _found(self, island: _Island) -> None:
+        best = self._best_island()
+        founders = self._initial.members
+        if best is not None and (self._config.refound is Refound.BEST or not founders):
+            founders = best.pool.members[: max(1, self._config.migrants)]
+        self._add(founders, [island])
+        island.founded()

@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib.util
+import json
 import os
 import re
 import shlex
@@ -12,13 +13,17 @@ from pathlib import Path
 
 import pytest
 
+from evolve.archive.cvt import CvtConfig
+from evolve.archive.front import FrontConfig
+from evolve.archive.grid import GridConfig
+from evolve.archive.islands import IslandConfig
 from evolve.arms import model_specs
 from evolve.config import RunConfig
 from evolve.llm.agent_command import AgentCommand, Edits
 from evolve.llm.call_config import CallConfig
 from evolve.llm.prices import Price, price_table, shipped
 from evolve.llm.specs import PROVIDERS, ModelSettings, parse_spec
-from evolve.settings import build
+from evolve.settings import build, plain
 
 ROOT = Path(__file__).parent.parent
 
@@ -42,7 +47,16 @@ def test_the_first_tour_runs_as_written(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["docs/coding-agents.md", "docs/comparing.md", "docs/first-tour.md", "docs/models.md", "docs/tasks.md", "README.md"]
+    "name",
+    [
+        "docs/coding-agents.md",
+        "docs/comparing.md",
+        "docs/first-tour.md",
+        "docs/models.md",
+        "docs/populations.md",
+        "docs/tasks.md",
+        "README.md",
+    ],
 )
 def test_python_examples_run_as_written(tmp_path, name):
     for block in blocks(name, "python"):
@@ -109,6 +123,15 @@ def test_configurations_are_read_as_written(tmp_path):
     assert own.find(["openai/gpt-5-mini"]).price == Price(0.2, 0.02, 1.6)
     assert own.find(["openai/gpt-5-mini"]).context == shipped().find(["openai/gpt-5-mini"]).context
     assert own.find(["openrouter/deepseek/deepseek-v4-pro"]).max_output == 32_000
+
+
+def test_every_setting_of_a_population_is_told_with_its_default():
+    page = (ROOT / "docs" / "populations.md").read_text()
+    unset = {"None": "never", "{}": "learnt"}
+    for config in (IslandConfig(), GridConfig(), CvtConfig(), FrontConfig()):
+        for name, value in plain(config).items():
+            text = f"`{json.dumps(value)}`" if isinstance(value, str | list) else unset.get(str(value), str(value))
+            assert f"| `{name}` | {text} |" in page, f"{type(config).__name__}.{name}"
 
 
 def test_links_between_documents_lead_somewhere():

@@ -15,6 +15,20 @@ def _initial(fitness: float = 0.0) -> Member:
     return Member("initial", 0, fitness, 100)
 
 
+def _traits(population: Population, rng: np.random.Generator) -> dict[str, float]:
+    """Draws most of the traits that a population asks for; one in eight is missing."""
+    asked = population.traits - {"instance:*"}
+    if "instance:*" in population.traits:
+        asked |= {f"instance:{name}" for name in "abc"}
+    return {name: float(rng.integers(20)) for name in sorted(asked) if rng.random() < 7 / 8}
+
+
+def _embedding(rng: np.random.Generator) -> np.ndarray:
+    direction = rng.standard_normal(8).astype(np.float32)
+    unit: np.ndarray = direction / np.linalg.norm(direction)
+    return unit
+
+
 class PopulationContract:
     """Tests of the `Population` protocol; a subclass says how to make one.
 
@@ -28,12 +42,13 @@ class PopulationContract:
         """Makes an empty population, the same one every time."""
         raise NotImplementedError
 
-    def evolved(self, steps: int, fitness_of: object = None) -> tuple[Population, list[Choice]]:
+    def evolved(self, steps: int, fitness_of: object = None, *, bare: bool = False) -> tuple[Population, list[Choice]]:
         """Makes a population and takes it through a search.
 
         Args:
             steps: How many; every fifth one fails.
             fitness_of: The child's fitness by step, a callable; None draws it around the parent's.
+            bare: Leaves out the traits and the embeddings that the population asks for.
 
         Returns:
             The population and what it chose.
@@ -48,7 +63,10 @@ class PopulationContract:
             fitness = fitness_of(step) if callable(fitness_of) else known[choice.parent] + float(rng.normal())
             name = f"program-{step}"
             known[name] = fitness
-            child = Member(name, step, fitness, int(rng.integers(50, 500)), choice.parent, choice.island)
+            size = int(rng.integers(50, 500))
+            traits = {} if bare else _traits(population, rng)
+            embedding = _embedding(rng) if population.embeds and not bare else None
+            child = Member(name, step, fitness, size, choice.parent, choice.island, traits=traits, embedding=embedding)
             population.settle(choice.parent, None if step % 5 == 0 else child)
         return population, choices
 
@@ -116,7 +134,7 @@ class PopulationContract:
         assert population.members()
 
     def test_negative_fitness_is_below_zero_and_nothing_else(self) -> None:
-        members = self.evolved(80, lambda step: float(step) - 1e6)[0].members()
+        members = self.evolved(80, lambda step: float(step) - 1e6, bare=True)[0].members()
         assert members[0].program_id == "initial"
         assert len(members) == 1 or members[1].program_id == "program-79"
 
@@ -127,8 +145,14 @@ class PopulationContract:
         population.settle("long gone", None)
         assert [member.program_id for member in population.members()] == ["initial"]
 
+    def test_programs_without_traits_and_embeddings_are_welcome(self) -> None:
+        population, choices = self.evolved(2 * self.max_members, bare=True)
+        assert len(choices) == 2 * self.max_members
+        assert 1 <= len(population.members()) <= self.max_members
+
     def test_better_programs_have_more_children(self) -> None:
-        population, _ = self.evolved(100, float)
+        # Bare: a population may well prefer what is good in other respects.
+        population, _ = self.evolved(100, float, bare=True)
         best = {member.program_id for member in population.members()[: max(1, len(population.members()) // 2)]}
         chosen = [population.choose(step, np.random.default_rng(step)).parent for step in range(400)]
         # Uniform choice takes the better half 200 times; five standard deviations of that binomial are 50.

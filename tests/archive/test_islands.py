@@ -1,11 +1,13 @@
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evolve.archive.islands import IslandConfig, Islands
+from evolve.archive.islands import IslandConfig, Islands, Refound
+from evolve.archive.pool import Crowding
 from evolve.archive.population import Member
 from evolve.archive.selection import RankWeighted, RankWeightedConfig
 from evolve.rng import generator
@@ -200,6 +202,160 @@ def test_islands_agree_with_a_slow_obvious_version(n_islands, capacity, every, m
                 for traveller in travellers:
                     put((source + 1) % n_islands, traveller)
     assert [fast.on_island(i) for i in range(n_islands)] == slow
+
+
+def test_migration_follows_the_edges_that_are_listed():
+    population = islands(migration_every=1, migrants=1, topology="0>2")
+    population.settle("initial", child("a", 1.0, 0))
+    population.settle("initial", child("b", 2.0, 1, step=2))
+    assert [names(population.on_island(i)) for i in range(3)] == [["a", "initial"], ["b", "initial"], ["a", "initial"]]
+
+
+def test_without_edges_nobody_travels():
+    population = islands(migration_every=1, topology="none")
+    population.settle("initial", child("a", 1.0, 0))
+    assert [("a" in names(population.on_island(i))) for i in range(3)] == [True, False, False]
+
+
+def test_crowded_by_distance_islands_ask_for_embeddings_and_keep_what_is_different():
+    east, north = np.eye(2, dtype=np.float32)
+    population = islands(n_islands=1, capacity=3, crowding=Crowding.DISTANCE)
+    assert population.embeds
+    assert not islands().embeds
+    for step, (name, fitness, embedding) in enumerate([("e", 5.0, east), ("n", 1.0, north), ("e2", 4.0, east)], start=1):
+        population.settle("initial", dataclasses.replace(child(name, fitness, 0, step=step), embedding=embedding))
+    assert names(population.members()) == ["e", "n", "initial"]
+
+
+def stagnating(**settings) -> Islands:
+    """Two islands, the best program on island 0, and six finished steps since."""
+    population = islands(n_islands=2, **settings)
+    population.settle("initial", child("weak", 1.0, 1, step=1))
+    population.settle("initial", child("best", 9.0, 0, step=2))
+    for _ in range(6):
+        population.settle("initial", None)
+    return population
+
+
+def test_an_island_that_stagnates_is_founded_anew_by_the_best_of_the_best_island():
+    # Finished steps 1, 3, 5 and 7 are turns of island 1; the first brought its best.
+    assert names(stagnating(retire_after=4).on_island(1)) == ["weak", "initial"]
+    population = stagnating(retire_after=3, migrants=1)
+    assert names(population.on_island(1)) == ["best"]
+    assert names(population.on_island(0)) == ["best", "initial"]
+    with pytest.raises(KeyError):
+        population.children_of("weak")
+
+
+def test_an_island_can_be_founded_anew_by_the_initial_program():
+    population = stagnating(retire_after=3, refound=Refound.INITIAL)
+    assert names(population.on_island(1)) == ["initial"]
+    assert population.children_of("initial") == 8
+
+
+def test_without_an_initial_program_that_scored_an_island_is_founded_anew_by_the_best():
+    population = Islands(IslandConfig(n_islands=2, retire_after=1, refound=Refound.INITIAL), First())
+    population.settle("initial", child("a", 1.0, 0))
+    population.settle("initial", None)
+    population.settle("initial", None)
+    assert names(population.on_island(1)) == ["a"]
+
+
+def test_the_island_of_the_best_program_stays_however_long_it_stagnates():
+    population = stagnating(retire_after=1)
+    for _ in range(50):
+        population.settle("best", None)
+    assert names(population.on_island(0)) == ["best", "initial"]
+
+
+def test_an_island_that_was_founded_anew_has_its_time_again_and_must_beat_what_it_was_given():
+    population = stagnating(retire_after=3, refound=Refound.INITIAL)
+    # It was emptied by the seventh step; its turns are the odd ones.
+    population.settle("initial", child("better", 2.0, 1, step=9))
+    population.settle("initial", child("worse", 1.0, 1, step=10))
+    for _ in range(4):
+        population.settle("initial", None)
+    assert names(population.on_island(1)) == ["better", "worse", "initial"]
+    population.settle("initial", None)
+    assert names(population.on_island(1)) == ["initial"]
+
+
+def test_copies_from_elsewhere_do_not_count_as_progress():
+    population = islands(n_islands=2, retire_after=2, migration_every=1, migrants=1, topology="0>1")
+    for step in range(1, 5):
+        population.settle("initial", child(f"c{step}", float(step), 0, step=step))
+    # Its second turn, the third step, ended with island 1 holding three copies; it was left with the best two of the other.
+    assert names(population.on_island(1)) == ["c4", "c3"]
+
+
+def test_a_child_of_an_island_that_was_emptied_meanwhile_is_welcome_there():
+    population = stagnating(retire_after=3, refound=Refound.INITIAL)
+    population.settle("weak", child("late", 0.5, 1, step=9, parent="weak"))
+    assert names(population.on_island(1)) == ["late", "initial"]
+
+
+def test_a_run_that_stagnates_gets_further_islands_up_to_a_bound():
+    population = islands(n_islands=1, spawn_after=3, max_islands=3, migrants=1)
+    population.settle("initial", child("a", 1.0, 0))
+    counts = []
+    for _ in range(10):
+        population.settle("a", None)
+        counts.append(population.n_islands)
+    assert counts == [1, 1, 2, 2, 2, 3, 3, 3, 3, 3]
+    assert [names(population.on_island(i)) for i in range(3)] == [["a", "initial"], ["a"], ["a"]]
+    assert [population.choose(step, generator(0, step, "plan")).island for step in range(1, 7)] == [1, 2, 0, 1, 2, 0]
+
+
+def test_progress_delays_further_islands():
+    population = islands(n_islands=1, capacity=20, spawn_after=3, refound=Refound.INITIAL)
+    for step in range(1, 20):
+        population.settle("initial", child(f"c{step}", float(step), 0, step=step) if step % 3 == 0 else None)
+    assert population.n_islands == 1
+    population.settle("initial", None)
+    population.settle("initial", None)
+    assert names(population.on_island(1)) == ["initial"]
+    assert population.children_of("initial") == 21
+
+
+@settings(deadline=None)
+@given(
+    st.integers(1, 3),
+    st.integers(1, 4),
+    st.integers(1, 6),
+    st.integers(1, 6),
+    st.lists(st.integers(-3, 9) | st.none(), max_size=60),
+)
+def test_the_best_program_survives_whatever_islands_come_and_go(n_islands, capacity, retire, spawn, fitness):
+    config = IslandConfig(n_islands, capacity, migration_every=5, retire_after=retire, spawn_after=spawn, max_islands=4)
+    population = Islands(config, RankWeighted(RankWeightedConfig()))
+    population.settle(None, INITIAL)
+    best = INITIAL.fitness
+    for step, value in enumerate(fitness, start=1):
+        choice = population.choose(step, generator(0, step, "plan"))
+        made = None if value is None else child(f"c{step}", float(value), choice.island, step=step, parent=choice.parent)
+        population.settle(choice.parent, made)
+        best = max(best, -9.0 if value is None else float(value))
+        assert population.members()[0].fitness == best
+        assert population.n_islands <= 4
+        assert all(1 <= len(population.on_island(i)) <= capacity for i in range(population.n_islands))
+        assert all(population.children_of(kept.program_id) >= 0 for kept in population.members())
+
+
+@pytest.mark.parametrize("setting", ["retire_after", "spawn_after"])
+def test_patience_below_one_is_refused(setting):
+    with pytest.raises(ValueError, match=f"{setting} must be >= 1 or left out"):
+        IslandConfig(**{setting: 0})
+
+
+def test_fewer_islands_at_most_than_at_first_are_refused():
+    with pytest.raises(ValueError, match=r"max_islands must be >= n_islands \(4\), got 3"):
+        IslandConfig(n_islands=4, max_islands=3, spawn_after=10)
+
+
+def test_edges_may_name_islands_that_can_come():
+    IslandConfig(n_islands=1, spawn_after=5, max_islands=3, topology="0>2")
+    with pytest.raises(ValueError, match="islands are 0 to 1"):
+        IslandConfig(n_islands=2, topology="0>2")
 
 
 @pytest.mark.parametrize("setting", ["n_islands", "capacity", "migration_every"])
