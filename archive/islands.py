@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from evolve.archive.population import Choice, Member
+from evolve.archive.protection import Protection
 from evolve.archive.selection import ParentChoice
 
 
@@ -80,9 +81,17 @@ class Islands:
     a ring; they stay where they came from.
     """
 
-    def __init__(self, config: IslandConfig, parents: ParentChoice) -> None:
+    def __init__(self, config: IslandConfig, parents: ParentChoice, *, protect: int = 0) -> None:
+        """Starts empty.
+
+        Args:
+            config: How the population is divided.
+            parents: How parents are chosen.
+            protect: Finished steps of its island for which what came of a new approach is kept, however it scores.
+        """
         self._config = config
         self._parents = parents
+        self._protection = Protection(protect, config.n_islands)
         self._islands = [_Island(config.capacity) for _ in range(config.n_islands)]
         self._children: dict[str, int] = {}
         self._steps = 0
@@ -100,6 +109,7 @@ class Islands:
             self._children[parent] += 1
         if member is not None:
             self._add(member, self._islands if member.island is None else [self._islands[member.island % len(self._islands)]])
+        self._protection.settle(parent, member)
         if parent is None:
             return
         self._steps += 1
@@ -109,13 +119,18 @@ class Islands:
     def choose(self, step: int, rng: np.random.Generator) -> Choice:
         index = self._inhabited(step % len(self._islands))
         members = self._islands[index].members
-        children = np.fromiter((self._children[member.program_id] for member in members), int, len(members))
-        parent = self._parents.choose(members, children, rng)
+        protected = self._protection.among(index, members, rng)
+        if protected is not None:
+            members, parent = protected
+        else:
+            children = np.fromiter((self._children[member.program_id] for member in members), int, len(members))
+            parent = self._parents.choose(members, children, rng)
         inspirations = _inspirations(len(members), parent, self._config.n_inspirations, rng)
         return Choice(index, members[parent].program_id, tuple(members[i].program_id for i in inspirations))
 
     def members(self) -> list[Member]:
         kept = {member.program_id: member for island in self._islands for member in island.members}
+        kept |= {member.program_id: member for member in self._protection.members()}
         return sorted(kept.values(), key=_order)
 
     def on_island(self, island: int) -> list[Member]:

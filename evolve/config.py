@@ -31,6 +31,7 @@ from evolve.llm.specs import ModelTable
 from evolve.ordering import Asap, Order, Strict
 from evolve.plugins import installed, load
 from evolve.program import Files, Isolation, Task
+from evolve.progress import Progress, StagnationConfig
 from evolve.prompts.config import PromptConfig
 from evolve.search import Search
 from evolve.settings import anchored, assign, build, merged, read_toml
@@ -75,6 +76,7 @@ class RunConfig:
         parents: How parents are chosen.
         bandit: How arms are chosen.
         novelty: What counts as a copy.
+        stagnation: What happens while nothing better is found.
     """
 
     steps: int = 300
@@ -99,6 +101,7 @@ class RunConfig:
     parents: RankWeightedConfig = RankWeightedConfig()
     bandit: BanditConfig = BanditConfig()
     novelty: NoveltyConfig = NoveltyConfig()
+    stagnation: StagnationConfig = StagnationConfig()
 
     def __post_init__(self) -> None:
         if self.steps < 1:
@@ -233,10 +236,11 @@ def _default_strategy(task: Task, config: RunConfig, arms: Sequence[str]) -> Sea
     return Search(
         seed=config.seed,
         direction=task.objective.direction,
-        population=Islands(config.islands, RankWeighted(config.parents)),
+        population=Islands(config.islands, RankWeighted(config.parents), protect=config.stagnation.protect),
         bandit=_make_bandit(arms, config.bandit),
         reward=PercentileReward(config.bandit.reward_window),
         screen=NoveltyScreen(config.novelty),
+        progress=Progress(config.stagnation),
     )
 
 

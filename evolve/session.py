@@ -37,6 +37,7 @@ from evolve.provenance import commit_of, repeat_command, versions
 from evolve.search import Conditions, Search
 from evolve.settings import build, plain
 from evolve.stages import Stages
+from evolve.strength import strongest
 from evolve.tasks.catalog import locate
 
 
@@ -286,7 +287,8 @@ def _conditions(
     def now(step: int, asked: Callable[[], Mapping[str, int]]) -> Conditions:
         left = dollars.left
         unavailable = arms.unavailable(asked()) if fill_in else arms.unavailable()
-        return Conditions(unavailable, None if left is None else left / max(1, config.steps - step + 1))
+        per_step = None if left is None else left / max(1, config.steps - step + 1)
+        return Conditions(unavailable, per_step, strongest(arms.ranks, unavailable))
 
     if recorded is None:
         return now

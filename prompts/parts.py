@@ -9,16 +9,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from evolve.llm.specs import EditKind
+from evolve.llm.specs import DEFAULT_PROMPT, EditKind
 from evolve.mutation import MutationRequest, Scored
 from evolve.program import Direction, Objective
 from evolve.prompts.budget import Detail
-from evolve.prompts.fencing import shortened, visible
+from evolve.prompts.fencing import fenced, shortened, visible
 from evolve.prompts.precision import exact
 from evolve.prompts.views import MENDABLE, Diff, Views, difference, feedback, in_order, marked
 
 #: Of one piece of advice: a page of text.
 _ADVICE_CHARS = 2000
+#: Of the notes on a run.
+_NOTES_CHARS = 1200
 
 
 class Part(NamedTuple):
@@ -28,13 +30,23 @@ class Part(NamedTuple):
     context: Mapping[str, object]
 
 
+def system_template(variant: str) -> str:
+    """Names the template of a variant of the system text."""
+    return "system.md" if variant == DEFAULT_PROMPT else f"variants/{variant}.md"
+
+
 def mendable(request: MutationRequest) -> Scored | None:
     """Returns the latest failed child that ran and failed by its own fault."""
     return next((failure for failure in request.failures if failure.evaluation.outcome in MENDABLE), None)
 
 
 def effective_kind(request: MutationRequest, kind: EditKind) -> EditKind:
-    """Returns what can be asked: combining needs an inspiration, mending a failed child; else the parent is rewritten whole."""
+    """Returns what can be asked.
+
+    Combining needs an inspiration, mending a failed child, and neither is a new approach; else the parent is rewritten whole.
+    """
+    if request.new_approach and kind in (EditKind.CROSS, EditKind.REPAIR):
+        return EditKind.FULL
     if kind is EditKind.CROSS and not request.inspirations:
         return EditKind.FULL
     if kind is EditKind.REPAIR and mendable(request) is None:
@@ -46,7 +58,14 @@ class Parts:
     """Chooses and fills the parts of the prompt for one request."""
 
     def __init__(
-        self, request: MutationRequest, kind: EditKind, *, brief: bool, in_folder: bool = False, diff: Diff = difference
+        self,
+        request: MutationRequest,
+        kind: EditKind,
+        *,
+        brief: bool,
+        in_folder: bool = False,
+        variant: str = DEFAULT_PROMPT,
+        diff: Diff = difference,
     ) -> None:
         """Prepares the parts.
 
@@ -55,8 +74,10 @@ class Parts:
             kind: What the model is to write; see `effective_kind`.
             brief: Whether the prompt is for a small model.
             in_folder: Whether the program lies in the folder where the model works, to be edited there.
+            variant: Of the system text.
             diff: Compares programs.
         """
+        self._system = system_template(variant)
         self._request = request
         self._kind = kind
         self._in_folder = in_folder
@@ -81,7 +102,7 @@ class Parts:
         objective = request.task.objective
         best_known = "" if objective.best_known is None else exact(objective.best_known)
         parts = [
-            self._part("system.md"),
+            self._part(self._system),
             self._part("task.md", background=request.task.background.strip(), summary=request.task.summary.strip()),
             self._part("objective.md", best_known=best_known, source=objective.best_known_source),
         ]
@@ -96,6 +117,8 @@ class Parts:
         parts = []
         if advice := request.advice[-detail.advice :] if detail.advice else ():
             parts.append(self._part("advice.md", advice=tuple(shortened(visible(text).strip(), _ADVICE_CHARS) for text in advice)))
+        if detail.notes and request.notes:
+            parts.append(self._part("notes.md", notes=fenced(request.notes, _NOTES_CHARS)))
         if detail.lineage and request.lineage:
             parts.append(self._part("lineage.md", ancestors=views.lineage()))
         if inspirations := views.inspirations(detail, cross=self._kind is EditKind.CROSS):
@@ -103,6 +126,8 @@ class Parts:
         parts.append(self._part("parent.md", parent=views.parent(detail)))
         if not self._terse:
             parts += self._outcomes(detail)
+        if request.new_approach:
+            parts.append(self._part("new_approach.md", tried=views.tried(detail)))
         if self._mended is not None:
             parts.append(self._part("repair.md", failed=views.mended(self._mended, detail)))
         return parts

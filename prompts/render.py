@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 
 from evolve.llm.base import Message, Role
 from evolve.llm.prices import typical_tokens
-from evolve.llm.specs import EditKind
+from evolve.llm.specs import DEFAULT_PROMPT, EditKind
 from evolve.mutation import Complaint, MutationRequest
 from evolve.program import Objective
 from evolve.prompts.budget import CUTS, Detail, brief_detail, full_detail
@@ -19,7 +19,7 @@ from evolve.prompts.parts import Part, Parts, effective_kind, initial, initial_r
 from evolve.prompts.templates import Templates
 from evolve.prompts.views import Diff, difference
 
-#: Beginnings of prompts that are remembered: each kind of edit has its own, full and brief.
+#: Beginnings of prompts that are remembered: each kind of edit has its own, full and brief, in each variant.
 _BEGINNINGS = 32
 #: Differences between programs that are remembered: those between ancestors are shown at every step of their offspring.
 _DIFFS = 512
@@ -82,6 +82,7 @@ class Prompts:
         brief: bool = False,
         chance: float | None = None,
         in_folder: bool = False,
+        variant: str = DEFAULT_PROMPT,
     ) -> Prompt:
         """Writes the prompt for one attempt at a step.
 
@@ -93,6 +94,7 @@ class Prompts:
             chance: In [0, 1): which of the template's directions the model is sent in, so that one parent brings forth different
                 children; None sends it in none.
             in_folder: Whether the model edits the program's files where it works, as coding agents do; never brief.
+            variant: Of the system text; one of `Templates.variants`.
 
         Raises:
             ValueError: If not even the shortest prompt fits.
@@ -100,7 +102,7 @@ class Prompts:
         """
         # What cuts prompts for small models short, the program's other text first of all, says nothing to one that sees its files.
         brief = not in_folder and (brief if self._config.brief is None else self._config.brief)
-        parts = Parts(request, effective_kind(request, kind), brief=brief, in_folder=in_folder, diff=self._diff)
+        parts = Parts(request, effective_kind(request, kind), brief=brief, in_folder=in_folder, variant=variant, diff=self._diff)
         detail = brief_detail(self._config) if brief else full_detail(self._config)
         # A third of all that is filled in, and the same from step to step.
         system = self._beginning(tuple((part.template, tuple(part.context.items())) for part in parts.constant()))
@@ -114,7 +116,7 @@ class Prompts:
     def _direction(self, parts: Parts, request: MutationRequest, kind: EditKind, chance: float | None) -> str:
         """Chooses where a model is sent that is free to go anywhere; a retry is not sent elsewhere."""
         free = effective_kind(request, kind) in (EditKind.DIFF, EditKind.FULL) and not request.complaints
-        if chance is None or not free:
+        if chance is None or not free or request.new_approach:
             return ""
         directions = [line[2:] for line in self._templates.fill(parts.directions()).splitlines() if line.startswith("- ")]
         return directions[int(chance * len(directions))] if directions else ""
