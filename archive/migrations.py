@@ -54,9 +54,10 @@ def m003_models(connection: Connection) -> None:
 
 
 def m004_search(connection: Connection) -> None:
-    """Adds what populations place programs by, and which plans ask for a new approach."""
+    """Adds what populations place programs by, and which plans ask for a new approach, and notes on runs."""
     connection.execute(text("ALTER TABLE additions ADD COLUMN traits TEXT"))
     connection.execute(text("ALTER TABLE plans ADD COLUMN new_approach BOOLEAN"))
+    tables.notes.create(connection)
 
 
 MIGRATIONS: tuple[Migration, ...] = (m001_initial, m002_stages_and_holdouts, m003_models, m004_search)

@@ -174,9 +174,7 @@ async def open_arms(
         asking = maker.asking(spec, answered)
         callers.update({form.name: caller for form in forms(spec)})
         contenders.extend(Contender(form.name, form.kind, maker.price(spec)) for form in forms(spec))
-        return [
-            ModelMutator(form.name, form.kind, caller, maker.prompts(), asking, variant=form.variant) for form in forms(spec)
-        ]
+        return [ModelMutator(form.name, form.kind, caller, maker.prompts(), asking, variant=form.variant) for form in forms(spec)]
 
     mutators = _mutators(maker.task.files, maker.config, asked)
     arms = Arms(mutators, callers, by_strength(contenders, maker.config.stagnation.arm))
@@ -240,6 +238,20 @@ def model_specs(config: RunConfig) -> list[ModelSpec]:
     return [parse_spec(text, config.models) for text in config.arms if is_model(text)]
 
 
+def note_spec(config: RunConfig) -> ModelSpec | None:
+    """Reads which language model writes notes on a run; None where none does.
+
+    Raises:
+        ConfigError: If its SPEC is malformed, or names a coding agent, which edits programs.
+    """
+    if config.insight.model is None or not config.insight.every:
+        return None
+    spec = parse_spec(config.insight.model, config.models)
+    if spec.provider == "agent":
+        raise ConfigError(f"insight.model: {spec.name} is a coding agent; notes are written by a model, PROVIDER/MODEL")
+    return spec
+
+
 class Maker:
     """Makes what stands between a mutator and a model, for one task and one configuration; reads prices and templates once.
 
@@ -247,6 +259,7 @@ class Maker:
         task: What is being solved.
         config: The run's configuration.
         specs: The language models among its arms.
+        note_spec: The language model that writes notes on the run; None where none does.
     """
 
     def __init__(self, task: Task, config: RunConfig, environment: Mapping[str, str] = os.environ) -> None:
@@ -263,10 +276,16 @@ class Maker:
         self.task = task
         self.config = config
         self.specs = model_specs(config)
+        self.note_spec = note_spec(config)
         self._environment = environment
-        self._table = price_table(config.prices, environment) if self.specs else PriceTable({})
+        self._table = price_table(config.prices, environment) if self.asked else PriceTable({})
         self._prompts: Prompts | None = None
         self._lanes: dict[tuple[str, str, str | None], Lane] = {}
+
+    @property
+    def asked(self) -> list[ModelSpec]:
+        """Every language model that a run asks."""
+        return [*self.specs, *([] if self.note_spec is None else [self.note_spec])]
 
     def prompts(self) -> Prompts:
         """Loads the templates that the task and the configuration ask for, when it is first asked for them.
@@ -288,7 +307,7 @@ class Maker:
         Raises:
             ConfigError: If a template is broken.
         """
-        return {"prompts": self.prompts().templates.sha256[:16]} if self.specs else {}
+        return {"prompts": self.prompts().templates.sha256[:16]} if self.asked else {}
 
     def check(self) -> None:
         """Refuses models that could not be asked. No client is made, so there is none to close.
@@ -297,10 +316,10 @@ class Maker:
             ConfigError: If a model's key is missing, its price is unknown under a dollar budget, or its context is too small; if
                 a template is broken or unknown, or the arm for new approaches is.
         """
-        if self.specs:
+        if self.asked:
             self.prompts()
         self._check_strongest()
-        for spec in self.specs:
+        for spec in self.asked:
             self.prompts().templates.check_variants(spec.settings.prompts, f"model {spec.label}")
             check_client(spec, self._environment, agents=self.config.agents)
             self.asking(spec)
@@ -345,7 +364,7 @@ class Maker:
 
     def _lane(self, spec: ModelSpec) -> Lane:
         if spec.server not in self._lanes:
-            sharing = [other.settings for other in [spec, *self.specs] if other.server == spec.server]
+            sharing = [other.settings for other in [spec, *self.asked] if other.server == spec.server]
             self._lanes[spec.server] = Lane.of(sharing)
         return self._lanes[spec.server]
 

@@ -25,6 +25,7 @@ from evolve.edits import mutable_text
 from evolve.errors import ConfigError, nearest_hint
 from evolve.executors.base import Executor
 from evolve.executors.local import LocalExecutor
+from evolve.insight import InsightConfig
 from evolve.llm.agent_command import AgentCommand, check_agents
 from evolve.llm.call_config import CallConfig
 from evolve.llm.specs import ModelTable
@@ -77,6 +78,7 @@ class RunConfig:
         bandit: How arms are chosen.
         novelty: What counts as a copy.
         stagnation: What happens while nothing better is found.
+        insight: When notes on the run are made, and by whom.
     """
 
     steps: int = 300
@@ -102,6 +104,7 @@ class RunConfig:
     bandit: BanditConfig = BanditConfig()
     novelty: NoveltyConfig = NoveltyConfig()
     stagnation: StagnationConfig = StagnationConfig()
+    insight: InsightConfig = InsightConfig()
 
     def __post_init__(self) -> None:
         if self.steps < 1:

@@ -86,7 +86,7 @@ async def replay(archive: Archive, number: int, task: Task | None = None) -> Rep
     conditions = {plan.step: Conditions.of(plan) for plan in plans}
     order = _order(archive, number, settled, pending)
     costs = {item.addition.step: item.cost_usd for item in settled}
-    parts = Parts(order=order, arms=arms, replies=replies, conditions=conditions, costs=costs)
+    parts = Parts(order=order, arms=arms, replies=replies, conditions=conditions, costs=costs, notes=archive.notes(number))
     with (
         tempfile.TemporaryDirectory(prefix="evolve-replay-") as folder,
         Archive.open(Path(folder) / "replay.db", create=True) as fresh,

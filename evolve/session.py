@@ -10,7 +10,7 @@ import contextlib
 import dataclasses
 import signal
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -18,7 +18,7 @@ import numpy as np
 
 from evolve.archive.novelty import SLACK
 from evolve.archive.queries import summary
-from evolve.archive.records import NewRun
+from evolve.archive.records import NewRun, Note
 from evolve.archive.store import Archive, RunWriter
 from evolve.arms import Arms, Maker, check_models, make_mutators, open_arms
 from evolve.budget import Budget, Dollars
@@ -28,7 +28,8 @@ from evolve.executors.base import Executor
 from evolve.ledger import RunLedger
 from evolve.llm.calling import Ledger
 from evolve.loop import Loop, Watcher
-from evolve.mutation import Mutator
+from evolve.mutation import Mutator, Scored
+from evolve.noting import ModelAuthor, NoteTaker
 from evolve.ordering import Order
 from evolve.outages import Outages
 from evolve.program import Reply, Task
@@ -60,6 +61,7 @@ class Parts:
         replies: What was answered, by step and attempt.
         conditions: What plans reckoned with, by step.
         costs: Dollars, by step.
+        notes: On the run; None makes them.
     """
 
     executor: Executor | None = None
@@ -69,6 +71,7 @@ class Parts:
     replies: Mapping[tuple[int, int], Reply] | None = None
     conditions: Mapping[int, Conditions] | None = None
     costs: Mapping[int, float] | None = None
+    notes: Sequence[Note] | None = None
 
 
 def check(task: Task, config: RunConfig) -> Maker:
@@ -204,14 +207,17 @@ async def _run_loop(
     parts: Parts,
 ) -> Loop:
     settled, pending = archive.history(number)
-    dollars = Dollars(config.budget_usd, archive.spent_usd(number))
+    dollars, ledger = Dollars(config.budget_usd, archive.spent_usd(number)), RunLedger(writer, pending)
+    maker = None if parts.arms is not None else parts.maker or Maker(task, config)
     async with (
-        _arms(archive, task, config, parts, dollars=dollars, ledger=RunLedger(writer, pending)) as arms,
+        _arms(archive, config, parts, maker, dollars=dollars, ledger=ledger) as arms,
+        _notes(archive, config, parts, maker, dollars=dollars, ledger=ledger, writer=writer) as notes,
         parts.executor or make_executor(task, config) as executor,
     ):
         search = make_search(task, config, list(arms.mutators))
         order = parts.order or make_order(config)
-        stages = _stages(task, config, parts, search=search, order=order, arms=arms, executor=executor, writer=writer)
+        proposer = _proposer(task, config, parts, search=search, arms=arms, notes=notes, writer=writer)
+        stages = _stages(task, config, parts, search=search, order=order, proposer=proposer, executor=executor, writer=writer)
         loop = Loop(
             task=task,
             search=search,
@@ -222,6 +228,7 @@ async def _run_loop(
             watcher=watcher,
             outages=Outages(arms, patience_s=config.stages.patience_s, give_up_s=config.calls.give_up_s),
             conditions=_conditions(config, arms, dollars, parts.conditions),
+            notes=notes,
         )
         embeddings: Mapping[str, np.ndarray] = {}
         if stages.embeds:
@@ -236,18 +243,32 @@ async def _run_loop(
     return loop
 
 
-def _stages(
-    task: Task, config: RunConfig, parts: Parts, *, search: Search, order: Order, arms: Arms, executor: Executor, writer: RunWriter
-) -> Stages:
-    proposer = Proposer(
+def _proposer(
+    task: Task, config: RunConfig, parts: Parts, *, search: Search, arms: Arms, notes: NoteTaker, writer: RunWriter
+) -> Proposer:
+    return Proposer(
         task,
         config.seed,
         arms.mutators,
         writer,
         best_at=lambda version: best.program if (best := search.best_at(version)) else None,
         advice=writer.advice,
+        notes_at=notes.text_at,
         recorded=parts.replies,
     )
+
+
+def _stages(
+    task: Task,
+    config: RunConfig,
+    parts: Parts,
+    *,
+    search: Search,
+    order: Order,
+    proposer: Proposer,
+    executor: Executor,
+    writer: RunWriter,
+) -> Stages:
     return Stages(
         seed=config.seed,
         config=config.stages,
@@ -264,17 +285,48 @@ def _stages(
 
 @contextlib.asynccontextmanager
 async def _arms(
-    archive: Archive, task: Task, config: RunConfig, parts: Parts, *, dollars: Dollars, ledger: Ledger
+    archive: Archive, config: RunConfig, parts: Parts, maker: Maker | None, *, dollars: Dollars, ledger: Ledger
 ) -> AsyncIterator[Arms]:
     """Makes the arms that the configuration names, unless others are given."""
-    if parts.arms is not None:
-        yield Arms(parts.arms)
+    if maker is None:
+        yield Arms(parts.arms or {})
         return
     answered = archive.answered if config.cache else None
     hidden = [] if archive.file is None else [archive.file]
-    maker = parts.maker or Maker(task, config)
     async with open_arms(maker, dollars=dollars, ledger=ledger, answered=answered, hidden=hidden) as arms:
         yield arms
+
+
+@contextlib.asynccontextmanager
+async def _notes(
+    archive: Archive,
+    config: RunConfig,
+    parts: Parts,
+    maker: Maker | None,
+    *,
+    dollars: Dollars,
+    ledger: Ledger,
+    writer: RunWriter,
+) -> AsyncIterator[NoteTaker]:
+    """Makes what makes notes on the run, unless they are given."""
+    if maker is None or parts.notes is not None:
+        yield NoteTaker.given(parts.notes or ())
+        return
+
+    def look_up(program_id: str) -> Scored:
+        return Scored(*writer.program_of(program_id))
+
+    author = None
+    if maker.note_spec is not None:
+        caller = maker.caller(maker.note_spec, dollars, ledger, waits=False)
+        asking = maker.asking(maker.note_spec)
+        author = ModelAuthor(maker.task, config.seed, caller=caller, prompts=maker.prompts(), asking=asking, look_up=look_up)
+    known = archive.notes(writer.run)
+    notes = NoteTaker(config.insight, look_up, writer, steps=config.steps, known=known, author=author)
+    try:
+        yield notes
+    finally:
+        await notes.close()
 
 
 def _conditions(

@@ -9,18 +9,22 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from evolve.diffing import unified
 from evolve.llm.specs import DEFAULT_PROMPT, EditKind
 from evolve.mutation import MutationRequest, Scored
-from evolve.program import Direction, Objective
+from evolve.program import Direction, Objective, Task
 from evolve.prompts.budget import Detail
-from evolve.prompts.fencing import fenced, shortened, visible
-from evolve.prompts.precision import exact
-from evolve.prompts.views import MENDABLE, Diff, Views, difference, feedback, in_order, marked
+from evolve.prompts.fencing import block, fenced, shortened, visible
+from evolve.prompts.precision import Precision, exact
+from evolve.prompts.views import MENDABLE, OUTCOMES, ChangeView, Diff, Views, difference, feedback, in_order, marked
+from evolve.rendering import render_files
 
 #: Of one piece of advice: a page of text.
 _ADVICE_CHARS = 2000
 #: Of the notes on a run.
 _NOTES_CHARS = 1200
+#: Of a change that notes are written from.
+_CHANGE_CHARS = 1500
 
 
 class Part(NamedTuple):
@@ -196,6 +200,39 @@ def initial_retry(
     }
     more = {"paths": tuple(paths), "why": why, "reply_shown": reply_shown, "reply_shortened": reply_shortened}
     return Part("retry.md", {**shared, **more})
+
+
+def note(task: Task, counted: str, best: Scored | None, changes: Sequence[tuple[Scored, Scored]]) -> Part:
+    """Returns the part that asks for notes on a run.
+
+    Args:
+        task: What is being solved.
+        counted: What was counted; a model may have written part of it.
+        best: The best program; None leaves it out.
+        changes: Pairs of parent and child.
+    """
+    scores = [scored.evaluation.objective for pair in changes for scored in pair]
+    number = Precision([score for score in [*scores, best.evaluation.objective if best else None] if score is not None])
+    context = {
+        **_goal(task.objective),
+        "background": task.background.strip() or task.summary.strip(),
+        "counted": fenced(counted, _NOTES_CHARS),
+        "score": _scored(best, number) if best else "",
+        "best": render_files(in_order(best.program.files, task.files)).rstrip("\n") if best else "",
+        "changes": tuple(_change(parent, child, number) for parent, child in changes),
+    }
+    return Part("note.md", context)
+
+
+def _change(parent: Scored, child: Scored, number: Precision) -> ChangeView:
+    text = unified(parent.program.files, child.program.files, context=1)
+    came_of_it = f"from {_scored(parent, number)} to {_scored(child, number)}" if child.evaluation.ok else _scored(child, number)
+    return ChangeView(came_of_it, block(shortened(visible(text), _CHANGE_CHARS), "diff"))
+
+
+def _scored(scored: Scored, number: Precision) -> str:
+    objective = scored.evaluation.objective
+    return OUTCOMES[scored.evaluation.outcome] if objective is None else number(objective)
 
 
 def initial(background: str, objective: Objective, files_hint: str) -> Part:

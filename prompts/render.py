@@ -10,12 +10,12 @@ from typing import NamedTuple, Protocol
 from evolve.llm.base import Message, Role
 from evolve.llm.prices import typical_tokens
 from evolve.llm.specs import DEFAULT_PROMPT, EditKind
-from evolve.mutation import Complaint, MutationRequest
-from evolve.program import Objective
+from evolve.mutation import Complaint, MutationRequest, Scored
+from evolve.program import Objective, Task
 from evolve.prompts.budget import CUTS, Detail, brief_detail, full_detail
 from evolve.prompts.config import PromptConfig
 from evolve.prompts.fencing import fenced, shortened, visible
-from evolve.prompts.parts import Part, Parts, effective_kind, initial, initial_retry
+from evolve.prompts.parts import Part, Parts, effective_kind, initial, initial_retry, note
 from evolve.prompts.templates import Templates
 from evolve.prompts.views import Diff, difference
 
@@ -160,6 +160,30 @@ class Prompts:
         detail = brief_detail(self._config) if brief else full_detail(self._config)
         limit = self._config.max_tokens
         return self._fitted(write, detail, limit if budget_tokens is None else min(budget_tokens, limit))
+
+    def note(
+        self, task: Task, counted: str, best: Scored | None, changes: Sequence[tuple[Scored, Scored]], *, budget_tokens: int
+    ) -> Prompt:
+        """Writes the prompt that asks for notes on a run; changes are left out from the last on, and then the best program.
+
+        Args:
+            task: What is being solved.
+            counted: What was counted of the run.
+            best: Its best program.
+            changes: Pairs of parent and child, what counts most first.
+            budget_tokens: What the model's context leaves for the prompt; the configuration may allow less.
+
+        Raises:
+            ValueError: If not even the shortest prompt fits.
+        """
+        budget = min(budget_tokens, self._config.max_tokens)
+        forms = [(best, changes[:count]) for count in range(len(changes), -1, -1)] + [(None, [])]
+        for shown, kept in forms:
+            messages = (Message(Role.USER, self._templates.fill(note(task, counted, shown, kept)) + "\n"),)
+            tokens = self._tokens(messages)
+            if tokens <= budget:
+                return Prompt(messages, (), tokens)
+        raise ValueError(_too_long(tokens, budget))
 
     def _fitted(self, write: Callable[[Detail, tuple[str, ...]], tuple[Message, ...]], detail: Detail, budget: int) -> Prompt:
         """Leaves out one thing after the other until the prompt fits."""

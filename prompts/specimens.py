@@ -10,7 +10,7 @@ from evolve.mutation import MutationRequest, Scored
 from evolve.program import Direction, Evaluation, Files, Metric, Objective, Outcome, Program, Task
 from evolve.prompts.budget import CUTS, brief_detail, full_detail
 from evolve.prompts.config import PromptConfig
-from evolve.prompts.parts import Part, Parts, effective_kind, initial, system_template
+from evolve.prompts.parts import Part, Parts, effective_kind, initial, note, system_template
 
 _MARKED = {"main.py": "X = 1\n# EVOLVE-BLOCK-START\ndef f():\n    return X\n\n\n# EVOLVE-BLOCK-END\n"}
 _SEVERAL = {**_MARKED, "lib.py": "Y = 2\n"}
@@ -28,7 +28,11 @@ def specimens(variants: Collection[str] = ()) -> Iterator[Part]:
         yield initial("Solve it.", objective, "main.py defines f()")
         yield initial("", objective, "")
         for files in (_MARKED, _SEVERAL, _WHOLE):
-            for request in (_rich(files, objective), _rich(files, objective, new_approach=True), _bare(files, objective)):
+            rich = _rich(files, objective)
+            change = (rich.lineage[0], rich.parent)
+            yield note(rich.task, "6 improved", rich.parent, [change, (rich.parent, rich.failures[0])])
+            yield note(_bare(files, objective).task, "nothing", None, [])
+            for request in (rich, _rich(files, objective, new_approach=True), _bare(files, objective)):
                 yield from _parts(request, variants)
 
 

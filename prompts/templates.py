@@ -19,7 +19,7 @@ from jinja2 import meta
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from evolve.errors import ConfigError, nearest_hint
-from evolve.llm.specs import DEFAULT_PROMPT
+from evolve.llm.specs import DEFAULT_PROMPT, EditKind
 from evolve.prompts.parts import Part
 from evolve.prompts.specimens import specimens
 from evolve.prompts.views import VIEWS
@@ -195,10 +195,10 @@ def _files(folder: Path) -> dict[str, Path]:
     found = {path.name: path for path in _listed(folder)}
     variants = found.pop(_VARIANTS, None)
     for path in [] if variants is None else _listed(variants):
-        if not _VARIANT.fullmatch(path.name) or path.stem == DEFAULT_PROMPT:
+        if not _VARIANT.fullmatch(path.name) or path.stem in (DEFAULT_PROMPT, *EditKind):
             raise ConfigError(
-                f"{path} is no variant of the system text: call it NAME.md, of small letters, digits, - and _; the default one is "
-                "system.md, in the folder above"
+                f"{path} is no variant of the system text: call it NAME.md, of small letters, digits, - and _, and not like a "
+                "kind of edit; the default one is system.md, in the folder above"
             )
         found[f"{_VARIANTS}/{path.name}"] = path
     return found

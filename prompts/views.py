@@ -133,8 +133,21 @@ class AncestorView:
     change: str
 
 
+@dataclass(frozen=True, slots=True)
+class ChangeView:
+    """A change that was tried.
+
+    Attributes:
+        came_of_it: The objective before and after, or how it failed.
+        diff: What it changed, fenced.
+    """
+
+    came_of_it: str
+    diff: str
+
+
 #: What templates are given besides texts, numbers and tuples of them.
-VIEWS = (Row, ParentView, InspirationView, FailureView, AncestorView)
+VIEWS = (Row, ParentView, InspirationView, FailureView, AncestorView, ChangeView)
 
 
 class Diff(Protocol):
