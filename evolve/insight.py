@@ -238,7 +238,7 @@ def _failures(tally: Tally, look_up: Callable[[str], Scored]) -> Iterator[str]:
     often = sorted(messages.items(), key=lambda item: (-item[1], item[0]))[:_MOST_MESSAGES]
     if often:
         yield f"Of the latest {len(tally.failures)} that ran, most often:"
-        yield from (f"- {message} ({count} times)" for message, count in often)
+        yield from (f"- {message}{f' ({count} times)' if count > 1 else ''}" for message, count in often)
 
 
 def _message(failed: Scored) -> str:
