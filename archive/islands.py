@@ -17,6 +17,7 @@ import numpy as np
 
 from evolve.archive.pool import Crowding, Pool, as_stored, best_first, child_counts, inspirations
 from evolve.archive.population import Choice, Member
+from evolve.archive.protection import Protection
 from evolve.archive.selection import ParentChoice
 from evolve.archive.topology import Topology, check_topology, edges
 
@@ -108,9 +109,17 @@ class Islands:
     ``k % number of islands``.
     """
 
-    def __init__(self, config: IslandConfig, parents: ParentChoice) -> None:
+    def __init__(self, config: IslandConfig, parents: ParentChoice, *, protect: int = 0) -> None:
+        """Starts empty.
+
+        Args:
+            config: How the population is divided.
+            parents: How parents are chosen.
+            protect: Finished steps of its island for which what came of a new approach is kept, however it scores.
+        """
         self._config = config
         self._parents = parents
+        self._protection = Protection(protect, config.n_islands)
         self._islands = [_Island(config) for _ in range(config.n_islands)]
         self._children: dict[str, int] = {}
         self._initial = Pool(config.capacity)
@@ -137,6 +146,7 @@ class Islands:
         turn = self._count(parent)
         if member is not None:
             self._welcome(as_stored(member))
+        self._protection.settle(parent, member)
         if parent is None:
             return
         if self._steps % self._config.migration_every == 0:
@@ -147,12 +157,17 @@ class Islands:
     def choose(self, step: int, rng: np.random.Generator, exploration: float = 0.0) -> Choice:
         index = self._inhabited(step % len(self._islands))
         members = self._islands[index].pool.members
-        parent = self._parents.choose(members, child_counts(members, self._children), rng, exploration)
+        protected = self._protection.among(index, members, rng)
+        if protected is not None:
+            members, parent = protected
+        else:
+            parent = self._parents.choose(members, child_counts(members, self._children), rng, exploration)
         shown = inspirations(len(members), parent, self._config.n_inspirations, rng)
         return Choice(index, members[parent].program_id, tuple(members[i].program_id for i in shown))
 
     def members(self) -> list[Member]:
         kept = {member.program_id: member for island in self._islands for member in island.pool.members}
+        kept |= {member.program_id: member for member in self._protection.members()}
         return sorted(kept.values(), key=best_first)
 
     def on_island(self, island: int) -> list[Member]:

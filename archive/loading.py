@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from sqlalchemy import BindParameter, Connection, Integer, Select, Subquery, Table, bindparam, func, select, union_all
 
-from evolve.archive.records import Addition, PendingStep, Plan, Screen, Settled
-from evolve.archive.rows import Found, conditions_of, evaluation_of, plan_of, program_of, reply_of, screen_of
+from evolve.archive.records import NOTE_ATTEMPT, Addition, Note, PendingStep, Plan, Screen, Settled
+from evolve.archive.rows import Found, conditions_of, evaluation_of, note_of, plan_of, program_of, reply_of, screen_of
 from evolve.archive.tables import (
     additions,
     advice,
@@ -19,6 +19,7 @@ from evolve.archive.tables import (
     edit_failures,
     embeddings,
     evaluations,
+    notes,
     plans,
     programs,
     replies,
@@ -136,6 +137,11 @@ def spending(run: int | BindParameter[int]) -> Subquery:
     return union_all(called, told).subquery("spending")
 
 
+def of_attempts(spent: Subquery) -> Any:  # Any: an expression of SQLAlchemy
+    """Leaves out what notes cost: they are no step's."""
+    return spent.c.attempt != NOTE_ATTEMPT
+
+
 def dollars(spent: Subquery) -> Any:  # Any: an expression of SQLAlchemy
     """Sums dollars to the nearest nano-dollar: the same whether calls or attempts are summed."""
     return func.round(func.sum(spent.c.usd), NANO_DIGITS)
@@ -147,21 +153,25 @@ def _same_call(table: Table) -> Any:  # Any: an expression of SQLAlchemy
 
 def _costs(connection: Connection, run: int) -> Mapping[int, float]:
     spent = spending(run)
-    query = select(spent.c.step, dollars(spent).label("usd")).group_by(spent.c.step)
+    query = select(spent.c.step, dollars(spent).label("usd")).where(of_attempts(spent)).group_by(spent.c.step)
     return {row.step: row.usd for row in connection.execute(query)}
 
 
 def attempt_costs(connection: Connection, run: int) -> dict[tuple[int, int], float]:
     """Sums what each attempt of a run has cost, by step and attempt; those that cost nothing are left out."""
     spent = spending(run)
-    query = select(spent.c.step, spent.c.attempt, dollars(spent).label("usd")).group_by(spent.c.step, spent.c.attempt)
+    query = (
+        select(spent.c.step, spent.c.attempt, dollars(spent).label("usd"))
+        .where(of_attempts(spent))
+        .group_by(spent.c.step, spent.c.attempt)
+    )
     return {(row.step, row.attempt): row.usd for row in connection.execute(query) if row.usd}
 
 
 def step_cost() -> Select[Any]:
     """Selects what one step of a run has cost; its parameters are ``run`` and ``step``."""
     spent = spending(bindparam("run", type_=Integer))
-    return select(func.coalesce(dollars(spent), 0.0)).where(spent.c.step == bindparam("step"))
+    return select(func.coalesce(dollars(spent), 0.0)).where(spent.c.step == bindparam("step"), of_attempts(spent))
 
 
 def paid_steps(connection: Connection, run: int) -> set[int]:
@@ -233,6 +243,13 @@ def load_screens(connection: Connection, run: int) -> list[Screen]:
     """Reads every screen of a run, by step and attempt."""
     query = select(screens).where(screens.c.run == run).order_by(screens.c.step, screens.c.attempt)
     return [screen_of(row) for row in connection.execute(query)]
+
+
+def load_notes(connection: Connection, texts: TextReader, run: int) -> list[Note]:
+    """Reads the notes on a run, in the order in which they were made."""
+    found = connection.execute(select(notes).where(notes.c.run == run).order_by(notes.c.about)).all()
+    read = texts.read(connection, [text for row in found for text in (row.text, row.prompt, row.reply)])
+    return [note_of(row, read) for row in found]
 
 
 def load_embeddings(connection: Connection, run: int, latest: int | None) -> dict[str, np.ndarray]:

@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Select, func, select
 
-from evolve.archive.loading import NANO_DIGITS, dollars, rows_of_steps, spending, spent_usd
+from evolve.archive.loading import NANO_DIGITS, dollars, of_attempts, rows_of_steps, spending, spent_usd
 from evolve.archive.records import RunRecord
 from evolve.archive.rows import Found, details_of, metrics_of
 from evolve.archive.store import Archive
-from evolve.archive.tables import additions, edit_failures, evaluations, holdouts, plans, programs, replies, screens, starts
+from evolve.archive.tables import additions, edit_failures, evaluations, holdouts, notes, plans, programs, replies, screens, starts
 from evolve.errors import RunNotFound
 from evolve.program import Direction, Isolation, Stage
 
@@ -57,6 +57,11 @@ def summary(archive: Archive, run: int) -> Json:
         replied, tokens = connection.execute(
             select(func.count(), func.coalesce(func.sum(replies.c.tokens_in + replies.c.tokens_out), 0)).where(replies.c.run == run)
         ).one()
+        noted, more = connection.execute(
+            select(func.count(notes.c.reply), func.coalesce(func.sum(notes.c.tokens_in + notes.c.tokens_out), 0)).where(
+                notes.c.run == run
+            )
+        ).one()
         return {
             "run": run,
             "name": record.name,
@@ -70,9 +75,9 @@ def summary(archive: Archive, run: int) -> Json:
             "starts": _starts(connection, run),
             "initial": _scored(connection, run, 0),
             "best": _best(connection, record),
-            "calls": replied,
+            "calls": replied + noted,
             "usd": spent_usd(connection, run),
-            "tokens": tokens,
+            "tokens": tokens + more,
             "seconds": session.seconds if session else 0.0,
             "arms": _arms(connection, run),
             "isolation": _isolation(connection, run),
@@ -195,7 +200,7 @@ def _arms(connection: Connection, run: int) -> dict[str, Json]:
     spent = (
         select(plans.c.arm, dollars(paid).label("usd"))
         .join(paid, paid.c.step == plans.c.step)
-        .where(plans.c.run == run)
+        .where(plans.c.run == run, of_attempts(paid))
         .group_by(plans.c.arm)
     )
     usd = {row.arm: row.usd for row in connection.execute(spent)}
@@ -289,7 +294,7 @@ def _attempts_by_step(connection: Connection, archive: Archive, run: int, number
         step: {"edit": None, "usd": 0.0, "attempts": 0, "verdict": None, "latency_s": 0.0} for step in numbers
     }
     paid = spending(run)
-    for step, usd in connection.execute(select(paid.c.step, paid.c.usd).where(paid.c.step.in_(numbers))):
+    for step, usd in connection.execute(select(paid.c.step, paid.c.usd).where(paid.c.step.in_(numbers), of_attempts(paid))):
         asked[step]["usd"] = round(asked[step]["usd"] + usd, NANO_DIGITS)
     answers = rows_of_steps(connection, replies, run, numbers)
     read = archive.texts.read(connection, {row.step: row.text for row in answers}.values())

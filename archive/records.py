@@ -12,6 +12,12 @@ from enum import StrEnum
 
 from evolve.program import Evaluation, Files, Outcome, Program, Reply, source_sha256
 
+#: In place of an attempt's number in the calls that notes are asked by: they belong to the step whose addition made a note due,
+#: and are none of its attempts, so that its own cost does not change after its end.
+NOTE_ATTEMPT = -1
+#: Where notes come from that no model has written.
+COUNTED = "counted"
+
 
 class Verdict(StrEnum):
     """What screening found."""
@@ -140,6 +146,33 @@ class Addition:
     reward: float = 0.0
     improved: bool = False
     traits: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What is said of a run so far, for prompts to draw from.
+
+    Attributes:
+        about: The archive version whose additions it was made from.
+        version: The first archive version whose plans' prompts hold it: the latest note of their version, or of an earlier one.
+        text: What it says.
+        source: `COUNTED`, or the model that wrote it, ``PROVIDER/MODEL``.
+        prompt, reply: What the model was told, and its whole answer; empty where none was asked.
+        tokens_in, tokens_out: Of the answer; what it cost is in the calls.
+        latency_s: How long it took.
+        error: Why the model's answer is not what it says; empty when nothing went wrong.
+    """
+
+    about: int
+    version: int
+    text: str
+    source: str = COUNTED
+    prompt: str = ""
+    reply: str = ""
+    tokens_in: int = 0
+    tokens_out: int = 0
+    latency_s: float = 0.0
+    error: str = ""
 
 
 @dataclass(frozen=True, slots=True)

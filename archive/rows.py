@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Row
 
-from evolve.archive.records import Addition, CallBegun, CallEnded, NewRun, Plan, RunRecord, Screen, Verdict
+from evolve.archive.records import Addition, CallBegun, CallEnded, NewRun, Note, Plan, RunRecord, Screen, Verdict
 from evolve.program import Direction, Evaluation, Files, Isolation, Metric, Outcome, Program, Reply, Stage
 
 Values = dict[str, object]
@@ -262,6 +262,27 @@ def addition_values(addition: Addition) -> Values:
         "improved": addition.improved,
         "traits": json.dumps(dict(addition.traits)) if addition.traits else None,
     }
+
+
+def note_values(note: Note, text: bytes, prompt: bytes | None, reply: bytes | None) -> Values:
+    """Makes the row of a note whose texts are stored under these hashes."""
+    return {**asdict(note), "text": text, "prompt": prompt, "reply": reply}
+
+
+def note_of(row: Found, texts: Mapping[bytes | None, str]) -> Note:
+    """Reads a note back."""
+    return Note(
+        about=row.about,
+        version=row.version,
+        text=texts[row.text],
+        source=row.source,
+        prompt=texts[row.prompt],
+        reply=texts[row.reply],
+        tokens_in=row.tokens_in,
+        tokens_out=row.tokens_out,
+        latency_s=row.latency_s,
+        error=row.error,
+    )
 
 
 def run_values(new: NewRun) -> Values:

@@ -27,6 +27,7 @@ from evolve.archive.loading import (
     find_reply,
     load_embeddings,
     load_evaluations,
+    load_notes,
     load_pending,
     load_programs,
     load_replies,
@@ -37,7 +38,7 @@ from evolve.archive.loading import (
 )
 from evolve.archive.locks import this_process
 from evolve.archive.migrations import MIGRATIONS, bring_up_to_date, refuse_newer, schema_version
-from evolve.archive.records import NewRun, PendingStep, RunRecord, Screen, Session, Settled, Start
+from evolve.archive.records import NewRun, Note, PendingStep, RunRecord, Screen, Session, Settled, Start
 from evolve.archive.sessions import begin_session, latest_session
 from evolve.archive.starts import ScoredStart, load_scored_starts, load_starts, write_starts
 from evolve.archive.tables import advice, holdouts, programs, runs
@@ -300,6 +301,11 @@ class Archive:
         """Sums what each attempt of a run has cost, by step and attempt; those that cost nothing are left out."""
         with self.read() as connection:
             return attempt_costs(connection, run)
+
+    def notes(self, run: int) -> list[Note]:
+        """Reads the notes on a run, in the order in which they were made."""
+        with self.read() as connection:
+            return load_notes(connection, self.texts, run)
 
     # Advice
 

@@ -268,6 +268,22 @@ additions = _keyed(
     UniqueConstraint("run", "step"),
 )
 
+notes = _keyed(
+    "notes",
+    _run(),
+    Column("about", Integer, primary_key=True, autoincrement=False),
+    Column("version", Integer, nullable=False),
+    Column("source", Text, nullable=False),
+    _text("text"),
+    _text("prompt", nullable=True),
+    _text("reply", nullable=True),
+    Column("tokens_in", Integer, nullable=False),
+    Column("tokens_out", Integer, nullable=False),
+    Column("latency_s", Double, nullable=False),
+    Column("error", Text, nullable=False),
+    Column("noted_at", Double, nullable=False),
+)
+
 # What people tell a live run; not the run's writer's, but anybody's.
 advice = _keyed(
     "advice",
@@ -292,4 +308,5 @@ RECORD_TABLES = (
     evaluations,
     holdouts,
     additions,
+    notes,
 )

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Select, bindparam, insert, select
 from evolve.archive import rows
 from evolve.archive.connect import Database
 from evolve.archive.loading import advice_of_run, load_evaluations, load_programs, paid_steps, step_cost, step_of
-from evolve.archive.records import Addition, CallBegun, CallEnded, Plan, Screen
+from evolve.archive.records import Addition, CallBegun, CallEnded, Note, Plan, Screen
 from evolve.archive.sessions import change_session
 from evolve.archive.tables import RECORD_TABLES, runs, sessions
 from evolve.archive.texts import Packed, Packer, TextReader, pack, pack_vector
@@ -157,6 +157,12 @@ class RunWriter:
         """Takes down the end of a step, after which nobody asks what it has cost."""
         self._paid.discard(addition.step)
         self._add("additions", rows.addition_values(addition), added_at=self._clock())
+
+    def note(self, note: Note) -> None:
+        """Takes down what is said of the run so far."""
+        text = self._text(pack(note.text))
+        prompt, reply = (self._text(pack(said)) if said else None for said in (note.prompt, note.reply))
+        self._add("notes", rows.note_values(note, text, prompt, reply), noted_at=self._clock())
 
     def commit(self) -> None:
         """Writes all records taken down since the last commit, all or none.

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from evolve.budget import Dollars
 from evolve.config import RunConfig, is_local
@@ -22,8 +22,8 @@ from evolve.llm.agent_command import Edits, command_of
 from evolve.llm.calling import Caller, Ledger
 from evolve.llm.clients import check_client, make_client
 from evolve.llm.pacing import Lane
-from evolve.llm.prices import PriceTable, lookup, price_table, require_price
-from evolve.llm.specs import EditKind, ModelSpec, is_model, parse_spec
+from evolve.llm.prices import Price, PriceTable, lookup, price_table, require_price
+from evolve.llm.specs import DEFAULT_PROMPT, EditKind, ModelSpec, is_model, parse_spec
 from evolve.mutation import Mutator
 from evolve.mutators.asking import Asking
 from evolve.mutators.local import applicable, local_mutators
@@ -32,6 +32,7 @@ from evolve.outages import Outage
 from evolve.plugins import installed, load
 from evolve.program import Files, Reply, Task
 from evolve.rng import generator
+from evolve.strength import Contender, by_strength
 
 if TYPE_CHECKING:
     from evolve.prompts.render import Prompts
@@ -50,10 +51,12 @@ class Arms:
     Attributes:
         mutators: By the names that plans use.
         callers: Of the arms that ask a model; arms of one model share theirs.
+        ranks: The arms that a new approach may be asked of, the strongest first, in groups of like strength.
     """
 
     mutators: Mapping[str, Mutator]
     callers: Mapping[str, Caller] = field(default_factory=dict)
+    ranks: Sequence[Sequence[str]] = ()
     _too_dear: set[str] = field(default_factory=set)
 
     def unavailable(self, asked: Mapping[str, int] = MappingProxyType({})) -> tuple[str, ...]:
@@ -136,7 +139,7 @@ def make_mutators(task: Task, config: RunConfig) -> dict[str, Mutator]:
         task.files,
         config,
         lambda spec: [
-            ModelReplies(arm_name(spec, kind), kind, spec.settings.max_tokens) for kind in spec.kinds
+            ModelReplies(form.name, form.kind, spec.settings.max_tokens) for form in forms(spec)
         ],
     )  # fmt: skip
 
@@ -164,15 +167,17 @@ async def open_arms(
             unknown under a dollar budget.
     """
     callers: dict[str, Caller] = {}
+    contenders: list[Contender] = []
 
     def asked(spec: ModelSpec) -> list[Mutator]:
         caller = maker.caller(spec, dollars, ledger, hidden, waits=False)
         asking = maker.asking(spec, answered)
-        mutators = [ModelMutator(arm_name(spec, kind), kind, caller, maker.prompts(), asking) for kind in spec.kinds]
-        callers.update({mutator.name: caller for mutator in mutators})
-        return [*mutators]
+        callers.update({form.name: caller for form in forms(spec)})
+        contenders.extend(Contender(form.name, form.kind, maker.price(spec)) for form in forms(spec))
+        return [ModelMutator(form.name, form.kind, caller, maker.prompts(), asking, variant=form.variant) for form in forms(spec)]
 
-    arms = Arms(_mutators(maker.task.files, maker.config, asked), callers)
+    mutators = _mutators(maker.task.files, maker.config, asked)
+    arms = Arms(mutators, callers, by_strength(contenders, maker.config.stagnation.arm))
     try:
         yield arms
     finally:
@@ -198,9 +203,30 @@ def check_models(task: Task, config: RunConfig, environment: Mapping[str, str] =
     return maker
 
 
-def arm_name(spec: ModelSpec, kind: EditKind) -> str:
-    """Names the arm that asks a model for one kind of edit."""
-    return f"{spec.label}/{kind}"
+class Form(NamedTuple):
+    """One way to ask a model, which is an arm of its own.
+
+    Attributes:
+        name: Of the arm.
+        kind: Of the edit that is asked for.
+        variant: Of the system text.
+    """
+
+    name: str
+    kind: EditKind
+    variant: str
+
+
+def forms(spec: ModelSpec) -> list[Form]:
+    """Lists the ways in which a SPEC has its model asked."""
+    variants = spec.settings.prompts
+    return [Form(arm_name(spec, kind, variant), kind, variant) for kind in spec.kinds for variant in variants]
+
+
+def arm_name(spec: ModelSpec, kind: EditKind, variant: str = DEFAULT_PROMPT) -> str:
+    """Names the arm that asks a model for one kind of edit; the variant of the prompt is told where the SPEC names any."""
+    named = spec.settings.prompts != (DEFAULT_PROMPT,)
+    return f"{spec.label}/{kind}{f'/{variant}' if named else ''}"
 
 
 def model_specs(config: RunConfig) -> list[ModelSpec]:
@@ -212,6 +238,20 @@ def model_specs(config: RunConfig) -> list[ModelSpec]:
     return [parse_spec(text, config.models) for text in config.arms if is_model(text)]
 
 
+def note_spec(config: RunConfig) -> ModelSpec | None:
+    """Reads which language model writes notes on a run; None where none does.
+
+    Raises:
+        ConfigError: If its SPEC is malformed, or names a coding agent, which edits programs.
+    """
+    if config.insight.model is None or not config.insight.every:
+        return None
+    spec = parse_spec(config.insight.model, config.models)
+    if spec.provider == "agent":
+        raise ConfigError(f"insight.model: {spec.name} is a coding agent; notes are written by a model, PROVIDER/MODEL")
+    return spec
+
+
 class Maker:
     """Makes what stands between a mutator and a model, for one task and one configuration; reads prices and templates once.
 
@@ -219,6 +259,7 @@ class Maker:
         task: What is being solved.
         config: The run's configuration.
         specs: The language models among its arms.
+        note_spec: The language model that writes notes on the run; None where none does.
     """
 
     def __init__(self, task: Task, config: RunConfig, environment: Mapping[str, str] = os.environ) -> None:
@@ -235,10 +276,16 @@ class Maker:
         self.task = task
         self.config = config
         self.specs = model_specs(config)
+        self.note_spec = note_spec(config)
         self._environment = environment
-        self._table = price_table(config.prices, environment) if self.specs else PriceTable({})
+        self._table = price_table(config.prices, environment) if self.asked else PriceTable({})
         self._prompts: Prompts | None = None
         self._lanes: dict[tuple[str, str, str | None], Lane] = {}
+
+    @property
+    def asked(self) -> list[ModelSpec]:
+        """Every language model that a run asks."""
+        return [*self.specs, *([] if self.note_spec is None else [self.note_spec])]
 
     def prompts(self) -> Prompts:
         """Loads the templates that the task and the configuration ask for, when it is first asked for them.
@@ -260,22 +307,36 @@ class Maker:
         Raises:
             ConfigError: If a template is broken.
         """
-        return {"prompts": self.prompts().templates.sha256[:16]} if self.specs else {}
+        return {"prompts": self.prompts().templates.sha256[:16]} if self.asked else {}
 
     def check(self) -> None:
         """Refuses models that could not be asked. No client is made, so there is none to close.
 
         Raises:
             ConfigError: If a model's key is missing, its price is unknown under a dollar budget, or its context is too small; if
-                a template is broken.
+                a template is broken or unknown, or the arm for new approaches is.
         """
-        if self.specs:
+        if self.asked:
             self.prompts()
-        for spec in self.specs:
+        self._check_strongest()
+        for spec in self.asked:
+            self.prompts().templates.check_variants(spec.settings.prompts, f"model {spec.label}")
             check_client(spec, self._environment, agents=self.config.agents)
             self.asking(spec)
             if self.config.budget_usd is not None:
                 require_price(spec, lookup(spec, self._table), self._table)
+
+    def _check_strongest(self) -> None:
+        """Refuses a beginning of arms' names that no model's arm begins with."""
+        wanted = self.config.stagnation.arm
+        names = [form.name for spec in self.specs for form in forms(spec)]
+        if wanted and not any(name.startswith(wanted) for name in names):
+            known = nearest_hint(wanted, names) if names else "no arm of this run asks a model"
+            raise ConfigError(f"stagnation.arm: no arm that asks a model begins with {wanted!r}; {known}")
+
+    def price(self, spec: ModelSpec) -> Price | None:
+        """Looks up what a model costs; None where nobody says."""
+        return lookup(spec, self._table).price
 
     def caller(
         self, spec: ModelSpec, dollars: Dollars, ledger: Ledger, hidden: Sequence[Path] = (), *, waits: bool = True
@@ -303,7 +364,7 @@ class Maker:
 
     def _lane(self, spec: ModelSpec) -> Lane:
         if spec.server not in self._lanes:
-            sharing = [other.settings for other in [spec, *self.specs] if other.server == spec.server]
+            sharing = [other.settings for other in [spec, *self.asked] if other.server == spec.server]
             self._lanes[spec.server] = Lane.of(sharing)
         return self._lanes[spec.server]
 

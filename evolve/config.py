@@ -27,12 +27,14 @@ from evolve.edits import mutable_text
 from evolve.errors import ConfigError, nearest_hint
 from evolve.executors.base import Executor
 from evolve.executors.local import LocalExecutor
+from evolve.insight import InsightConfig
 from evolve.llm.agent_command import AgentCommand, check_agents
 from evolve.llm.call_config import CallConfig
 from evolve.llm.specs import ModelTable
 from evolve.ordering import Asap, Order, Strict
 from evolve.plugins import installed, load
 from evolve.program import Files, Isolation, Task
+from evolve.progress import StagnationConfig
 from evolve.prompts.config import PromptConfig
 from evolve.search import Search
 from evolve.settings import anchored, assign, build, merged, read_toml
@@ -78,6 +80,8 @@ class RunConfig:
         options: What else the strategy can be told (`evolve.strategies`).
         bandit: How arms are chosen.
         novelty: What counts as a copy.
+        stagnation: What happens while nothing better is found.
+        insight: When notes on the run are made, and by whom.
     """
 
     steps: int = 300
@@ -103,6 +107,8 @@ class RunConfig:
     options: Mapping[str, Any] = field(default_factory=dict)  # Any: TOML values; the strategy checks them
     bandit: BanditConfig = BanditConfig()
     novelty: NoveltyConfig = NoveltyConfig()
+    stagnation: StagnationConfig = StagnationConfig()
+    insight: InsightConfig = InsightConfig()
 
     def __post_init__(self) -> None:
         if self.steps < 0:

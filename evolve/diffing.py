@@ -45,6 +45,23 @@ def _file(path: str, before: str | None, after: str | None, context: int) -> Ite
             yield from _signed("+", new[j1:j2])
 
 
+def gist(diff: str) -> str:
+    """Says in a line what a unified difference changes: the first lines that it takes out and puts in; empty for no difference."""
+    removed = added = ""
+    for line in diff.splitlines():
+        if line.startswith(("--- ", "+++ ", "@@ ")):
+            # What one place changes is one thought; later places follow from it.
+            if removed or added:
+                break
+        elif line.startswith("-"):
+            removed = removed or line[1:].strip()
+        elif line.startswith("+"):
+            added = added or line[1:].strip()
+    if removed and added:
+        return f"{removed} -> {added}"
+    return f"adds {added}" if added else f"drops {removed}" if removed else ""
+
+
 class _Comparison(SequenceMatcher[str]):
     """Compares two files of which mostly all but a few lines in the middle are the same: only those are searched."""
 

@@ -18,6 +18,7 @@ from evolve.archive.records import Addition, PendingStep, Plan, Settled
 from evolve.archive.store import RunWriter
 from evolve.budget import Budget
 from evolve.errors import ArchiveError, BudgetExceeded, Exhausted, ModelError, PutOff
+from evolve.noting import NoteTaker
 from evolve.opening import Opening
 from evolve.ordering import Order
 from evolve.outages import Outages, Weather
@@ -55,6 +56,7 @@ class Loop:
         watcher: Watcher | None = None,
         outages: Outages | None = None,
         conditions: Callable[[int, Callable[[], Mapping[str, int]]], Conditions] = lambda *_: Conditions(),
+        notes: NoteTaker | None = None,
     ) -> None:
         """Puts the parts together.
 
@@ -69,7 +71,9 @@ class Loop:
             outages: Which arms can be pulled, and what waits for those that cannot; None is all of them, always.
             conditions: Returns what the plan of a step reckons with: given its number, and what counts the steps that wait for
                 each arm's reply.
+            notes: Makes notes on the run; None makes none.
         """
+        self._notes = notes or NoteTaker.given()
         self._outages = outages or Outages()
         self._conditions = conditions
         self._broken: ModelError | None = None
@@ -104,9 +108,12 @@ class Loop:
         if history:
             self._search.begin(1 - history[0].addition.version)
         for item in history:
-            self._search.settle(_recorded(item), embeddings.get(item.addition.program or ""))
+            finished = _recorded(item)
+            self._search.settle(finished, embeddings.get(item.addition.program or ""))
+            self._notes.folded(finished, item.addition)
             if self._search.version >= 0:
                 self._plan_due(recorded)
+        self._notes.restored()
         self._writer.commit()
 
     def stop(self, reason: str) -> None:
@@ -114,6 +121,7 @@ class Loop:
         self.stop_reason = self.stop_reason or reason
         self._outages.roster.stop()
         self._stages.stop()
+        self._notes.stop()
 
     async def run(self) -> None:
         """Runs until the budget is spent or `stop` is called.
@@ -129,6 +137,7 @@ class Loop:
             self._start_open()
             while self._running or self._waits():
                 await self._advance()
+            await self._notes.finish()
             if self._search.version < self._budget.steps and self._budget.left_s == 0.0:
                 self.stop("max_seconds is up")
         finally:
@@ -237,6 +246,7 @@ class Loop:
         if result.unanswered is not None:
             self._writer.edit_failed(finished.step, *result.unanswered)
         self._writer.addition(addition)
+        self._notes.settled(finished, addition)
         return addition
 
     def _tell(self, addition: Addition, finished: Finished) -> None:

@@ -39,6 +39,8 @@ class MutationRequest:
         lineage: The parent's ancestors, its own parent first, as far back as prompts look.
         best: The best program that the plan saw; None before any has scored.
         advice: What people told the run while it went on, oldest first.
+        notes: What worked and failed in the run so far; empty before anything is known.
+        new_approach: Whether another approach is asked for than the parent's.
     """
 
     task: Task
@@ -51,6 +53,8 @@ class MutationRequest:
     lineage: Sequence[Scored] = ()
     best: Scored | None = None
     advice: tuple[str, ...] = ()
+    notes: str = ""
+    new_approach: bool = False
 
 
 class Mutator(Protocol):

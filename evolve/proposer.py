@@ -55,6 +55,7 @@ class Proposer:
         *,
         best_at: Callable[[int], str | None],
         advice: Callable[[], tuple[str, ...]] = tuple,
+        notes_at: Callable[[int], str] = lambda _: "",
         recorded: Mapping[tuple[int, int], Reply] | None = None,
     ) -> None:
         """Puts the parts together.
@@ -66,6 +67,7 @@ class Proposer:
             sources: Where parents and inspirations are looked up.
             best_at: Returns the identifier of the best program of an archive's version.
             advice: Reads what people told the run so far.
+            notes_at: Returns the notes that are there for plans of an archive's version.
             recorded: Replies by (step, attempt) to give instead of asking.
         """
         self._recorded = recorded or {}
@@ -75,6 +77,7 @@ class Proposer:
         self._sources = sources
         self._best_at = best_at
         self._advice = advice
+        self._notes_at = notes_at
 
     async def ask(self, plan: Plan, attempt: int, complaints: Sequence[Complaint]) -> Reply:
         """Asks the plan's arm for an edit.
@@ -102,6 +105,8 @@ class Proposer:
             lineage=_LookedUp(lambda: self._lineage(parent.program)),
             best=None if best is None else self._scored(best),
             advice=self._advice(),
+            notes=self._notes_at(plan.version),
+            new_approach=plan.new_approach,
         )
 
     def _lineage(self, program: Program) -> tuple[Scored, ...]:

@@ -83,10 +83,10 @@ async def replay(archive: Archive, number: int, task: Task | None = None) -> Rep
         for key, reply in archive.replies(number).items()
         if not is_local(pulled[key[0]])
     }
-    conditions = {plan.step: Conditions(plan.unavailable, plan.usd_per_step) for plan in plans}
+    conditions = {plan.step: Conditions.of(plan) for plan in plans}
     order = _order(archive, number, settled, pending)
     costs = {item.addition.step: item.cost_usd for item in settled}
-    parts = Parts(order=order, arms=arms, replies=replies, conditions=conditions, costs=costs)
+    parts = Parts(order=order, arms=arms, replies=replies, conditions=conditions, costs=costs, notes=archive.notes(number))
     with (
         tempfile.TemporaryDirectory(prefix="evolve-replay-") as folder,
         Archive.open(Path(folder) / "replay.db", create=True) as fresh,

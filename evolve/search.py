@@ -6,8 +6,8 @@ through `Search.settle`, so there is no second way for state to come about.
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
-from collections.abc import Mapping
+from collections import Counter, OrderedDict, defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -18,6 +18,7 @@ from evolve.archive.population import Member, Population
 from evolve.archive.records import Addition, Plan, Screen
 from evolve.bandits import Bandit, PercentileReward, Situation
 from evolve.program import Direction, Outcome
+from evolve.progress import Progress
 from evolve.rng import generator
 
 #: Failed children of one parent that prompts may show, and parents of which they are remembered.
@@ -74,10 +75,18 @@ class Conditions(NamedTuple):
     Attributes:
         unavailable: Arms that cannot be pulled now.
         usd_per_step: Dollars left per step left; None without a dollar budget.
+        strongest: Arms that a new approach may be asked of, alike in strength; empty where nobody can be asked. Of them only the
+            one that is asked is recorded.
     """
 
     unavailable: tuple[str, ...] = ()
     usd_per_step: float | None = None
+    strongest: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, plan: Plan) -> Conditions:
+        """Returns what a recorded plan reckoned with."""
+        return cls(plan.unavailable, plan.usd_per_step, (plan.arm,) if plan.new_approach else ())
 
 
 class Search:
@@ -92,13 +101,30 @@ class Search:
         bandit: Bandit,
         reward: PercentileReward,
         screen: NoveltyScreen,
+        progress: Progress | None = None,
+        explores: bool = False,
     ) -> None:
+        """Puts the parts together, all of them empty.
+
+        Args:
+            seed: The run's.
+            direction: Whether more of the objective is better.
+            population: What parents are drawn from.
+            bandit: Chooses arms.
+            reward: Makes rewards of improvements.
+            screen: Finds copies.
+            progress: Counts steps without a new best; None for one that is told nothing special.
+            explores: Whether the choice of parents is told how long the search has stood still.
+        """
         self._seed = seed
         self._direction = direction
         self._population = population
         self._bandit = bandit
         self._reward = reward
         self._screen = screen
+        self._progress = progress or Progress()
+        self._explores = explores
+        self._earned: defaultdict[str, float] = defaultdict(float)
         self._fitness: dict[str, float] = {}
         self._failures: OrderedDict[str, tuple[str, ...]] = OrderedDict()
         self._in_flight: Counter[str] = Counter()
@@ -136,17 +162,38 @@ class Search:
             ValueError: If no arm is available.
         """
         rng = generator(self._seed, step, "plan")
-        choice = self._population.choose(step, rng)
-        available = frozenset(self._bandit.pulls()).difference(conditions.unavailable)
-        arm = self._bandit.choose(rng, Situation(self._in_flight, available, conditions.usd_per_step))
-        failures = self._failures.get(choice.parent, ())
-        plan = Plan(step, self.version, choice.island, choice.parent, choice.inspirations, arm, failures, *conditions)
+        choice = self._population.choose(step, rng, self._progress.exploration if self._explores else 0.0)
+        new_approach = bool(conditions.strongest) and self._progress.wants_new_approach(step)
+        if new_approach:
+            arm = self._strongest(conditions.strongest)
+        else:
+            available = frozenset(self._bandit.pulls()).difference(conditions.unavailable)
+            arm = self._bandit.choose(rng, Situation(self._in_flight, available, conditions.usd_per_step))
+        plan = Plan(
+            step=step,
+            version=self.version,
+            island=choice.island,
+            parent=choice.parent,
+            inspirations=choice.inspirations,
+            arm=arm,
+            failures=self._failures.get(choice.parent, ()),
+            unavailable=conditions.unavailable,
+            usd_per_step=conditions.usd_per_step,
+            new_approach=new_approach,
+        )
         self.planned(plan)
         return plan
 
     def planned(self, plan: Plan) -> None:
         """Takes note of a plan that an earlier session made."""
         self._in_flight[plan.arm] += 1
+        if plan.new_approach:
+            self._progress.asked(plan.step)
+
+    def _strongest(self, arms: Sequence[str]) -> str:
+        """Picks the arm with the highest mean reward so far, one never pulled before all others; of several the first."""
+        pulls = self._bandit.pulls()
+        return max(arms, key=lambda arm: self._earned[arm] / pulls[arm] if pulls[arm] else float("inf"))
 
     def screen(self, step: int, attempt: int, version: int, fingerprint: str, embedding: np.ndarray | None) -> Screen:
         """Compares a child with the programs known at a version."""
@@ -169,6 +216,7 @@ class Search:
             self._in_flight[plan.arm] -= 1
             reward = self._reward.of(fitness - self._fitness[plan.parent] if news and fitness is not None else None)
             self._bandit.update(plan.arm, reward, finished.cost_usd)
+            self._earned[plan.arm] += reward
             # An evaluator that failed says so with lines of its own source, which no prompt may show.
             if news and fitness is None and finished.outcome is not Outcome.EVALUATOR_FAILED:
                 self._remember_failure(plan.parent, finished.program)
@@ -176,6 +224,8 @@ class Search:
             self._screen.add(self.version, finished.program, finished.fingerprint, embedding)
         self._population.settle(plan.parent if plan else None, self._member(finished, fitness, embedding) if news else None)
         improved = news and self._improve(finished, fitness)
+        if plan is not None:
+            self._progress.settle(improved=improved)
         if self.version >= 0:
             self._bests.append(self.best)
         return Addition(self.version, finished.step, finished.outcome, finished.program, reward, improved, finished.traits)

@@ -15,7 +15,7 @@ import numpy as np
 
 from evolve.archive.novelty import SLACK
 from evolve.archive.queries import summary
-from evolve.archive.records import NewRun, RunRecord, Start
+from evolve.archive.records import NewRun, Note, RunRecord, Start
 from evolve.archive.store import Archive, RunWriter
 from evolve.arms import Arms, Maker, check_models, make_mutators, open_arms
 from evolve.budget import Budget, Dollars
@@ -26,7 +26,8 @@ from evolve.interrupts import Interrupts
 from evolve.ledger import RunLedger
 from evolve.llm.calling import Ledger
 from evolve.loop import Loop, Watcher
-from evolve.mutation import Mutator
+from evolve.mutation import Mutator, Scored
+from evolve.noting import ModelAuthor, NoteTaker
 from evolve.opening import Opening
 from evolve.ordering import Order
 from evolve.outages import Outages
@@ -37,6 +38,7 @@ from evolve.search import Conditions, Search
 from evolve.settings import build, plain
 from evolve.stages import Stages
 from evolve.strategies import make_search
+from evolve.strength import strongest
 from evolve.tasks.catalog import locate
 
 
@@ -59,6 +61,7 @@ class Parts:
         replies: What was answered, by step and attempt.
         conditions: What plans reckoned with, by step.
         costs: Dollars, by step.
+        notes: On the run; None makes them.
     """
 
     executor: Executor | None = None
@@ -68,6 +71,7 @@ class Parts:
     replies: Mapping[tuple[int, int], Reply] | None = None
     conditions: Mapping[int, Conditions] | None = None
     costs: Mapping[int, float] | None = None
+    notes: Sequence[Note] | None = None
 
 
 def check(task: Task, config: RunConfig) -> Maker:
@@ -262,14 +266,17 @@ async def _run_loop(
     interrupts: Interrupts,
 ) -> Loop:
     settled, pending = archive.history(number)
-    dollars = Dollars(config.budget_usd, archive.spent_usd(number))
+    dollars, ledger = Dollars(config.budget_usd, archive.spent_usd(number)), RunLedger(writer, pending)
+    maker = None if parts.arms is not None else parts.maker or Maker(task, config)
     async with (
-        _arms(archive, task, config, parts, dollars=dollars, ledger=RunLedger(writer, pending)) as arms,
+        _arms(archive, config, parts, maker, dollars=dollars, ledger=ledger) as arms,
+        _notes(archive, config, parts, maker, dollars=dollars, ledger=ledger, writer=writer) as notes,
         parts.executor or make_executor(task, config) as executor,
     ):
         search = make_search(task, config, list(arms.mutators))
         order = parts.order or make_order(config)
-        stages = _stages(task, config, parts, search=search, order=order, arms=arms, executor=executor, writer=writer)
+        proposer = _proposer(task, config, parts, search=search, arms=arms, notes=notes, writer=writer)
+        stages = _stages(task, config, parts, search=search, order=order, proposer=proposer, executor=executor, writer=writer)
         starts, scored = archive.starts(number), archive.scored_starts(number)
         # Rescoring chooses nothing, so no lucky score can mislead it.
         verify = archive.run_record(number).rescores is None
@@ -284,6 +291,7 @@ async def _run_loop(
             watcher=watcher,
             outages=Outages(arms, patience_s=config.stages.patience_s, give_up_s=config.calls.give_up_s),
             conditions=_conditions(config, arms, dollars, parts.conditions),
+            notes=notes,
         )
         embeddings: Mapping[str, np.ndarray] = {}
         if stages.embeds:
@@ -298,18 +306,32 @@ async def _run_loop(
     return loop
 
 
-def _stages(
-    task: Task, config: RunConfig, parts: Parts, *, search: Search, order: Order, arms: Arms, executor: Executor, writer: RunWriter
-) -> Stages:
-    proposer = Proposer(
+def _proposer(
+    task: Task, config: RunConfig, parts: Parts, *, search: Search, arms: Arms, notes: NoteTaker, writer: RunWriter
+) -> Proposer:
+    return Proposer(
         task,
         config.seed,
         arms.mutators,
         writer,
         best_at=lambda version: best.program if (best := search.best_at(version)) else None,
         advice=writer.advice,
+        notes_at=notes.text_at,
         recorded=parts.replies,
     )
+
+
+def _stages(
+    task: Task,
+    config: RunConfig,
+    parts: Parts,
+    *,
+    search: Search,
+    order: Order,
+    proposer: Proposer,
+    executor: Executor,
+    writer: RunWriter,
+) -> Stages:
     return Stages(
         seed=config.seed,
         config=config.stages,
@@ -326,17 +348,48 @@ def _stages(
 
 @contextlib.asynccontextmanager
 async def _arms(
-    archive: Archive, task: Task, config: RunConfig, parts: Parts, *, dollars: Dollars, ledger: Ledger
+    archive: Archive, config: RunConfig, parts: Parts, maker: Maker | None, *, dollars: Dollars, ledger: Ledger
 ) -> AsyncIterator[Arms]:
     """Makes the arms that the configuration names, unless others are given."""
-    if parts.arms is not None:
-        yield Arms(parts.arms)
+    if maker is None:
+        yield Arms(parts.arms or {})
         return
     answered = archive.answered if config.cache else None
     hidden = [] if archive.file is None else [archive.file]
-    maker = parts.maker or Maker(task, config)
     async with open_arms(maker, dollars=dollars, ledger=ledger, answered=answered, hidden=hidden) as arms:
         yield arms
+
+
+@contextlib.asynccontextmanager
+async def _notes(
+    archive: Archive,
+    config: RunConfig,
+    parts: Parts,
+    maker: Maker | None,
+    *,
+    dollars: Dollars,
+    ledger: Ledger,
+    writer: RunWriter,
+) -> AsyncIterator[NoteTaker]:
+    """Makes what makes notes on the run, unless they are given."""
+    if maker is None or parts.notes is not None:
+        yield NoteTaker.given(parts.notes or ())
+        return
+
+    def look_up(program_id: str) -> Scored:
+        return Scored(*writer.program_of(program_id))
+
+    author = None
+    if maker.note_spec is not None:
+        caller = maker.caller(maker.note_spec, dollars, ledger, waits=False)
+        asking = maker.asking(maker.note_spec)
+        author = ModelAuthor(maker.task, config.seed, caller=caller, prompts=maker.prompts(), asking=asking, look_up=look_up)
+    known = archive.notes(writer.run)
+    notes = NoteTaker(config.insight, look_up, writer, steps=config.steps, known=known, author=author)
+    try:
+        yield notes
+    finally:
+        await notes.close()
 
 
 def _conditions(
@@ -349,7 +402,8 @@ def _conditions(
     def now(step: int, asked: Callable[[], Mapping[str, int]]) -> Conditions:
         left = dollars.left
         unavailable = arms.unavailable(asked()) if fill_in else arms.unavailable()
-        return Conditions(unavailable, None if left is None else left / max(1, config.steps - step + 1))
+        per_step = None if left is None else left / max(1, config.steps - step + 1)
+        return Conditions(unavailable, per_step, strongest(arms.ranks, unavailable))
 
     if recorded is None:
         return now

@@ -23,6 +23,7 @@ from evolve.archive.population import Population
 from evolve.archive.selection import (
     Beam,
     BeamConfig,
+    ParentChoice,
     RankWeighted,
     RankWeightedConfig,
     SigmoidConfig,
@@ -35,6 +36,7 @@ from evolve.config import RunConfig
 from evolve.errors import ConfigError, nearest_hint
 from evolve.plugins import installed, load
 from evolve.program import Task
+from evolve.progress import Progress
 from evolve.search import Search
 from evolve.settings import build
 
@@ -63,7 +65,13 @@ _TABLES: Mapping[str, object] = {"islands": IslandConfig(), "parents": RankWeigh
 
 
 def compose(
-    task: Task, config: RunConfig, arms: Sequence[str], population: Population, *, bandit: BanditConfig | None = None
+    task: Task,
+    config: RunConfig,
+    arms: Sequence[str],
+    population: Population,
+    *,
+    bandit: BanditConfig | None = None,
+    explores: bool = False,
 ) -> Search:
     """Puts a population together with the configured bandit and screening.
 
@@ -73,6 +81,7 @@ def compose(
         arms: Names of the arms.
         population: Empty.
         bandit: In place of the configured one.
+        explores: Whether the choice of parents is told how long the search has stood still.
 
     Raises:
         ConfigError: If the bandit's settings do not fit the arms.
@@ -85,6 +94,8 @@ def compose(
         bandit=_make_bandit(arms, chosen),
         reward=PercentileReward(chosen.reward_window),
         screen=NoveltyScreen(config.novelty),
+        progress=Progress(config.stagnation),
+        explores=explores,
     )
 
 
@@ -133,11 +144,15 @@ def _make_bandit(arms: Sequence[str], config: BanditConfig) -> Bandit:
 
 
 def _default(task: Task, config: RunConfig, arms: Sequence[str]) -> Search:
-    return compose(task, config, arms, Islands(config.islands, RankWeighted(config.parents)))
+    return compose(task, config, arms, _islands(config, RankWeighted(config.parents)))
+
+
+def _islands(config: RunConfig, parents: ParentChoice) -> Islands:
+    return Islands(config.islands, parents, protect=config.stagnation.protect)
 
 
 def _shinka(task: Task, config: RunConfig, arms: Sequence[str]) -> Search:
-    population = Islands(config.islands, SigmoidWeighted(build(SigmoidConfig, config.options, "options")))
+    population = _islands(config, SigmoidWeighted(build(SigmoidConfig, config.options, "options")))
     # Its own bandit, unless another one was chosen.
     bandit = BanditConfig(name="asymmetric") if config.bandit == BanditConfig() else config.bandit
     return compose(task, config, arms, population, bandit=bandit)
@@ -151,7 +166,7 @@ def _beam(task: Task, config: RunConfig, arms: Sequence[str]) -> Search:
 
 def _tournament(task: Task, config: RunConfig, arms: Sequence[str]) -> Search:
     options = build(TournamentConfig, config.options, "options")
-    return compose(task, config, arms, Islands(config.islands, Tournament(options)))
+    return compose(task, config, arms, _islands(config, Tournament(options)))
 
 
 def _best_of_n(task: Task, config: RunConfig, arms: Sequence[str]) -> Search:

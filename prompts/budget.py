@@ -27,6 +27,7 @@ class Detail:
         reply_chars: Of each earlier reply.
         complaint_chars: Of each message about an earlier reply.
         advice: How many pieces of advice are given, the latest ones.
+        notes: Whether the notes on the run are given.
     """
 
     lineage: bool
@@ -41,6 +42,7 @@ class Detail:
     reply_chars: int
     complaint_chars: int
     advice: int
+    notes: bool
 
 
 #: More than any request holds.
@@ -62,6 +64,7 @@ def full_detail(config: PromptConfig) -> Detail:
         reply_chars=6000,  # a whole program of 150 lines
         complaint_chars=1500,
         advice=_ALL,
+        notes=True,
     )
 
 
@@ -80,6 +83,7 @@ def brief_detail(config: PromptConfig) -> Detail:
         reply_chars=1200,
         complaint_chars=400,
         advice=1,
+        notes=False,
     )
 
 
@@ -113,6 +117,7 @@ CUTS: tuple[Cut, ...] = (
     Cut("the ancestors", "the parent holds what came of them", _at_most(lineage=0)),
     Cut("the third inspiration and further ones", "later ones score less and repeat the first", _at_most(inspirations=2)),
     Cut("all failed children but the latest", "one shows what to avoid; more repeat it", _at_most(failures=1)),
+    Cut("the notes on the run", "the program's own record is closer to it", _at_most(notes=0)),
     Cut("source of all inspirations but the first", "one other idea is enough to read in one step", _at_most(sources=1)),
     Cut("the middle of the failed child's feedback", "the error stands at its end", _at_most(failure_chars=400)),
     Cut("what the failed child changed", "the error often says enough", _at_most(failure_diffs=0)),

@@ -9,16 +9,22 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from evolve.llm.specs import EditKind
+from evolve.diffing import unified
+from evolve.llm.specs import DEFAULT_PROMPT, EditKind
 from evolve.mutation import MutationRequest, Scored
-from evolve.program import Direction, Objective
+from evolve.program import Direction, Objective, Task
 from evolve.prompts.budget import Detail
-from evolve.prompts.fencing import shortened, visible
-from evolve.prompts.precision import exact
-from evolve.prompts.views import MENDABLE, Diff, Views, difference, feedback, in_order, marked
+from evolve.prompts.fencing import block, fenced, shortened, visible
+from evolve.prompts.precision import Precision, exact
+from evolve.prompts.views import MENDABLE, OUTCOMES, ChangeView, Diff, Views, difference, feedback, in_order, marked
+from evolve.rendering import render_files
 
 #: Of one piece of advice: a page of text.
 _ADVICE_CHARS = 2000
+#: Of the notes on a run.
+_NOTES_CHARS = 1200
+#: Of a change that notes are written from.
+_CHANGE_CHARS = 1500
 
 
 class Part(NamedTuple):
@@ -28,13 +34,23 @@ class Part(NamedTuple):
     context: Mapping[str, object]
 
 
+def system_template(variant: str) -> str:
+    """Names the template of a variant of the system text."""
+    return "system.md" if variant == DEFAULT_PROMPT else f"variants/{variant}.md"
+
+
 def mendable(request: MutationRequest) -> Scored | None:
     """Returns the latest failed child that ran and failed by its own fault."""
     return next((failure for failure in request.failures if failure.evaluation.outcome in MENDABLE), None)
 
 
 def effective_kind(request: MutationRequest, kind: EditKind) -> EditKind:
-    """Returns what can be asked: combining needs an inspiration, mending a failed child; else the parent is rewritten whole."""
+    """Returns what can be asked.
+
+    Combining needs an inspiration, mending a failed child, and neither is a new approach; else the parent is rewritten whole.
+    """
+    if request.new_approach and kind in (EditKind.CROSS, EditKind.REPAIR):
+        return EditKind.FULL
     if kind is EditKind.CROSS and not request.inspirations:
         return EditKind.FULL
     if kind is EditKind.REPAIR and mendable(request) is None:
@@ -46,7 +62,14 @@ class Parts:
     """Chooses and fills the parts of the prompt for one request."""
 
     def __init__(
-        self, request: MutationRequest, kind: EditKind, *, brief: bool, in_folder: bool = False, diff: Diff = difference
+        self,
+        request: MutationRequest,
+        kind: EditKind,
+        *,
+        brief: bool,
+        in_folder: bool = False,
+        variant: str = DEFAULT_PROMPT,
+        diff: Diff = difference,
     ) -> None:
         """Prepares the parts.
 
@@ -55,8 +78,10 @@ class Parts:
             kind: What the model is to write; see `effective_kind`.
             brief: Whether the prompt is for a small model.
             in_folder: Whether the program lies in the folder where the model works, to be edited there.
+            variant: Of the system text.
             diff: Compares programs.
         """
+        self._system = system_template(variant)
         self._request = request
         self._kind = kind
         self._in_folder = in_folder
@@ -81,7 +106,7 @@ class Parts:
         objective = request.task.objective
         best_known = "" if objective.best_known is None else exact(objective.best_known)
         parts = [
-            self._part("system.md"),
+            self._part(self._system),
             self._part("task.md", background=request.task.background.strip(), summary=request.task.summary.strip()),
             self._part("objective.md", best_known=best_known, source=objective.best_known_source),
         ]
@@ -96,6 +121,8 @@ class Parts:
         parts = []
         if advice := request.advice[-detail.advice :] if detail.advice else ():
             parts.append(self._part("advice.md", advice=tuple(shortened(visible(text).strip(), _ADVICE_CHARS) for text in advice)))
+        if detail.notes and request.notes:
+            parts.append(self._part("notes.md", notes=fenced(request.notes, _NOTES_CHARS)))
         if detail.lineage and request.lineage:
             parts.append(self._part("lineage.md", ancestors=views.lineage()))
         if inspirations := views.inspirations(detail, cross=self._kind is EditKind.CROSS):
@@ -103,6 +130,8 @@ class Parts:
         parts.append(self._part("parent.md", parent=views.parent(detail)))
         if not self._terse:
             parts += self._outcomes(detail)
+        if request.new_approach:
+            parts.append(self._part("new_approach.md", tried=views.tried(detail)))
         if self._mended is not None:
             parts.append(self._part("repair.md", failed=views.mended(self._mended, detail)))
         return parts
@@ -171,6 +200,39 @@ def initial_retry(
     }
     more = {"paths": tuple(paths), "why": why, "reply_shown": reply_shown, "reply_shortened": reply_shortened}
     return Part("retry.md", {**shared, **more})
+
+
+def note(task: Task, counted: str, best: Scored | None, changes: Sequence[tuple[Scored, Scored]]) -> Part:
+    """Returns the part that asks for notes on a run.
+
+    Args:
+        task: What is being solved.
+        counted: What was counted; a model may have written part of it.
+        best: The best program; None leaves it out.
+        changes: Pairs of parent and child.
+    """
+    scores = [scored.evaluation.objective for pair in changes for scored in pair]
+    number = Precision([score for score in [*scores, best.evaluation.objective if best else None] if score is not None])
+    context = {
+        **_goal(task.objective),
+        "background": task.background.strip() or task.summary.strip(),
+        "counted": fenced(counted, _NOTES_CHARS),
+        "score": _scored(best, number) if best else "",
+        "best": render_files(in_order(best.program.files, task.files)).rstrip("\n") if best else "",
+        "changes": tuple(_change(parent, child, number) for parent, child in changes),
+    }
+    return Part("note.md", context)
+
+
+def _change(parent: Scored, child: Scored, number: Precision) -> ChangeView:
+    text = unified(parent.program.files, child.program.files, context=1)
+    came_of_it = f"from {_scored(parent, number)} to {_scored(child, number)}" if child.evaluation.ok else _scored(child, number)
+    return ChangeView(came_of_it, block(shortened(visible(text), _CHANGE_CHARS), "diff"))
+
+
+def _scored(scored: Scored, number: Precision) -> str:
+    objective = scored.evaluation.objective
+    return OUTCOMES[scored.evaluation.outcome] if objective is None else number(objective)
 
 
 def initial(background: str, objective: Objective, files_hint: str) -> Part:

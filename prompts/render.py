@@ -10,17 +10,17 @@ from typing import NamedTuple, Protocol
 
 from evolve.llm.base import Message, Role
 from evolve.llm.prices import typical_tokens
-from evolve.llm.specs import EditKind
-from evolve.mutation import Complaint, MutationRequest
-from evolve.program import Objective
+from evolve.llm.specs import DEFAULT_PROMPT, EditKind
+from evolve.mutation import Complaint, MutationRequest, Scored
+from evolve.program import Objective, Task
 from evolve.prompts.budget import CUTS, Detail, brief_detail, full_detail
 from evolve.prompts.config import PromptConfig
 from evolve.prompts.fencing import fenced, shortened, visible
-from evolve.prompts.parts import Part, Parts, effective_kind, initial, initial_retry
+from evolve.prompts.parts import Part, Parts, effective_kind, initial, initial_retry, note
 from evolve.prompts.templates import Templates
 from evolve.prompts.views import Diff, difference
 
-#: Beginnings of prompts that are remembered: each kind of edit has its own, full and brief.
+#: Beginnings of prompts that are remembered: each kind of edit has its own, full and brief, in each variant.
 _BEGINNINGS = 32
 #: Differences between programs that are remembered: those between ancestors are shown at every step of their offspring.
 _DIFFS = 512
@@ -83,6 +83,7 @@ class Prompts:
         brief: bool = False,
         chance: float | None = None,
         in_folder: bool = False,
+        variant: str = DEFAULT_PROMPT,
     ) -> Prompt:
         """Writes the prompt for one attempt at a step.
 
@@ -94,6 +95,7 @@ class Prompts:
             chance: In [0, 1): which of the template's directions the model is sent in, so that one parent brings forth different
                 children; None sends it in none.
             in_folder: Whether the model edits the program's files where it works, as coding agents do; never brief.
+            variant: Of the system text; one of `Templates.variants`.
 
         Raises:
             ValueError: If not even the shortest prompt fits.
@@ -101,7 +103,7 @@ class Prompts:
         """
         # What cuts prompts for small models short, the program's other text first of all, says nothing to one that sees its files.
         brief = not in_folder and (brief if self._config.brief is None else self._config.brief)
-        parts = Parts(request, effective_kind(request, kind), brief=brief, in_folder=in_folder, diff=self._diff)
+        parts = Parts(request, effective_kind(request, kind), brief=brief, in_folder=in_folder, variant=variant, diff=self._diff)
         detail = brief_detail(self._config) if brief else full_detail(self._config)
         # A third of all that is filled in, and the same from step to step.
         system = self._beginning(tuple((part.template, tuple(part.context.items())) for part in parts.constant()))
@@ -118,7 +120,7 @@ class Prompts:
         A retry is to mend what was answered, so it is not sent elsewhere; that of a small model is another try at something else.
         """
         free = effective_kind(request, kind) in (EditKind.DIFF, EditKind.FULL) and (brief or not request.complaints)
-        if chance is None or not free:
+        if chance is None or not free or request.new_approach:
             return ""
         directions = [line[2:] for line in self._templates.fill(parts.directions()).splitlines() if line.startswith("- ")]
         return directions[int(chance * len(directions))] if directions else ""
@@ -163,6 +165,30 @@ class Prompts:
         detail = dataclasses.replace(brief_detail(self._config), replies=1) if brief else full_detail(self._config)
         limit = self._config.max_tokens
         return self._fitted(write, detail, limit if budget_tokens is None else min(budget_tokens, limit))
+
+    def note(
+        self, task: Task, counted: str, best: Scored | None, changes: Sequence[tuple[Scored, Scored]], *, budget_tokens: int
+    ) -> Prompt:
+        """Writes the prompt that asks for notes on a run; changes are left out from the last on, and then the best program.
+
+        Args:
+            task: What is being solved.
+            counted: What was counted of the run.
+            best: Its best program.
+            changes: Pairs of parent and child, what counts most first.
+            budget_tokens: What the model's context leaves for the prompt; the configuration may allow less.
+
+        Raises:
+            ValueError: If not even the shortest prompt fits.
+        """
+        budget = min(budget_tokens, self._config.max_tokens)
+        forms = [(best, changes[:count]) for count in range(len(changes), -1, -1)] + [(None, [])]
+        for shown, kept in forms:
+            messages = (Message(Role.USER, self._templates.fill(note(task, counted, shown, kept)) + "\n"),)
+            tokens = self._tokens(messages)
+            if tokens <= budget:
+                return Prompt(messages, (), tokens)
+        raise ValueError(_too_long(tokens, budget))
 
     def _fitted(self, write: Callable[[Detail, tuple[str, ...]], tuple[Message, ...]], detail: Detail, budget: int) -> Prompt:
         """Leaves out one thing after the other until the prompt fits."""

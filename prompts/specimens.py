@@ -3,38 +3,48 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from evolve.llm.specs import EditKind
 from evolve.mutation import MutationRequest, Scored
 from evolve.program import Direction, Evaluation, Files, Metric, Objective, Outcome, Program, Task
 from evolve.prompts.budget import CUTS, brief_detail, full_detail
 from evolve.prompts.config import PromptConfig
-from evolve.prompts.parts import Part, Parts, effective_kind, initial
+from evolve.prompts.parts import Part, Parts, effective_kind, initial, note, system_template
 
 _MARKED = {"main.py": "X = 1\n# EVOLVE-BLOCK-START\ndef f():\n    return X\n\n\n# EVOLVE-BLOCK-END\n"}
 _SEVERAL = {**_MARKED, "lib.py": "Y = 2\n"}
 _WHOLE = {"main.py": "def f():\n    return 1\n"}
 
 
-def specimens() -> Iterator[Part]:
-    """Yields parts of which every template is filled in at least once."""
+def specimens(variants: Collection[str] = ()) -> Iterator[Part]:
+    """Yields parts of which every template is filled in at least once.
+
+    Args:
+        variants: Of the system text, besides the default.
+    """
     objectives = (Objective("score", Direction.MAXIMIZE, 1.5, "a paper"), Objective("cost", Direction.MINIMIZE))
     for objective in objectives:
         yield initial("Solve it.", objective, "main.py defines f()")
         yield initial("", objective, "")
         for files in (_MARKED, _SEVERAL, _WHOLE):
-            for request in (_rich(files, objective), _bare(files, objective)):
-                yield from _parts(request)
+            rich = _rich(files, objective)
+            change = (rich.lineage[0], rich.parent)
+            yield note(rich.task, "6 improved", rich.parent, [change, (rich.parent, rich.failures[0])])
+            yield note(_bare(files, objective).task, "nothing", None, [])
+            for request in (rich, _rich(files, objective, new_approach=True), _bare(files, objective)):
+                yield from _parts(request, variants)
 
 
-def _parts(request: MutationRequest) -> Iterator[Part]:
+def _parts(request: MutationRequest, variants: Collection[str]) -> Iterator[Part]:
     config = PromptConfig()
     forms = ((False, False, full_detail(config)), (True, False, brief_detail(config)), (False, True, full_detail(config)))
     for brief, in_folder, detail in forms:
         for kind in EditKind:
             parts = Parts(request, effective_kind(request, kind), brief=brief, in_folder=in_folder)
-            yield from parts.constant()
+            system, *others = parts.constant()
+            yield from (system, *others)
+            yield from (Part(system_template(variant), system.context) for variant in variants)
             yield from parts.changing(detail)
             yield parts.ask()
             yield parts.ask("Look there.")
@@ -50,7 +60,7 @@ def _bare(files: Files, objective: Objective) -> MutationRequest:
     return MutationRequest(task, Scored(Program.make(0, files), Evaluation(Outcome.CRASHED)))
 
 
-def _rich(files: Files, objective: Objective) -> MutationRequest:
+def _rich(files: Files, objective: Objective, *, new_approach: bool = False) -> MutationRequest:
     """Makes a request in which nothing is missing."""
     first = Program.make(0, files)
     task = Task("specimen", files, objective, summary="A specimen.", background="Solve it.")
@@ -63,6 +73,8 @@ def _rich(files: Files, objective: Objective) -> MutationRequest:
         lineage=(Scored(first, _evaluation(0.5)),),
         best=Scored(first, _evaluation(3.0)),
         advice=("try this",),
+        notes="diff: 3 of 10 improved",
+        new_approach=new_approach,
     )
 
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 import traceback
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,15 @@ from jinja2 import meta
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from evolve.errors import ConfigError, nearest_hint
+from evolve.llm.specs import DEFAULT_PROMPT, EditKind
 from evolve.prompts.parts import Part
 from evolve.prompts.specimens import specimens
 from evolve.prompts.views import VIEWS
 
 _BUILT_IN = Path(__file__).parent / "templates"
+#: Where variants of the system text stand, in the built-in folder and in others.
+_VARIANTS = "variants"
+_VARIANT = re.compile(r"[a-z0-9][a-z0-9_-]*\.md")
 #: How a template that replaces a built-in one includes it.
 _ORIGINAL = "built-in/"
 
@@ -43,7 +48,7 @@ class Templates:
         self._texts = dict(texts)
         self._paths = dict(paths)
         self._environment = _environment(self._source)
-        own = sorted(name for name in texts if paths[name].parent != _BUILT_IN)
+        own = sorted(name for name in texts if _BUILT_IN not in paths[name].parents)
         for name in own:
             self._compile(name)
         if own:
@@ -54,19 +59,20 @@ class Templates:
         """Reads the built-in templates and those that replace them.
 
         Args:
-            folders: Each may hold some of the templates, under the names of the built-in ones; a later folder counts more.
+            folders: Each may hold some of the templates, under the names of the built-in ones, and variants of the system text of
+                any name in a folder ``variants``; a later folder counts more.
 
         Raises:
             ConfigError: If a folder or a file in it cannot be read, has an unknown name, is no template, or asks for something
                 that it is not given. The message names the file, and the line where there is one.
         """
-        paths = {path.name: path for path in _files(_BUILT_IN)}
+        paths = _files(_BUILT_IN)
         known = sorted(paths)
         for folder in map(Path, folders):
-            for path in _files(folder):
-                if path.name not in known:
-                    raise ConfigError(f"{path} replaces no template; {nearest_hint(path.name, known)}")
-                paths[path.name] = path
+            for name, path in _files(folder).items():
+                if name not in known and not name.startswith(f"{_VARIANTS}/"):
+                    raise ConfigError(f"{path} replaces no template; {nearest_hint(name, known)}")
+                paths[name] = path
         return cls({name: _read(path) for name, path in paths.items()}, paths)
 
     @property
@@ -77,6 +83,26 @@ class Templates:
             content = self._texts[name].encode()
             digest.update(f"{name} {len(content)}\n".encode() + content)
         return digest.hexdigest()
+
+    @property
+    def variants(self) -> list[str]:
+        """Names of the variants of the system text, the default first."""
+        names = [name.removeprefix(f"{_VARIANTS}/").removesuffix(".md") for name in self._texts if name.startswith(f"{_VARIANTS}/")]
+        return [DEFAULT_PROMPT, *sorted(names)]
+
+    def check_variants(self, names: Iterable[str], where: str) -> None:
+        """Refuses variants of the system text that there are not.
+
+        Args:
+            names: Of the variants.
+            where: Who asks for them, for the message.
+
+        Raises:
+            ConfigError: If one is unknown; the message names the nearest.
+        """
+        for name in names:
+            if name not in self.variants:
+                raise ConfigError(f"{where}: unknown variant of the prompt {name!r}; {nearest_hint(name, self.variants)}")
 
     def fill(self, part: Part) -> str:
         """Fills a template in.
@@ -96,8 +122,9 @@ class Templates:
         """Looks a template up as jinja2 asks for it: text, file, and whether it still holds."""
         if name in self._texts:
             return self._texts[name], str(self._paths[name]), lambda: True
-        path = _BUILT_IN / name.removeprefix(_ORIGINAL)
-        if name.startswith(_ORIGINAL) and path.name in self._texts:
+        original = name.removeprefix(_ORIGINAL)
+        path = _BUILT_IN / original
+        if name.startswith(_ORIGINAL) and original in self._texts and path.is_file():
             return _read(path), str(path), lambda: True
         return None
 
@@ -110,7 +137,7 @@ class Templates:
     def _try_out(self, names: Collection[str]) -> None:
         """Fills templates in with specimens, and looks for unknown names also where these do not lead."""
         known: dict[str, set[str]] = {name: set() for name in names}
-        for part in specimens():
+        for part in specimens(self.variants[1:]):
             if part.template in known:
                 self.fill(part)
                 known[part.template] |= set(part.context)
@@ -159,7 +186,25 @@ def _printable(value: object) -> object:
     return value
 
 
-def _files(folder: Path) -> list[Path]:
+def _files(folder: Path) -> dict[str, Path]:
+    """Lists the templates of a folder by name.
+
+    Raises:
+        ConfigError: If it cannot be read, or a variant's name cannot stand in a SPEC.
+    """
+    found = {path.name: path for path in _listed(folder)}
+    variants = found.pop(_VARIANTS, None)
+    for path in [] if variants is None else _listed(variants):
+        if not _VARIANT.fullmatch(path.name) or path.stem in (DEFAULT_PROMPT, *EditKind):
+            raise ConfigError(
+                f"{path} is no variant of the system text: call it NAME.md, of small letters, digits, - and _, and not like a "
+                "kind of edit; the default one is system.md, in the folder above"
+            )
+        found[f"{_VARIANTS}/{path.name}"] = path
+    return found
+
+
+def _listed(folder: Path) -> list[Path]:
     try:
         return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     except OSError as error:

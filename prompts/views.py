@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from evolve.diffing import unified
+from evolve.diffing import gist, unified
 from evolve.edits import mutable_regions
 from evolve.mutation import MutationRequest, Scored
 from evolve.program import Evaluation, Files, Metric, Outcome
@@ -36,6 +37,8 @@ _MOST_METRICS = 20
 _MOST_WINS = 5
 #: A failed child's difference is to remind of an idea, not to be copied.
 _DIFF_CHARS = 2000
+#: Of the line that says what a change was.
+_GIST_CHARS = 120
 #: Stands in for the one part that may change where the rest of a program is shown.
 GAP = "... your code goes here ..."
 _CHANGED = re.compile(r"^([+-])(?!\+\+ b/|\+\+ /dev/null|-- a/|-- /dev/null)", re.MULTILINE)
@@ -130,8 +133,21 @@ class AncestorView:
     change: str
 
 
+@dataclass(frozen=True, slots=True)
+class ChangeView:
+    """A change that was tried.
+
+    Attributes:
+        came_of_it: The objective before and after, or how it failed.
+        diff: What it changed, fenced.
+    """
+
+    came_of_it: str
+    diff: str
+
+
 #: What templates are given besides texts, numbers and tuples of them.
-VIEWS = (Row, ParentView, InspirationView, FailureView, AncestorView)
+VIEWS = (Row, ParentView, InspirationView, FailureView, AncestorView, ChangeView)
 
 
 class Diff(Protocol):
@@ -232,6 +248,16 @@ class Views:
             change = "" if before is None else changed_lines(self._diff(before, scored, 0))
             views.append(AncestorView(scored.program.generation, self._score(scored.evaluation), change))
         return tuple(views)
+
+    def tried(self, detail: Detail) -> tuple[str, ...]:
+        """Says in a line each what was tried: on the way to the parent, in inspirations and in failed children."""
+        request = self._request
+        chain = [*reversed(request.lineage), request.parent] if detail.lineage else [*request.lineage[:1], request.parent]
+        steps = [(before, after, self._score(after.evaluation)) for before, after in itertools.pairwise(chain)]
+        steps += [(request.parent, other, self._score(other.evaluation)) for other in request.inspirations[: detail.inspirations]]
+        steps += [(request.parent, child, OUTCOMES[child.evaluation.outcome]) for child in request.failures[: detail.failures]]
+        changes = ((gist(self._diff(before, after, 0)), came_of_it) for before, after, came_of_it in steps)
+        return tuple(f"{one_line(change, _GIST_CHARS)} ({came_of_it})" for change, came_of_it in changes if change)
 
     def _score(self, evaluation: Evaluation) -> str:
         if evaluation.objective is None:

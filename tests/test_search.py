@@ -6,10 +6,11 @@ from evolve.archive.records import Plan, Verdict
 from evolve.archive.selection import RankWeighted, RankWeightedConfig
 from evolve.bandits import PercentileReward, Ucb1
 from evolve.program import Direction, Outcome
-from evolve.search import Best, Finished, Search
+from evolve.progress import Progress, StagnationConfig
+from evolve.search import Best, Conditions, Finished, Search
 
 
-def search(direction=Direction.MAXIMIZE):
+def search(direction=Direction.MAXIMIZE, progress=None):
     made = Search(
         seed=0,
         direction=direction,
@@ -17,6 +18,7 @@ def search(direction=Direction.MAXIMIZE):
         bandit=Ucb1(["a", "b"], 0.5),
         reward=PercentileReward(10),
         screen=NoveltyScreen(NoveltyConfig()),
+        progress=progress,
     )
     made.settle(Finished(None, Outcome.OK, "p0", "f0", 1.0, 10))
     return made
@@ -92,3 +94,41 @@ def test_the_reward_of_an_improvement_over_a_worse_parent_counts():
 def test_an_unknown_arm_is_a_mistake_in_code():
     with pytest.raises(ValueError, match="unknown arm"):
         search().settle(step(1, 2.0, arm="c"))
+
+
+def stuck(after=3, **config):
+    made = search(progress=Progress(StagnationConfig(after=after, every=4, **config)))
+    for number in range(1, after + 1):
+        made.settle(step(number, None, outcome=Outcome.EDIT_FAILED))
+    return made
+
+
+def test_a_run_that_stands_still_asks_the_strongest_arm_for_a_new_approach():
+    plan = stuck().plan(4, Conditions(strongest=("b",)))
+    assert (plan.arm, plan.new_approach) == ("b", True)
+
+
+def test_a_new_approach_is_asked_for_once_in_so_many_steps_also_over_a_resumption():
+    made, resumed = stuck(), stuck()
+    resumed.planned(made.plan(4, Conditions(strongest=("b",))))
+    for one in (made, resumed):
+        asked = [one.plan(number, Conditions(strongest=("b",))).new_approach for number in range(5, 10)]
+        assert asked == [False, False, False, True, False]
+
+
+def test_nobody_is_asked_for_a_new_approach_while_no_model_can_be():
+    assert not stuck().plan(4, Conditions()).new_approach
+
+
+def test_of_equally_strong_arms_the_one_that_earned_most_is_asked():
+    made = stuck(after=2)
+    made.settle(step(10, 2.0, arm="b"))
+    for number in range(11, 14):
+        made.settle(step(number, 1.5, arm="b"))
+    assert made.plan(20, Conditions(strongest=("a", "b"))).arm == "b"
+
+
+def test_a_recorded_plan_says_whom_it_could_ask():
+    plan = stuck().plan(4, Conditions(strongest=("b",)))
+    assert Conditions.of(plan) == Conditions((), None, ("b",))
+    assert stuck().plan(4, Conditions.of(plan)) == plan

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import typer
 
-from evolve.arms import model_specs
+from evolve.arms import model_specs, note_spec
 from evolve.cli.output import dollars, stderr
 from evolve.config import RunConfig
 from evolve.llm.estimate import ArmForecast, Estimate, estimate, warning
@@ -64,7 +64,8 @@ def with_cap(config: RunConfig) -> RunConfig:
 
 def _capped(config: RunConfig) -> tuple[RunConfig, list[_Priced]]:
     """Returns the configuration with a budget, and the models whose calls it pays; none where nothing is paid for."""
-    specs = model_specs(config)
+    noting = note_spec(config)
+    specs = [*model_specs(config), *([] if noting is None else [noting])]
     table = price_table(config.prices) if specs else PriceTable({})
     facts = [lookup(spec, table) for spec in specs]
     if config.budget_usd is None and not any(_may_cost(spec, known.price) for spec, known in zip(specs, facts, strict=True)):
@@ -80,8 +81,13 @@ def _capped(config: RunConfig) -> tuple[RunConfig, list[_Priced]]:
 def _estimate(task: Task, config: RunConfig, models: Sequence[_Priced]) -> Estimate:
     """Estimates what a run costs if every arm is pulled alike and answers are about as long as the program."""
     source = typical_tokens("".join(task.files.values()))
+    pulled = {spec.label for spec in model_specs(config)}
     arms = [
-        ArmForecast(spec.label, price, len(spec.kinds), spec.settings.max_tokens, spec.settings.call_usd) for spec, price in models
+        ArmForecast(
+            spec.label, price, len(spec.kinds) * len(spec.settings.prompts), spec.settings.max_tokens, spec.settings.call_usd
+        )
+        for spec, price in models
+        if spec.label in pulled
     ]
     others = [ArmForecast(name, FREE) for name in config.arms if not is_model(name)]
     prompt = min(config.prompts.max_tokens, typical_tokens(task.background) + 3 * source + _WORDS)

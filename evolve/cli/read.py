@@ -73,6 +73,7 @@ def show(run: RunArgument = None, archive: ArchiveOption = DEFAULT, json: JsonOp
     with Archive.open(archive) as opened:
         found = opened.find_run(run)
         shown, best_so_far, record = summary(opened, found), curve(opened, found), opened.run_record(found)
+        notes = opened.notes(found)
     if json:
         print_json(shown)
         return
@@ -97,6 +98,9 @@ def show(run: RunArgument = None, archive: ArchiveOption = DEFAULT, json: JsonOp
     for label, text in rows:
         stdout.print(f"{label:<11}{text}", markup=False)
     stdout.print(arms_table(shown["arms"]))
+    if notes:
+        stdout.print(f"── note of version {notes[-1].about} ({notes[-1].source})", style="dim", markup=False)
+        stdout.print(notes[-1].text, markup=False)
 
 
 #: Starting programs that `show` names; rescoring a run has thousands.

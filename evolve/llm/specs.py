@@ -18,6 +18,8 @@ from evolve.settings import build
 PROVIDERS = ("openai", "anthropic", "litellm", "agent")
 _SPEC = re.compile(r"(?P<provider>[^/\[\]@]+)/(?P<model>[^\[\]]+?)(?:\[(?P<settings>[^\]]*)\])?(?:@(?P<url>https?://\S+))?")
 _USER = re.compile(r"://[^/\s]*@")
+#: The variant of the system text that models are told where none is named.
+DEFAULT_PROMPT = "default"
 _KEYS = {"openai": "OPENAI_API_KEY", "anthropic": "ANTHROPIC_API_KEY"}
 
 
@@ -48,6 +50,7 @@ class ModelSettings:
     Attributes:
         kinds: What it is asked to write; each is an arm of its own. None is every kind, and of a coding agent whole programs:
             it edits files, or is too dear to be asked in four ways.
+        prompts: Variants of the system text that it is told; each is an arm of its own.
         temperature: Spread of sampling; None leaves it to the provider.
         effort: How long to think; None leaves it to the provider.
         max_tokens: Of one answer, reasoning included.
@@ -67,6 +70,7 @@ class ModelSettings:
     """
 
     kinds: tuple[EditKind, ...] | None = None
+    prompts: tuple[str, ...] = (DEFAULT_PROMPT,)
     temperature: float | None = None
     effort: Effort | None = None
     max_tokens: int = 8192
@@ -85,6 +89,8 @@ class ModelSettings:
     def __post_init__(self) -> None:
         if self.kinds is not None and (not self.kinds or len(set(self.kinds)) != len(self.kinds)):
             raise ValueError(f"kinds must be distinct and at least one, got {[kind.value for kind in self.kinds]}")
+        if not self.prompts or len(set(self.prompts)) != len(self.prompts):
+            raise ValueError(f"prompts must be distinct and at least one, got {list(self.prompts)}")
         for name in ("max_tokens", "concurrency", "context", "per_minute", "tokens_per_minute"):
             value = getattr(self, name)
             if value is not None and value < 1:

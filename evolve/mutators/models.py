@@ -10,7 +10,7 @@ from evolve.edits import mutable_regions
 from evolve.llm.base import Finish, ModelRequest
 from evolve.llm.calling import Called
 from evolve.llm.grammar import diff_grammar, full_rewrite_grammar
-from evolve.llm.specs import EditKind
+from evolve.llm.specs import DEFAULT_PROMPT, EditKind
 from evolve.mutation import MutationFailed, MutationRequest
 from evolve.mutators.asking import Asking, within_context, written
 from evolve.notation import EditRefused, apply_diff, apply_full
@@ -61,6 +61,7 @@ class Prompting(Protocol):
         brief: bool,
         chance: float | None,
         in_folder: bool,
+        variant: str,
     ) -> Prompt:
         """Renders the prompt of a request within a budget.
 
@@ -94,7 +95,9 @@ class ModelReplies:
 class ModelMutator(ModelReplies):
     """One arm of a language model: the model, its settings, and the kind of edit it is asked for."""
 
-    def __init__(self, name: str, kind: EditKind, caller: Asked, prompts: Prompting, asking: Asking) -> None:
+    def __init__(
+        self, name: str, kind: EditKind, caller: Asked, prompts: Prompting, asking: Asking, *, variant: str = DEFAULT_PROMPT
+    ) -> None:
         """Puts the parts together.
 
         Args:
@@ -103,11 +106,13 @@ class ModelMutator(ModelReplies):
             caller: Brings the answers.
             prompts: Renders what is asked.
             asking: How.
+            variant: Of the system text.
         """
         super().__init__(name, kind, asking.spec.settings.max_tokens)
         self._caller = caller
         self._prompts = prompts
         self._asking = asking
+        self._variant = variant
 
     async def generate(self, request: MutationRequest, rng: np.random.Generator) -> Reply:
         seed, chance = int(rng.integers(2**31)), float(rng.random())
@@ -131,6 +136,7 @@ class ModelMutator(ModelReplies):
                 brief=self._asking.brief,
                 chance=chance,
                 in_folder=self._asking.in_folder,
+                variant=self._variant,
             )
         except ValueError as error:
             if kind in (EditKind.CROSS, EditKind.REPAIR):

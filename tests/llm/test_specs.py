@@ -120,6 +120,7 @@ def test_a_missing_key_names_its_variable(environment):
 def test_every_setting_can_be_written_in_brackets():
     written = {
         "kinds": "full",
+        "prompts": "default+bold",
         "temperature": "0.5",
         "effort": "low",
         "max_tokens": "9",

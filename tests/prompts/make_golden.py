@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from prompt_kit import MARKED, SEVERAL, circle_packing, edited, failed, ok, prompts, rich, task, text_of
+from prompt_kit import MARKED, SEVERAL, circle_packing, edited, failed, ok, prompts, rich, task, templates, text_of
 
 from evolve.llm.specs import EditKind
 from evolve.mutation import Complaint, MutationRequest
@@ -33,6 +33,11 @@ def texts() -> dict[str, str]:
     made["folder-cross.md"] = text_of(written.messages(rich(SEVERAL), EditKind.CROSS, budget_tokens=20_000, in_folder=True))
     retried_in_folder = dataclasses.replace(retried, complaints=(Complaint("it crashed", "> I changed it."),))
     made["folder-retry.md"] = text_of(written.messages(retried_in_folder, EditKind.FULL, budget_tokens=20_000, in_folder=True))
+    stuck = dataclasses.replace(rich(MARKED), new_approach=True)
+    made["new-approach.md"] = text_of(written.messages(stuck, EditKind.DIFF, budget_tokens=20_000, chance=0.0))
+    made["brief-new-approach.md"] = text_of(written.messages(stuck, EditKind.CROSS, budget_tokens=7000, brief=True, chance=0.0))
+    for variant in templates().variants[1:]:
+        made[f"variant-{variant}.md"] = text_of(written.messages(_first(), EditKind.FULL, budget_tokens=20_000, variant=variant))
     objective = Objective("seconds", Direction.MINIMIZE, 0.5)
     made["initial.md"] = text_of(written.first_program("Sort numbers.", objective, "`main.py` with `sort(numbers)`"))
     return made

@@ -73,6 +73,7 @@ def rich(files: Files, direction: Direction = Direction.MAXIMIZE) -> MutationReq
         lineage=(second, first),
         best=ok(edited(files, "+ 1", "+ 8"), 1.9, step=4),
         advice=("Think of the large instance.", "No recursion, please."),
+        notes="Of 50 steps 41 were scored, 6 improved.\nFailed most often: crashed, NameError: y (3 times)",
     )
 
 

@@ -153,7 +153,7 @@ def test_what_did_not_fail_by_its_own_fault_is_not_mended(outcome):
 
 
 def test_repair_shows_the_latest_failed_child_whole_and_once():
-    request = rich(WHOLE)
+    request = dataclasses.replace(rich(WHOLE), notes="")
     text = written(request, EditKind.REPAIR)
     assert render_files(request.failures[0].program.files).rstrip() in text
     assert text.count("NameError: y") == 1

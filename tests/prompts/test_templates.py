@@ -65,11 +65,11 @@ def test_the_hash_is_of_all_texts_in_use(folder, tmp_path):
     shutil.copytree(BUILT_IN, copy)
     assert Templates.load(copy).sha256 == templates().sha256
     hashes = {templates().sha256}
-    for path in copy.iterdir():
+    for path in copy.glob("*.md"):
         # Alone in its folder: what else is not built in would be compiled and filled in every time.
         changed = folder(path.stem, **{path.stem: path.read_text() + "\n"})
         hashes.add(Templates.load(changed).sha256)
-    assert len(hashes) == 1 + len(list(BUILT_IN.iterdir()))
+    assert len(hashes) == 1 + len(list(BUILT_IN.glob("*.md")))
 
 
 @pytest.mark.parametrize(
@@ -141,10 +141,10 @@ def test_a_name_of_another_template_is_unknown_in_this_one(folder):
 
 def test_specimens_lead_through_every_template_and_every_line_of_the_built_in_ones():
     loaded = templates()
-    reached = {part.template for part in specimens()}
-    assert reached == {path.name for path in BUILT_IN.iterdir()}
-    text = "\n".join(loaded.fill(part) for part in specimens())
-    for path in BUILT_IN.iterdir():
+    reached = {part.template for part in specimens(loaded.variants[1:])}
+    assert reached == set(_texts())
+    text = "\n".join(loaded.fill(part) for part in specimens(loaded.variants[1:]))
+    for path in BUILT_IN.rglob("*.md"):
         for line in path.read_text().splitlines():
             if line.strip() and "{" not in line:
                 assert line in text, f"{path.name}: {line}"
@@ -153,10 +153,41 @@ def test_specimens_lead_through_every_template_and_every_line_of_the_built_in_on
 def test_a_value_that_prints_as_a_word_without_meaning_is_refused():
     for value in (None, float("nan"), float("inf")):
         with pytest.raises(ConfigError, match=rf"advice\.md.*filled with {value!r}"):
-            Templates({**_texts(), "advice.md": "{{ advice }}"}, {path.name: path for path in BUILT_IN.iterdir()}).fill(
+            Templates({**_texts(), "advice.md": "{{ advice }}"}, {name: BUILT_IN / name for name in _texts()}).fill(
                 Part("advice.md", {"advice": value})
             )
 
 
 def _texts() -> dict[str, str]:
-    return {path.name: path.read_text() for path in BUILT_IN.iterdir()}
+    return {str(path.relative_to(BUILT_IN)): path.read_text() for path in BUILT_IN.rglob("*.md")}
+
+
+def test_a_folder_may_bring_variants_of_the_system_text_and_replace_built_in_ones(folder):
+    made = folder()
+    (made / "variants").mkdir()
+    (made / "variants" / "terse.md").write_text('{% include "system.md" %}\nFew words.\n')
+    (made / "variants" / "bold.md").write_text('{% include "built-in/variants/bold.md" %}\nVery bold.\n')
+    loaded = Templates.load(made)
+    assert loaded.variants == ["default", "bold", "careful", "terse"]
+    assert loaded.sha256 != templates().sha256
+    for variant, line in (("terse", "Few words."), ("bold", "Very bold.")):
+        prompt = Prompts(loaded, PromptConfig()).messages(rich(MARKED), EditKind.FULL, budget_tokens=20_000, variant=variant)
+        assert line in prompt.messages[0].text
+        assert "You improve a program, one step at a time." in prompt.messages[0].text
+
+
+@pytest.mark.parametrize("name", ["default.md", "Über.md", "a b.md", "terse.txt"])
+def test_a_variant_whose_name_cannot_stand_in_a_spec_is_refused(folder, name):
+    made = folder()
+    (made / "variants").mkdir()
+    (made / "variants" / name).write_text("x")
+    with pytest.raises(ConfigError, match="no variant of the system text"):
+        Templates.load(made)
+
+
+def test_a_mistake_in_a_variant_is_found_when_templates_are_loaded(folder):
+    made = folder()
+    (made / "variants").mkdir()
+    (made / "variants" / "terse.md").write_text("{{ feedback }}")
+    with pytest.raises(ConfigError, match=r"terse\.md line 1: 'feedback' is undefined"):
+        Templates.load(made)
