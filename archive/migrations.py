@@ -54,7 +54,7 @@ def m003_models(connection: Connection) -> None:
 
 
 def m004_search(connection: Connection) -> None:
-    """Adds what populations place programs by, plans for a new approach, starting points, runs that score others again, and notes."""
+    """Adds traits of programs, plans for a new approach, starting points, runs that score others again, and notes."""
     connection.execute(text("ALTER TABLE additions ADD COLUMN traits TEXT"))
     connection.execute(text("ALTER TABLE plans ADD COLUMN new_approach BOOLEAN"))
     connection.execute(text("ALTER TABLE runs ADD COLUMN rescores INTEGER"))
