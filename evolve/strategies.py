@@ -14,9 +14,13 @@ refused where it was changed: no setting is silently without effect.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from evolve.archive.chains import BestOfN, Sequential
+from evolve.archive.cvt import CvtConfig, CvtMapElites
+from evolve.archive.front import Front, FrontConfig
+from evolve.archive.grid import GridConfig, MapElites
 from evolve.archive.islands import IslandConfig, Islands
 from evolve.archive.novelty import NoveltyScreen
 from evolve.archive.population import Population
@@ -169,6 +173,36 @@ def _tournament(task: Task, config: RunConfig, arms: Sequence[str]) -> Search:
     return compose(task, config, arms, _islands(config, Tournament(options)))
 
 
+#: Finished steps without anything better after which strategy ``adaptive`` founds an island, and turns until it gives one up.
+_ADAPTS_AFTER = 60
+
+
+def _adaptive(task: Task, config: RunConfig, arms: Sequence[str]) -> Search:
+    """Founds and gives up islands on stagnation, and explores the more the longer nothing improves.
+
+    Source: AdaEvolve (SkyDiscover). There the intensity of exploration stays as it was while nothing improves, and hangs on the
+    unit of the score; here both follow counts of steps (`evolve.progress`).
+    """
+    given = config.islands
+    islands = replace(given, spawn_after=given.spawn_after or _ADAPTS_AFTER, retire_after=given.retire_after or _ADAPTS_AFTER)
+    population = Islands(islands, RankWeighted(config.parents), protect=config.stagnation.protect)
+    return compose(task, config, arms, population, explores=True)
+
+
+def _mapelites(task: Task, config: RunConfig, arms: Sequence[str]) -> Search:
+    grid = build(GridConfig, config.options, "options")
+    return compose(task, config, arms, MapElites(grid, RankWeighted(config.parents)))
+
+
+def _cvt(task: Task, config: RunConfig, arms: Sequence[str]) -> Search:
+    return compose(task, config, arms, CvtMapElites(build(CvtConfig, config.options, "options"), RankWeighted(config.parents)))
+
+
+def _pareto(task: Task, config: RunConfig, arms: Sequence[str]) -> Search:
+    front = build(FrontConfig, config.options, "options")
+    return compose(task, config, arms, Front(front, RankWeighted(config.parents), direction=task.objective.direction))
+
+
 def _best_of_n(task: Task, config: RunConfig, arms: Sequence[str]) -> Search:
     return compose(task, config, arms, BestOfN())
 
@@ -182,6 +216,16 @@ BUILT_IN: Mapping[str, Strategy] = {
     "shinka": Strategy(
         _shinka, frozenset({"islands", "options"}), "islands, parents by a sigmoid of fitness, asymmetric UCB (like ShinkaEvolve)"
     ),
+    "adaptive": Strategy(
+        _adaptive,
+        frozenset({"islands", "parents"}),
+        "islands that are founded and given up on stagnation, parents less by rank the longer nothing improves (like AdaEvolve)",
+    ),
+    "mapelites": Strategy(
+        _mapelites, frozenset({"parents", "options"}), "the best program in each cell of a grid of traits (like OpenEvolve)"
+    ),
+    "cvt": Strategy(_cvt, frozenset({"parents", "options"}), "the best program near each of many centroids of traits"),
+    "pareto": Strategy(_pareto, frozenset({"parents", "options"}), "a front of several objectives, or of instances (like GEPA)"),
     "tournament": Strategy(_tournament, frozenset({"islands", "options"}), "islands, parents by tournament"),
     "beam": Strategy(_beam, frozenset({"options"}), "the best few are worked on alike"),
     "best_of_n": Strategy(_best_of_n, frozenset(), "independent samples from the initial program"),
