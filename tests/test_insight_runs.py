@@ -1,5 +1,6 @@
 """Whole runs that make notes on themselves and ask for new approaches, over real HTTP on loopback."""
 
+import itertools
 import sqlite3
 
 import pytest
@@ -54,7 +55,7 @@ def test_a_run_that_stands_still_asks_its_dearest_model_for_a_new_approach(tmp_p
         plans = rows(tmp_path, "SELECT step, arm FROM plans WHERE new_approach ORDER BY step")
         assert len(plans) >= 2
         assert all(arm.startswith("openai/dear[") and arm.endswith("/full") for _, arm in plans), plans
-        assert all(later - earlier >= 5 for (earlier, _), (later, _) in zip(plans, plans[1:], strict=False))
+        assert all(later - earlier >= 5 for (earlier, _), (later, _) in itertools.pairwise(plans))
         assert {one.model for one in asked} == {"dear"}
         assert len(asked) == len(plans)
         assert evolve.replay(archive=tmp_path / "a.db").differences == ()
@@ -138,5 +139,5 @@ def test_variants_of_the_prompt_are_arms(tmp_path):
 
 
 def test_an_unknown_variant_names_the_nearest(tmp_path):
-    with ModelServer(improver) as server, pytest.raises(ConfigError, match="unknown variant of the prompt 'blod'.*'bold'"):
+    with ModelServer(improver) as server, pytest.raises(ConfigError, match=r"unknown variant of the prompt 'blod'.*'bold'"):
         run(server, tmp_path, specs=("scripted[kinds=full,prompts=blod]",))

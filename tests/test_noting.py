@@ -46,7 +46,7 @@ class Slow:
 
 
 def taker(shelf, every=2, author=None, known=(), steps=100):
-    return NoteTaker(InsightConfig(every=every), dict().__getitem__, shelf, steps=steps, known=known, author=author)
+    return NoteTaker(InsightConfig(every=every), {}.__getitem__, shelf, steps=steps, known=known, author=author)
 
 
 def go_on(notes, *steps, by="settled"):
