@@ -22,10 +22,10 @@ _CHANCE = 0.5
 
 
 class Protected(NamedTuple):
-    """A choice of parent: an island's members with the protected program among them, and where it stands."""
+    """A choice of parent: an island's members with the protected program among them, and where that stands."""
 
     members: list[Member]
-    index: int
+    parent: int
 
 
 @dataclass(slots=True)

@@ -8,12 +8,12 @@ from evolve.archive.store import Archive
 from evolve.errors import ArchiveError
 
 
-def m002_notes(connection):
-    Table("notes", MetaData(), Column("run", Integer)).create(connection)
+def m002_remarks(connection):
+    Table("remarks", MetaData(), Column("run", Integer)).create(connection)
 
 
 def m003_breaks(connection):
-    m002_notes(connection)
+    m002_remarks(connection)
     raise RuntimeError("half way")
 
 
@@ -35,10 +35,10 @@ def test_an_older_archive_gets_only_what_it_lacks(engine):
     with engine.begin() as connection:
         bring_up_to_date(connection, "a.db", 1.0, [m001_initial])
     with engine.begin() as connection:
-        bring_up_to_date(connection, "a.db", 2.0, [m001_initial, m002_notes])
+        bring_up_to_date(connection, "a.db", 2.0, [m001_initial, m002_remarks])
         applied = connection.execute(text("SELECT number, name, applied_at FROM evolve_migrations ORDER BY number")).all()
-    assert applied == [(1, "m001_initial", 1.0), (2, "m002_notes", 2.0)]
-    assert "notes" in inspect(engine).get_table_names()
+    assert applied == [(1, "m001_initial", 1.0), (2, "m002_remarks", 2.0)]
+    assert "remarks" in inspect(engine).get_table_names()
 
 
 def test_an_archive_that_is_up_to_date_is_left_alone(engine):
@@ -54,7 +54,7 @@ def test_a_migration_that_breaks_leaves_the_archive_as_it_was(tmp_path):
             bring_up_to_date(connection, "a.db", 2.0, [*MIGRATIONS, m003_breaks])
         with archive.read() as connection:
             assert schema_version(connection, "a.db") == len(MIGRATIONS)
-            assert "notes" not in inspect(connection).get_table_names()
+            assert "remarks" not in inspect(connection).get_table_names()
 
 
 def test_records_outlive_a_migration(tmp_path):
@@ -62,7 +62,7 @@ def test_records_outlive_a_migration(tmp_path):
         run, writer = started(archive)
         writer.close()
         with archive._database.write() as connection:
-            bring_up_to_date(connection, "a.db", 2.0, [*MIGRATIONS, m002_notes])
+            bring_up_to_date(connection, "a.db", 2.0, [*MIGRATIONS, m002_remarks])
         assert archive.program(run, INITIAL.program_id)[0] == INITIAL
 
 
@@ -86,7 +86,7 @@ def test_an_archive_of_the_first_version_is_taken_up(tmp_path):
             ):
                 connection.execute(text("ALTER TABLE {} DROP COLUMN {}".format(*column.split("."))))
             connection.execute(text("ALTER TABLE runs DROP COLUMN rescores"))
-            for table in ("calls", "call_ends", "advice", "start_sources", "starts"):
+            for table in ("calls", "call_ends", "advice", "start_sources", "starts", "notes"):
                 connection.execute(text(f"DROP TABLE {table}"))
             connection.execute(text("DELETE FROM evolve_migrations WHERE number > 1"))
     with Archive.open(tmp_path / "a.db") as archive:

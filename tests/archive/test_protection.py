@@ -58,6 +58,7 @@ def test_protection_ends_with_its_steps():
 
 def test_steps_of_other_islands_do_not_use_protection_up():
     population = islands(protect=3, n_islands=2)
+    population.settle("p0", Member("q1", 1, 11.0, 5, "p0", 1))
     population.settle("p0", newcomer(island=1))
     for _ in range(5):
         population.settle("p0", None)
