@@ -55,7 +55,8 @@ class Room(NamedTuple):
 def trait_rows(members: Sequence[Member], names: Sequence[str]) -> np.ndarray:
     """Lays traits out as ``(n_members, n_names)``, NaN where a member lacks one; what is huge is cut off at `_HUGE`."""
     rows = [[member.traits.get(name, np.nan) for name in names] for member in members]
-    return np.clip(np.array(rows, dtype=float).reshape(len(members), len(names)), -_HUGE, _HUGE)
+    table: np.ndarray = np.clip(np.array(rows, dtype=float).reshape(len(members), len(names)), -_HUGE, _HUGE)
+    return table
 
 
 class CellElites:
@@ -82,6 +83,7 @@ class CellElites:
         self._first: list[Member] = []
         self._ranked = Ranked()
         self._elites: dict[Cell, Member] = {}
+        self._cells: dict[str, Cell] = {}
         self._children: dict[str, int] = {}
 
     @property
@@ -137,11 +139,9 @@ class CellElites:
                 return
             self._leave(held)
         self._keep(member)
-        self._elites[cell] = member
-        if len(self._ranked) > self._room.capacity and self._division is not None:
-            worst = self._ranked.members[-1]
-            self._leave(worst)
-            del self._elites[self._division.cell(worst)]
+        self._elites[cell], self._cells[member.program_id] = member, cell
+        if len(self._ranked) > self._room.capacity:
+            self._leave(self._ranked.members[-1])
 
     def _keep(self, member: Member) -> None:
         self._ranked.add(member)
@@ -150,12 +150,13 @@ class CellElites:
     def _leave(self, member: Member) -> None:
         self._ranked.remove(member)
         del self._children[member.program_id]
+        del self._elites[self._cells.pop(member.program_id)]
 
     def _nearest(self, members: Sequence[Member], parent: int) -> list[int]:
         """Orders the elites by how near their cells are to the parent's, the better ones first among equals."""
         if self._division is None or len(members) < 2 or self._room.n_inspirations == 0:
             return []
-        positions = self._division.positions([self._division.cell(member) for member in members])
+        positions = self._division.positions([self._cells[member.program_id] for member in members])
         distances = np.square(positions - positions[parent]).sum(axis=1)
         order: list[int] = np.argsort(distances, kind="stable").tolist()
         return order

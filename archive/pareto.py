@@ -15,13 +15,13 @@ def covered(rows: np.ndarray, row: np.ndarray) -> np.ndarray:
     Returns:
         ``(n,)`` booleans; true for the rows that ``row`` dominates, and for equal ones.
     """
-    result: np.ndarray = (rows <= row).all(axis=1)
+    result: np.ndarray = np.all(rows <= row, axis=1)
     return result
 
 
 def covering(rows: np.ndarray, row: np.ndarray) -> np.ndarray:
     """Tells which rows are at least as good as one row everywhere: ``(n,)`` booleans."""
-    result: np.ndarray = (rows >= row).all(axis=1)
+    result: np.ndarray = np.all(rows >= row, axis=1)
     return result
 
 

@@ -1,7 +1,7 @@
 from evolve.archive.cvt import CvtConfig, CvtMapElites
 from evolve.archive.front import Front, FrontConfig
 from evolve.archive.grid import GridConfig, MapElites
-from evolve.archive.islands import IslandConfig, Islands, Refound
+from evolve.archive.islands import IslandConfig, Islands
 from evolve.archive.pool import Crowding
 from evolve.archive.population import Population
 from evolve.archive.selection import RankWeighted, RankWeightedConfig
@@ -48,7 +48,7 @@ class TestIslandsCrowdedByDistance(PopulationContract):
     max_members = 2 * 10
 
     def make(self) -> Population:
-        config = IslandConfig(n_islands=2, capacity=10, crowding=Crowding.DISTANCE, refound=Refound.INITIAL, retire_after=20)
+        config = IslandConfig(n_islands=2, capacity=10, crowding=Crowding.DISTANCE)
         return Islands(config, RankWeighted(RankWeightedConfig()))
 
 
