@@ -110,7 +110,8 @@ def _mixed(keys: np.ndarray) -> np.ndarray:
     keys = keys + _GAMMA
     keys = (keys ^ (keys >> np.uint64(30))) * _MIX_1
     keys = (keys ^ (keys >> np.uint64(27))) * _MIX_2
-    return keys ^ (keys >> np.uint64(31))
+    mixed: np.ndarray = keys ^ (keys >> np.uint64(31))
+    return mixed
 
 
 def pack(embedding: np.ndarray) -> bytes:

@@ -15,14 +15,12 @@ def covered(rows: np.ndarray, row: np.ndarray) -> np.ndarray:
     Returns:
         ``(n,)`` booleans; true for the rows that ``row`` dominates, and for equal ones.
     """
-    result: np.ndarray = np.all(rows <= row, axis=1)
-    return result
+    return np.asarray(np.all(rows <= row, axis=1))
 
 
 def covering(rows: np.ndarray, row: np.ndarray) -> np.ndarray:
     """Tells which rows are at least as good as one row everywhere: ``(n,)`` booleans."""
-    result: np.ndarray = np.all(rows >= row, axis=1)
-    return result
+    return np.asarray(np.all(rows >= row, axis=1))
 
 
 def crowding_distances(rows: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ other names, comments or layout is the largest that there is none to make. The l
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -80,7 +81,7 @@ def small_edits(files: Files, rng: np.random.Generator) -> Iterator[Files]:
             for _ in range(_TRIES):
                 tweak = operator(source, rng)
                 if tweak is not None:
-                    yield from _applied(files, lambda source=source, tweak=tweak: spliced(files, {source.path: tweak.spans}))
+                    yield from _applied(files, functools.partial(spliced, files, {source.path: tweak.spans}))
 
 
 def _number_edits(files: Files, rng: np.random.Generator) -> Iterator[Files]:
@@ -91,7 +92,7 @@ def _number_edits(files: Files, rng: np.random.Generator) -> Iterator[Files]:
         for value in (_moved(numeral), _other(numeral, found)):
             if value != numeral.value:
                 span = rewritten(source, numeral, value)
-                yield from _applied(files, lambda source=source, span=span: spliced(files, {source.path: [span]}))
+                yield from _applied(files, functools.partial(spliced, files, {source.path: [span]}))
 
 
 def _moved(numeral: Numeral) -> int | float:
