@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 #: How often the writer lock says that its holder lives; other machines take a lock over after 60 s of silence.
 HEARTBEAT_S = 10.0
-#: How often the arms are looked at while none can be pulled.
+#: How often the arms are looked at while none can be pulled, and results that wait for their turn.
 _POLL_S = 0.25
 
 
@@ -186,7 +186,9 @@ class Loop:
 
     async def _finished_steps(self, *, watching: bool) -> set[asyncio.Task[Result]]:
         """Waits until a step has finished, or until there is something else to look at."""
-        waits = [seconds for seconds in (self._budget.left_s, _POLL_S if watching else None) if seconds is not None]
+        # A result may be held back by a screen of another step (`Recorded`), which then waits itself and wakes nobody.
+        polled = _POLL_S if watching or self._results else None
+        waits = [seconds for seconds in (self._budget.left_s, polled) if seconds is not None]
         timeout_s = None if self.stop_reason else min(waits, default=None)
         if not self._running:
             await asyncio.sleep(timeout_s or 0.0)
