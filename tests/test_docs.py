@@ -54,6 +54,7 @@ def test_the_first_tour_runs_as_written(tmp_path):
         "docs/first-tour.md",
         "docs/models.md",
         "docs/populations.md",
+        "docs/strategies.md",
         "docs/tasks.md",
         "README.md",
     ],

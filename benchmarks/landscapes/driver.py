@@ -25,7 +25,7 @@ from evolve.mutation import MutationFailed
 from evolve.ordering import Strict
 from evolve.program import Evaluation, Files, Outcome, Program
 from evolve.rng import generator
-from evolve.search import Finished, Search
+from evolve.search import Conditions, Finished, Search
 from evolve.strategies import make_search
 
 
@@ -120,6 +120,8 @@ class _Simulation:
         self._habits = {habit.name: habit for habit in habits}
         self._search: Search = make_search(landscape.task(), config, list(self._habits))
         self._embed = make_embed(config, self._search)
+        # Every arm is the same scripted model, so a new approach may be asked of any.
+        self._conditions = Conditions(strongest=tuple(self._habits))
         self._order = Strict(config.lag)
         self._programs: dict[str, _Scored] = {}
         self._fingerprints: set[str] = set()
@@ -139,7 +141,7 @@ class _Simulation:
             believed.append(self._believed())
             best.append(self._best)
             while (following := step + len(waiting) + 1) <= self._config.steps and self._order.may_plan(following, step):
-                waiting.append(self._search.plan(following))
+                waiting.append(self._search.plan(following, self._conditions))
         return Trace(
             landscape=self._landscape.name,
             seed=self._config.seed,

@@ -45,7 +45,9 @@ def run(
         list[str] | None,
         typer.Option(metavar="SPEC", help="What makes children: local, local/NAME, PROVIDER/MODEL[key=value,...]@URL; repeatable."),
     ] = None,
-    strategy: Annotated[str | None, typer.Option(metavar="NAME", help="How parents, arms and survivors are chosen.")] = None,
+    strategy: Annotated[
+        str | None, typer.Option(metavar="NAME", help="How programs are kept and parents chosen (docs/strategies.md).")
+    ] = None,
     workers: WorkersOption = None,
     proposals: Annotated[int | None, typer.Option(min=1, metavar="N", help="Replies awaited at once.")] = None,
     executor: Annotated[str | None, typer.Option(metavar="NAME", help="Where evaluations run: local, or a plug-in.")] = None,
