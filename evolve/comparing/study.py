@@ -19,7 +19,7 @@ from evolve.archive.store import Archive
 from evolve.arms import make_mutators
 from evolve.comparing.curves import Axis
 from evolve.comparing.variants import Variant
-from evolve.config import RunConfig
+from evolve.config import RunConfig, with_limit
 from evolve.errors import ArchiveError, ConfigError, TaskError
 from evolve.interrupts import Interrupts
 from evolve.loop import Watcher
@@ -111,7 +111,7 @@ def make_study(
     if not seeds or len(set(seeds)) != len(seeds):
         raise ConfigError(f"seeds must be distinct and at least one, got {list(seeds)}")
     runs = tuple(
-        StudyRun(variant.label, seed, f"{name or task.name}/{variant.label}/{seed}", _resolved(resolve, variant, seed))
+        StudyRun(variant.label, seed, f"{name or task.name}/{variant.label}/{seed}", _resolved(task, resolve, variant, seed))
         for seed in seeds
         for variant in variants
     )
@@ -122,9 +122,9 @@ def make_study(
     return Study(task, tuple(variant.label for variant in variants), tuple(seeds), axis, budget, runs)
 
 
-def _resolved(resolve: Callable[[Variant, int], RunConfig], variant: Variant, seed: int) -> RunConfig:
+def _resolved(task: Task, resolve: Callable[[Variant, int], RunConfig], variant: Variant, seed: int) -> RunConfig:
     try:
-        return resolve(variant, seed)
+        return with_limit(task, resolve(variant, seed))
     except ConfigError as error:
         if not variant.settings:
             raise

@@ -103,7 +103,9 @@ def test_a_program_never_changes_its_cell_whatever_comes_later():
 
 def test_children_are_counted_across_the_end_of_the_warm_up():
     class Told:
-        def choose(self, members: Sequence[Member], children: np.ndarray, rng: np.random.Generator) -> int:
+        def choose(
+            self, members: Sequence[Member], children: np.ndarray, rng: np.random.Generator, exploration: float = 0.0
+        ) -> int:
             self.children = children.tolist()
             return 0
 

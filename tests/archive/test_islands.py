@@ -16,7 +16,7 @@ from evolve.rng import generator
 class First:
     """Always chooses the best member."""
 
-    def choose(self, members: Sequence[Member], children: np.ndarray, rng: np.random.Generator) -> int:
+    def choose(self, members: Sequence[Member], children: np.ndarray, rng: np.random.Generator, exploration: float = 0.0) -> int:
         return 0
 
 
@@ -26,7 +26,7 @@ class Last:
     def __init__(self) -> None:
         self.children: list[int] = []
 
-    def choose(self, members: Sequence[Member], children: np.ndarray, rng: np.random.Generator) -> int:
+    def choose(self, members: Sequence[Member], children: np.ndarray, rng: np.random.Generator, exploration: float = 0.0) -> int:
         self.children = children.tolist()
         return len(members) - 1
 

@@ -1,11 +1,13 @@
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
-from landscape_kit import ALL, catalog, command, driver, text
+from landscape_kit import ALL, catalog, command, driver
 
-from evolve.archive.novelty import NoveltyConfig, fingerprint
+from evolve.archive.novelty import NoveltyConfig
 from evolve.config import RunConfig
+from evolve.progress import StagnationConfig
 from evolve.search import Search
 
 STEPS = 60
@@ -85,9 +87,10 @@ def test_near_copies_are_turned_down_when_embeddings_are_compared():
 
 
 def test_plans_may_ask_for_a_new_approach(settled):
-    landscape = catalog.make("valleys")
-    driver.simulate(landscape, RunConfig(), seed=0, steps=5, new_approach=lambda plan: plan.step == 1)
-    assert settled[1].fingerprint != fingerprint({text.PATH: text.written(landscape.initial)})
+    simulated("valleys", config=RunConfig(stagnation=StagnationConfig(after=2, every=5)), steps=60)
+    asked = [finished.step for finished in settled if finished.plan is not None and finished.plan.new_approach]
+    assert asked
+    assert all(later - earlier >= 5 for earlier, later in itertools.pairwise(asked))
 
 
 def test_the_step_that_reaches_the_mark_is_the_first_one():
