@@ -16,7 +16,7 @@ The record, from the disk upwards:
 * `writer`, `loading`, `finding`: write a run, read it back, and find runs and programs by what a user types.
 * `store`: `Archive`, which the rest of `evolve` opens; the only module that reads the clock.
 * `starts`: what a run was told to start from; `rescorable`: what of it can be scored again.
-* `queries`: what the command line and the browser show.
+* `queries`: what the command line and the browser show; `trajectory`: how a run came along.
 
 The choosers: `population` (the protocol), `pool` (what populations share), `islands` with `topology`, `grid` and `cvt` on `cells`,
 `front` with `pareto`, `chains`; `selection`, `traits`, `novelty`, `embeddings`, and `tokens` and `canonical`, which the last two

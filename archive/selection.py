@@ -24,7 +24,7 @@ class ParentChoice(Protocol):
             members: The island's members, best first, at least one; fitness may be negative, and any may tie.
             children: ``(n_members,)`` finished steps that started from each of them.
             rng: The only source of chance.
-            exploration: How long the search has stood still, from 0 (it progresses) to 1 (see `evolve.archive.progress`); the
+            exploration: How long the search has stood still, from 0 (it progresses) to 1 (see `evolve.progress`); the
                 larger it is, the less fitness counts. Rules without such a notion may leave it out of account.
 
         Raises:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import platform
 import shlex
@@ -10,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from evolve.config import RunConfig, resolve
+from evolve.config import RunConfig, resolve, with_limit
 from evolve.program import SHARED_ORIGINS, Task
 from evolve.settings import plain
 
@@ -72,7 +73,7 @@ def repeat_command(task: Task, config: RunConfig, starts: Sequence[str] = ()) ->
         return ""
     in_folder = task.origin == "folder" or task.origin in SHARED_ORIGINS
     words = ["evolve", "run", str(task.folder) if in_folder else task.name]
-    given, defaults = plain(config), plain(resolve(task))
+    given, defaults = plain(_uncalibrated(task, config)), plain(resolve(task))
     words += [word for start in starts for word in ("--start", start)]
     words += ["--steps", str(config.steps), "--seed", str(config.seed)]
     for key, value in given.items():
@@ -89,6 +90,12 @@ def repeat_command(task: Task, config: RunConfig, starts: Sequence[str] = ()) ->
             words += [word for name, item in changed.items() for word in ("--set", f"{key}.{name}={_toml(item)}")]
             words += [] if isinstance(value, dict) else ["--set", f"{key}={_toml(value)}"]
     return shlex.join(words)
+
+
+def _uncalibrated(task: Task, config: RunConfig) -> RunConfig:
+    """Takes out of a configuration what a new run finds by itself."""
+    bare = dataclasses.replace(config, novelty=dataclasses.replace(config.novelty, min_distance=None))
+    return bare if with_limit(task, bare) == config else config
 
 
 def _toml(value: object) -> str:

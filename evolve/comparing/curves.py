@@ -8,8 +8,8 @@ from enum import StrEnum
 
 import numpy as np
 
-from evolve.archive.progress import ProgressPoint, progress
 from evolve.archive.store import Archive
+from evolve.archive.trajectory import ProgressPoint, progress
 from evolve.errors import ArchiveError
 from evolve.program import Direction
 

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evolve.archive.progress import ProgressPoint
+from evolve.archive.trajectory import ProgressPoint
 from evolve.comparing.curves import Axis, areas, make_curve
 from evolve.program import Direction
 

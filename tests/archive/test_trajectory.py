@@ -1,8 +1,8 @@
 import pytest
 from archive_kit import INITIAL, begin, new_run, ok, write_step
 
-from evolve.archive.progress import progress
 from evolve.archive.store import Archive
+from evolve.archive.trajectory import progress
 from evolve.program import Evaluation, Outcome
 
 
