@@ -41,10 +41,11 @@ class Counting:
         self._asked = 0
 
     def settled(self, addition: Addition, finished: Finished, search: Search) -> None:
-        if finished.plan is not None and not finished.plan.arm.startswith("local/"):
-            self._asked += 1
-            best = search.best.objective if search.best else None
-            print(f"  model step {self._asked}: {finished.outcome} {finished.objective}, best {best}", file=sys.stderr, flush=True)
+        if finished.plan is None or finished.plan.arm.startswith("local/"):
+            return
+        self._asked += 1
+        best = search.best.objective if search.best else None
+        print(f"  model step {self._asked}: {finished.outcome} {finished.objective}, best {best}", file=sys.stderr, flush=True)
         if self._asked == self._wanted:
             signal.raise_signal(signal.SIGINT)
 
