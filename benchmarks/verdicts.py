@@ -64,7 +64,7 @@ def sign_p(pairs: Pairs) -> float:
     Source: Arbuthnot 1710; Conover 1999, section 3.4.
     """
     n, fewer = pairs.wins + pairs.losses, min(pairs.wins, pairs.losses)
-    return min(1.0, 2 * sum(math.comb(n, k) for k in range(fewer + 1)) / 2**n)
+    return min(1.0, 2 * sum(math.comb(n, k) for k in range(fewer + 1)) / (1 << n))
 
 
 def fewest_pairs(n_hypotheses: int) -> int:

@@ -1,12 +1,16 @@
 """The study of a real model, on a scripted one: what is stated, asked, refused and concluded."""
 
+import io
 import json
 import os
 import signal
 import sys
+from contextlib import redirect_stdout
+from dataclasses import replace
 from itertools import count
 from math import comb
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from conftest import PARABOLA
@@ -14,7 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from model_kit import improver
 
-from evolve.testing.model_server import ModelServer
+from evolve.llm.base import Usage
+from evolve.testing.model_server import Answer, Fault, ModelServer
 
 # The script and its neighbour import each other as files of one folder do.
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
@@ -39,42 +44,74 @@ def study(server_url, output, *more, budget="1"):
 # The script
 
 
-def test_a_study_states_its_plan_asks_the_model_alone_and_ends_with_verdicts(tmp_path, capsys):
-    with ModelServer(improver) as server:
-        assert study(server.url, tmp_path / "s") == 0
-        asked = len(server.asked)
-    out = capsys.readouterr().out
-    plan = (tmp_path / "s" / "plan.md").read_text()
-    assert out.startswith(plan)
-    assert "Expected: about 18 calls" in out
-    assert "So few pairs can support nothing, whatever they are: at least 7 are needed." in plan
-    content = json.loads((tmp_path / "s" / "report.json").read_text())
-    assert content["plan"] == plan
+class Done(NamedTuple):
+    """A study that was run, and what it printed."""
+
+    output: Path
+    url: str
+    out: str
+    asked: int
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    output, said = tmp_path_factory.mktemp("done") / "study", io.StringIO()
+    with ModelServer(improver) as server, redirect_stdout(said):
+        assert study(server.url, output) == 0
+        return Done(output, server.url, said.getvalue(), len(server.asked))
+
+
+def test_a_study_asks_the_model_alone_and_gives_a_verdict_for_each_hypothesis(done):
+    content = json.loads((done.output / "report.json").read_text())
     assert 0 < content["usd"] <= 1
     assert [found["second"] for found in content["hypotheses"]] == ["best_of_n", "sequential"]
     for found in content["hypotheses"]:
         assert found["wins"] + found["losses"] + found["ties"] == 2
-        assert found["verdict"]["finding"] in ("undecided", "not supported")
+        assert found["verdict"]["finding"] == "undecided"
     (comparison,) = content["comparisons"]
     assert [result["strategy"] for result in comparison["strategies"]] == ["default", "best_of_n", "sequential"]
     assert all(arm.startswith("openai/scripted") for arm in comparison["arms"])
-    assert asked >= 18
-    report = (tmp_path / "s" / "report.md").read_text()
+    assert done.asked >= 18
+
+
+def test_the_plan_comes_first_and_the_verdicts_last(done):
+    plan, report = (done.output / "plan.md").read_text(), (done.output / "report.md").read_text()
+    assert "So few pairs can support nothing, whatever they are: at least 7 are needed." in plan
+    assert done.out.startswith(plan)
+    assert "Expected: about 18 calls" in done.out
     assert report.startswith(plan)
     assert "# Strategies on hello_parabola" in report
-    assert "# Verdicts" in report.partition("## Runs")[2]
-    assert out.rstrip().endswith(report.rstrip()[report.rstrip().index("# Verdicts") :])
+    verdicts = report[report.index("# Verdicts") :]
+    assert "0 of 6 runs ended at their dollars" in verdicts
+    assert "# " not in verdicts.removeprefix("# Verdicts")
+    assert done.out.endswith(verdicts)
 
 
-def test_the_same_command_asks_nothing_twice_and_another_statement_is_refused(tmp_path, capsys):
-    with ModelServer(improver) as server:
-        assert study(server.url, tmp_path) == 0
-        first, asked = (tmp_path / "report.json").read_text(), len(server.asked)
-        assert study(server.url, tmp_path) == 0
-        assert (tmp_path / "report.json").read_text() == first
-        assert study(server.url, tmp_path, "--steps", 4) == 2
-        assert len(server.asked) == asked
+def test_the_same_command_asks_nothing_twice_and_another_statement_is_refused(done, capsys):
+    first = (done.output / "report.json").read_text()
+    assert study(done.url, done.output) == 0  # the server is gone
+    assert (done.output / "report.json").read_text() == first
+    assert study(done.url, done.output, "--steps", 4) == 2
     assert "plan.md states another study; ask for the same, or choose another --output" in capsys.readouterr().err
+
+
+def test_runs_whose_dollars_are_spent_count_and_runs_cut_short_otherwise_do_not(tmp_path, capsys, monkeypatch):
+    def dear(asked):
+        return replace(improver(asked), usage=Usage(input=100, output=20_000))
+
+    with ModelServer(dear) as server:
+        assert study(server.url, tmp_path) == 0
+        assert "6 of 6 runs ended at their dollars, before all of their steps" in capsys.readouterr().out
+        monkeypatch.setattr(validate_models, "_OUT_OF_MONEY", "no reason begins so")
+        assert study(server.url, tmp_path) == 1
+    assert "hello_parabola/default/0 ended after" in capsys.readouterr().err
+
+
+def test_a_study_that_the_model_refuses_fails_with_its_words(tmp_path, capsys):
+    with ModelServer(lambda asked: Answer(fault=Fault.BAD_KEY)) as server:
+        assert study(server.url, tmp_path) == 1
+    assert capsys.readouterr().err.splitlines()[-1].startswith("error: ")
+    assert not (tmp_path / "report.json").exists()
 
 
 def test_an_interrupted_study_says_how_to_go_on_and_goes_on(tmp_path, capsys):
