@@ -99,11 +99,12 @@ def test_runs_whose_dollars_are_spent_count_and_runs_cut_short_otherwise_do_not(
     def dear(asked):
         return replace(improver(asked), usage=Usage(input=100, output=20_000))
 
+    more = ["--steps", 12, "--seeds", 1]  # not all of which are in flight before the first is paid
     with ModelServer(dear) as server:
-        assert study(server.url, tmp_path) == 0
-        assert "6 of 6 runs ended at their dollars, before all of their steps" in capsys.readouterr().out
+        assert study(server.url, tmp_path, *more) == 0
+        assert "3 of 3 runs ended at their dollars, before all of their steps" in capsys.readouterr().out
         monkeypatch.setattr(validate_models, "_OUT_OF_MONEY", "no reason begins so")
-        assert study(server.url, tmp_path) == 1
+        assert study(server.url, tmp_path, *more) == 1
     assert "hello_parabola/default/0 ended after" in capsys.readouterr().err
 
 
