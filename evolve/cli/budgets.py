@@ -14,6 +14,7 @@ import typer
 from evolve.arms import model_specs, note_spec
 from evolve.cli.output import dollars, stderr
 from evolve.config import RunConfig
+from evolve.errors import ConfigError
 from evolve.llm.estimate import ArmForecast, Estimate, estimate, warning
 from evolve.llm.prices import FREE, Price, PriceTable, lookup, price_table, require_price, typical_tokens
 from evolve.llm.specs import ModelSpec, is_model
@@ -60,6 +61,20 @@ def with_cap(config: RunConfig) -> RunConfig:
         ConfigError: If there is to be a budget, and a model's price is not known.
     """
     return _capped(config)[0]
+
+
+def forecast(task: Task, config: RunConfig) -> Estimate:
+    """Estimates what a run with a budget costs, before anything is asked.
+
+    Raises:
+        ConfigError: If it has no budget, asks no model, or a model's price is not known.
+    """
+    if config.budget_usd is None:
+        raise ConfigError("a forecast is of a run with a budget; set budget_usd")
+    config, models = _capped(config)
+    if not models:
+        raise ConfigError(f"a forecast is of a run that asks a language model; the arms are {list(config.arms)}")
+    return _estimate(task, config, models)
 
 
 def _capped(config: RunConfig) -> tuple[RunConfig, list[_Priced]]:

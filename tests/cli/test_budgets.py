@@ -11,7 +11,7 @@ import pytest
 from conftest import PARABOLA
 from model_kit import improver
 
-from evolve.cli.budgets import with_budget
+from evolve.cli.budgets import forecast, with_budget
 from evolve.config import RunConfig
 from evolve.errors import ConfigError
 from evolve.llm.prices import PriceTable
@@ -52,6 +52,21 @@ def test_nothing_is_asked_or_said_of_what_is_free(monkeypatch, capsys, arms):
     config = RunConfig(arms=arms)
     assert budgeted(*arms) == config
     assert told(capsys) == ""
+
+
+def test_a_forecast_says_what_a_run_costs_and_asks_nobody(capsys):
+    config = RunConfig(arms=(PAID, "local"), steps=10, budget_usd=1.0)
+    expected = forecast(find(str(PARABOLA)), config)
+    assert 0 < expected.typical < expected.worst
+    assert 0 < expected.calls <= 10
+    assert told(capsys) == ""
+
+
+def test_a_forecast_wants_a_budget_and_a_model():
+    with pytest.raises(ConfigError, match="set budget_usd"):
+        forecast(find(str(PARABOLA)), RunConfig(arms=(PAID,)))
+    with pytest.raises(ConfigError, match="asks a language model; the arms are"):
+        forecast(find(str(PARABOLA)), RunConfig(arms=("local",), budget_usd=1.0))
 
 
 def test_a_budget_for_what_is_free_is_kept_without_a_word(capsys):
