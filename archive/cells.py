@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from evolve.archive.pool import Ranked, best_first, child_counts, inspirations
-from evolve.archive.population import Choice, Member
+from evolve.archive.population import Choice, Member, Population
 from evolve.archive.selection import ParentChoice
 
 Cell = tuple[int, ...]
@@ -59,7 +59,7 @@ def trait_rows(members: Sequence[Member], names: Sequence[str]) -> np.ndarray:
     return table
 
 
-class CellElites:
+class CellElites(Population):
     """A `Population` that keeps one program per cell: the best that was ever settled there.
 
     At most ``capacity`` cells are kept; the one whose program is worst goes out, and nothing worse can take its place later.
@@ -89,10 +89,6 @@ class CellElites:
     @property
     def traits(self) -> frozenset[str]:
         return self._traits
-
-    @property
-    def embeds(self) -> bool:
-        return False
 
     def settle(self, parent: str | None, member: Member | None) -> None:
         if parent in self._children:

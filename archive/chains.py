@@ -7,24 +7,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from evolve.archive.population import Choice, Member
+from evolve.archive.pool import best_first
+from evolve.archive.population import Choice, Member, Population
 
 
-class _Chain:
+class _Chain(Population):
     """Remembers the initial program, the best one and the latest."""
 
     def __init__(self) -> None:
         self._initial: Member | None = None
         self._best: Member | None = None
         self._latest: Member | None = None
-
-    @property
-    def traits(self) -> frozenset[str]:
-        return frozenset()
-
-    @property
-    def embeds(self) -> bool:
-        return False
 
     def settle(self, parent: str | None, member: Member | None) -> None:
         if member is None:
@@ -37,7 +30,7 @@ class _Chain:
 
     def members(self) -> list[Member]:
         kept = {member.program_id: member for member in (self._best, self._initial, self._latest) if member is not None}
-        return sorted(kept.values(), key=lambda member: (-member.fitness, member.size, member.step, member.program_id))
+        return sorted(kept.values(), key=best_first)
 
 
 class BestOfN(_Chain):

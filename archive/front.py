@@ -17,7 +17,7 @@ import numpy as np
 
 from evolve.archive.pareto import covered, covering, crowding_distances, wins
 from evolve.archive.pool import Pool, Ranked, best_first, child_counts, inspirations
-from evolve.archive.population import Choice, Member
+from evolve.archive.population import Choice, Member, Population
 from evolve.archive.selection import ParentChoice
 from evolve.archive.traits import check_traits
 from evolve.errors import ConfigError
@@ -91,7 +91,7 @@ class FrontConfig:
             raise ValueError(f"objective_share must lie in [0, 1], got {self.objective_share}")
 
 
-class Front:
+class Front(Population):
     """A `Population` that keeps what is not dominated, and some of what is.
 
     A program dominates another when it is at least as good on every axis (fitness, objectives, instances) and better on one;
@@ -123,10 +123,6 @@ class Front:
     @property
     def traits(self) -> frozenset[str]:
         return self._traits
-
-    @property
-    def embeds(self) -> bool:
-        return False
 
     def settle(self, parent: str | None, member: Member | None) -> None:
         if parent in self._children:

@@ -16,7 +16,7 @@ from enum import StrEnum
 import numpy as np
 
 from evolve.archive.pool import Crowding, Pool, as_stored, best_first, child_counts, inspirations
-from evolve.archive.population import Choice, Member
+from evolve.archive.population import Choice, Member, Population
 from evolve.archive.protection import Protection
 from evolve.archive.selection import ParentChoice
 from evolve.archive.topology import Topology, check_topology, edges
@@ -97,7 +97,7 @@ class _Island:
         self._record = max((member.fitness for member in self.pool.members[:1]), default=-math.inf)
 
 
-class Islands:
+class Islands(Population):
     """A `Population` of islands.
 
     Starting programs live on every island; a child joins the island that its step worked on, also when that one was
@@ -126,10 +126,6 @@ class Islands:
         self._steps = 0
         self._best = -math.inf
         self._since_best = 0
-
-    @property
-    def traits(self) -> frozenset[str]:
-        return frozenset()
 
     @property
     def embeds(self) -> bool:

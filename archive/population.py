@@ -60,12 +60,12 @@ class Population(Protocol):
     @property
     def traits(self) -> frozenset[str]:
         """Names of the traits that members must come with (`evolve.archive.traits`)."""
-        ...
+        return frozenset()
 
     @property
     def embeds(self) -> bool:
         """Whether members must come with embeddings."""
-        ...
+        return False
 
     def settle(self, parent: str | None, member: Member | None) -> None:
         """Takes note of a finished step.

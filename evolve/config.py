@@ -7,6 +7,7 @@ comes out is stored with the run, so that it can be started again from its archi
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -237,5 +238,11 @@ def with_limit(task: Task, config: RunConfig) -> RunConfig:
     """
     if not config.novelty.calibrate or config.novelty.compares:
         return config
-    limit = calibrated(task.files, _embed(), config.seed).min_distance
+    limit = _limit(tuple(task.files.items()), config.seed)
     return dataclasses.replace(config, novelty=dataclasses.replace(config.novelty, min_distance=limit))
+
+
+# A run asks twice, to be made and to be repeated; a comparison asks for every strategy.
+@functools.lru_cache(maxsize=16)
+def _limit(files: tuple[tuple[str, str], ...], seed: int) -> float | None:
+    return calibrated(dict(files), _embed(), seed).min_distance

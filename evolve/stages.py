@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -189,7 +189,8 @@ class Stages:
         if not known:
             self._writer.program(program, mark, embedding)
             self._writer.evaluation(step, program.program_id, evaluation)
-        return Result(dataclasses.replace(self._finished(None, program, mark, evaluation), start=step), embedding)
+        finished = finished_with(None, program, mark, evaluation, self._search.traits)
+        return Result(dataclasses.replace(finished, start=step), embedding)
 
     # Generate, edit, screen
 
@@ -297,21 +298,8 @@ class Stages:
         return self._result(plan, child, evaluation)
 
     def _result(self, plan: Plan, child: Child, evaluation: Evaluation) -> Result:
-        finished = self._finished(plan, child.program, child.fingerprint, evaluation)
+        finished = finished_with(plan, child.program, child.fingerprint, evaluation, self._search.traits)
         return Result(dataclasses.replace(finished, cost_usd=self._cost_of(plan.step)), child.embedding)
-
-    def _finished(self, plan: Plan | None, program: Program, mark: str, evaluation: Evaluation) -> Finished:
-        wanted = self._search.traits if evaluation.ok and evaluation.reused_from is None else frozenset()
-        return Finished(
-            plan=plan,
-            outcome=evaluation.outcome,
-            program=program.program_id,
-            fingerprint=mark,
-            objective=evaluation.objective,
-            size=sum(len(text) for text in program.files.values()),
-            reused=evaluation.reused_from is not None,
-            traits=measure(wanted, "\n".join(mutable_text(program.files).values()), evaluation) if wanted else {},
-        )
 
     def _proceed(self) -> None:
         if self._stopping:
@@ -322,3 +310,27 @@ def _complaint(pending: PendingStep, attempt: int, why: str) -> Complaint:
     """Says why an attempt came to nothing, with the reply that it was made from."""
     reply = pending.replies.get(attempt)
     return Complaint(why, "" if reply is None else reply.text)
+
+
+def finished_with(plan: Plan | None, program: Program, mark: str, evaluation: Evaluation, traits: Collection[str]) -> Finished:
+    """Reads a finished step off its program and evaluation.
+
+    Args:
+        plan: What it set out to do; None for a starting program.
+        program: What it made.
+        mark: The program's fingerprint.
+        evaluation: Of the program.
+        traits: Names of those that the population places programs by.
+    """
+    reused = evaluation.reused_from is not None
+    wanted = traits if evaluation.ok and not reused else ()
+    return Finished(
+        plan=plan,
+        outcome=evaluation.outcome,
+        program=program.program_id,
+        fingerprint=mark,
+        objective=evaluation.objective,
+        size=sum(len(text) for text in program.files.values()),
+        reused=reused,
+        traits=measure(wanted, "\n".join(mutable_text(program.files).values()), evaluation) if wanted else {},
+    )

@@ -14,12 +14,11 @@ import numpy as np
 from benchmarks.landscapes.base import Landscape
 from benchmarks.landscapes.catalog import LANDSCAPES, RESERVED, make
 from benchmarks.landscapes.driver import Trace, reached, simulate
+from evolve.comparing.inference import median_interval
 from evolve.config import RunConfig, resolve
 from evolve.errors import ConfigError
-from evolve.rng import generator
 from evolve.strategies import strategy_names
 
-_RESAMPLES = 2000
 _COLUMNS = (
     "landscape",
     "strategy",
@@ -72,10 +71,8 @@ def way(objective: float, landscape: Landscape) -> float:
 
 def interval(values: np.ndarray) -> tuple[float, float]:
     """95 % percentile bootstrap interval of the median, from ``(n,)`` values."""
-    rng = generator(0, 0, "bootstrap")
-    medians = np.median(rng.choice(values, (_RESAMPLES, len(values))), axis=1)
-    low, high = np.percentile(medians, (2.5, 97.5))
-    return float(low), float(high)
+    found = median_interval(values.tolist())
+    return found.low, found.high
 
 
 def row(strategy: str, landscape: Landscape, runs: Sequence[Trace]) -> tuple[str, ...]:

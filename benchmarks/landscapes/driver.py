@@ -18,14 +18,13 @@ from benchmarks.landscapes.scripted import Asked, Habits, child
 from benchmarks.landscapes.text import PATH, read
 from evolve.archive.novelty import fingerprint
 from evolve.archive.records import Plan, Verdict
-from evolve.archive.traits import measure
 from evolve.config import RunConfig, make_embed
-from evolve.edits import mutable_text
 from evolve.mutation import MutationFailed
 from evolve.ordering import Strict
 from evolve.program import Evaluation, Files, Outcome, Program
 from evolve.rng import generator
 from evolve.search import Conditions, Finished, Search
+from evolve.stages import finished_with
 from evolve.strategies import make_search
 
 
@@ -182,7 +181,7 @@ class _Simulation:
         self._counts["copies"] += 1
         copy = copies[-1]
         known = self._programs[str(copy.nearest)]
-        self._search.settle(self._finished(plan, copy, known.evaluation, reused=True))
+        self._settle(plan, copy, replace(known.evaluation, reused_from=known.program.program_id))
 
     def _attempts(self, plan: Plan) -> list[_Child]:
         """Asks until a child is new, or attempts run out; the last of what is returned is the latest."""
@@ -224,7 +223,7 @@ class _Simulation:
         self._note(truth)
         self._count(made, evaluation)
         self._programs[made.program.program_id] = _Scored(made.program, evaluation, truth)
-        self._search.settle(self._finished(plan, made, evaluation), made.embedding)
+        self._settle(plan, made, evaluation)
 
     def _note(self, truth: float | None) -> None:
         oriented = self._landscape.direction.oriented
@@ -242,16 +241,6 @@ class _Simulation:
         self._counts["repeats"] += behaviour in self._behaviours
         self._behaviours.add(behaviour)
 
-    def _finished(self, plan: Plan | None, made: _Child, evaluation: Evaluation, *, reused: bool = False) -> Finished:
-        files = made.program.files
-        wanted = self._search.traits if evaluation.ok and not reused else frozenset()
-        return Finished(
-            plan=plan,
-            outcome=evaluation.outcome,
-            program=made.program.program_id,
-            fingerprint=made.fingerprint,
-            objective=evaluation.objective,
-            size=sum(len(text) for text in files.values()),
-            reused=reused,
-            traits=measure(wanted, "\n".join(mutable_text(files).values()), evaluation) if wanted else {},
-        )
+    def _settle(self, plan: Plan | None, made: _Child, evaluation: Evaluation) -> None:
+        finished = finished_with(plan, made.program, made.fingerprint, evaluation, self._search.traits)
+        self._search.settle(finished, made.embedding)

@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 from evolve.archive.queries import summary
 from evolve.archive.records import RunRecord, Session
 from evolve.archive.store import Archive
-from evolve.arms import make_mutators
 from evolve.comparing.curves import Axis
 from evolve.comparing.variants import Variant
 from evolve.config import RunConfig, with_limit
@@ -26,7 +25,6 @@ from evolve.loop import Watcher
 from evolve.program import Task
 from evolve.session import Parts, check, create, drive
 from evolve.settings import build, plain
-from evolve.strategies import make_search
 
 #: Settings that do not change what a run finds by a given budget.
 _FREE = frozenset(("workers", "executor", "isolation", "steps", "max_seconds", "budget_usd"))
@@ -139,7 +137,6 @@ def check_study(study: Study) -> None:
     """
     for run in study.runs[: len(study.strategies)]:
         check(study.task, run.config)
-        make_search(study.task, run.config, list(make_mutators(study.task, run.config)))
 
 
 async def run_study(archive: Archive, study: Study, watch: Watch, *, at_once: int = 1) -> bool:
