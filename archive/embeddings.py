@@ -37,7 +37,7 @@ _MIX_2 = np.uint64(0x94D049BB133111EB)
 
 
 class HashedNgrams:
-    """Counts runs of one to three tokens, hashed into a fixed number of places: no vocabulary, no model, no network.
+    """Counts runs of one to three tokens and of two statements, hashed into a fixed number of places: no vocabulary, no model.
 
     Source: feature hashing, Weinberger et al. 2009 (arXiv:0902.2206). Each run's count is damped to its logarithm, so that one
     line repeated often does not drown the rest, and only then hashed: the map from damped counts to vectors is linear, so that
@@ -74,7 +74,7 @@ class HashedNgrams:
 
 
 def _ngrams(tokens: list[str]) -> np.ndarray:
-    """Returns ``(m,)`` uint64 keys of all runs of one to three tokens."""
+    """Returns ``(m,)`` uint64 keys of all runs of one to three tokens, and of two statements."""
     numbers: dict[str, int] = {}
     order = np.array([numbers.setdefault(token, len(numbers)) for token in tokens])
     words = list(numbers)
@@ -86,7 +86,19 @@ def _ngrams(tokens: list[str]) -> np.ndarray:
     triples = _mixed(pairs[:-1] + _turned(single[2:], 42))
     is_number = np.array([word[:1].isdigit() or (word[:1] == "." and word[1:2].isdigit()) for word in words])[order]
     ends = np.array([word[:1] in ("\n", ";") for word in words])[order]
-    return np.concatenate([single[~is_number], _placed(single, is_number, ends), pairs, triples])
+    return np.concatenate([single[~is_number], _placed(single, is_number, ends), pairs, triples, _following(single, ends)])
+
+
+def _following(single: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """Returns keys of each statement with the one that follows it.
+
+    Runs of tokens do not reach across a statement: calls alike in form could change places without any run noticing.
+    """
+    places = np.arange(len(single))
+    starts = np.concatenate(([0], np.flatnonzero(ends[:-1]) + 1))
+    within = places - np.repeat(starts, np.diff(starts, append=len(single)))
+    statements = np.add.reduceat(_mixed(single + within.astype(np.uint64) * _GAMMA), starts)
+    return _mixed(statements[:-1] + _turned(statements[1:], 21))
 
 
 def _placed(single: np.ndarray, is_number: np.ndarray, ends: np.ndarray) -> np.ndarray:

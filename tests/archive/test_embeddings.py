@@ -70,6 +70,11 @@ def test_one_number_in_a_table_counts(ngrams, one, two):
     assert moved(ngrams, one, two) > 0.9  # two keys of log(2) ** 2 each, at the least
 
 
+def test_statements_alike_in_form_do_not_change_places_unnoticed(ngrams):
+    calls = [f"plan.step({name!r}, 0.5, 2)\n" for name in ("wash", "spin", "rinse", "dry")]
+    assert moved(ngrams, "".join(calls), "".join([calls[0], calls[2], calls[1], calls[3]])) > 0.9
+
+
 def test_a_small_change_is_nearer_than_another_program(ngrams):
     changed = {"a.py": CODE["a.py"].replace("2", "3")}
     assert cosine(ngrams, CODE, changed) > 0.5 > cosine(ngrams, CODE, OTHER)
