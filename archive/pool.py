@@ -110,9 +110,10 @@ class Pool(Ranked):
         others = [other for other in self.members if other.embedding is not None and other is not newcomer]
         if not others:
             return None
-        # One product per member: rounding in a product of matrices depends on their shapes.
-        cosines = [float(newcomer.embedding @ other.embedding) for other in others if other.embedding is not None]
-        return max(newcomer, others[int(np.argmax(cosines))], key=best_first)
+        # One difference per member: rounding in a product of matrices depends on their shapes. Lengths say how much source there
+        # is, so that products alone would take the longest program for the most like.
+        apart = [float(np.sum((newcomer.embedding - other.embedding) ** 2)) for other in others if other.embedding is not None]
+        return max(newcomer, others[int(np.argmin(apart))], key=best_first)
 
 
 def as_stored(member: Member) -> Member:

@@ -70,6 +70,18 @@ def test_by_distance_a_newcomer_worse_than_the_most_similar_stays_out_though_oth
     assert names(pool) == ["east", "north"]
 
 
+def test_by_distance_a_long_program_is_not_like_everything():
+    long, short = (
+        Member(name, 1, fitness, 100, embedding=np.array(vector, np.float32))
+        for name, fitness, vector in (("long", 2, [9, 9]), ("short", 1, [1, 0]))
+    )
+    pool = Pool(2, Crowding.DISTANCE)
+    for known in (long, short):
+        pool.put(known)
+    gone = pool.put(Member("new", 2, 1.5, 100, embedding=np.array([1, 0.2], np.float32)))
+    assert gone is short
+
+
 def test_by_distance_a_pool_that_is_not_full_takes_anybody():
     assert len(distant(*(member(f"p{i}", 1.0, [1, 0], step=i) for i in range(3)), capacity=3)) == 3
 
