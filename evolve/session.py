@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -20,10 +20,12 @@ from evolve.archive.store import Archive, RunWriter
 from evolve.arms import Arms, Maker, check_models, make_mutators, open_arms
 from evolve.budget import Budget, Dollars
 from evolve.config import RunConfig, make_embed, make_executor, make_order
+from evolve.embedding import ByModel, Embeds, OnTheSpot
 from evolve.errors import ConfigError, EvolveError, TaskError
 from evolve.executors.base import Executor
 from evolve.interrupts import Interrupts
-from evolve.ledger import RunLedger
+from evolve.ledger import EmbeddingLedger, RunLedger
+from evolve.limiting import with_found_limit, with_recorded_limit
 from evolve.llm.calling import Ledger
 from evolve.loop import Loop, Watcher
 from evolve.mutation import Mutator, Scored
@@ -40,6 +42,7 @@ from evolve.stages import Stages
 from evolve.strategies import make_search
 from evolve.strength import strongest
 from evolve.tasks.catalog import locate
+from evolve.vectors import ArchiveShelf, Vectors
 
 
 class Ending(NamedTuple):
@@ -62,6 +65,8 @@ class Parts:
         conditions: What plans reckoned with, by step.
         costs: Dollars, by step.
         notes: On the run; None makes them.
+        vectors: Embeddings by a model; None asks the one that the configuration names, or nobody where ``arms`` are given.
+        unembedded: Steps and attempts whose programs have none.
     """
 
     executor: Executor | None = None
@@ -72,6 +77,8 @@ class Parts:
     conditions: Mapping[int, Conditions] | None = None
     costs: Mapping[int, float] | None = None
     notes: Sequence[Note] | None = None
+    vectors: Vectors | None = None
+    unembedded: Collection[tuple[int, int]] = ()
 
 
 def check(task: Task, config: RunConfig) -> Maker:
@@ -154,7 +161,7 @@ def recorded(archive: Archive, number: int, task: Task | None, changes: Mapping[
     session = archive.session(number)
     if session is not None and "budget_usd" not in kept:
         kept["budget_usd"] = session.budget_usd
-    config = build(RunConfig, {**record.config, **kept}, "run")
+    config = with_recorded_limit(archive, number, build(RunConfig, {**record.config, **kept}, "run"))
     task = task_of(record, task)
     if task.evaluator_sha256 != record.evaluator_sha256:
         raise TaskError(
@@ -271,12 +278,27 @@ async def _run_loop(
     async with (
         _arms(archive, config, parts, maker, dollars=dollars, ledger=ledger) as arms,
         _notes(archive, config, parts, maker, dollars=dollars, ledger=ledger, writer=writer) as notes,
+        _vectors(archive, parts, maker, dollars=dollars, writer=writer) as vectors,
         parts.executor or make_executor(task, config) as executor,
     ):
+        if vectors is not None and parts.vectors is None:
+            config = await with_found_limit(archive, task, config, vectors, writer)
         search = make_search(task, config, list(arms.mutators))
         order = parts.order or make_order(config)
         proposer = _proposer(task, config, parts, search=search, arms=arms, notes=notes, writer=writer)
-        stages = _stages(task, config, parts, search=search, order=order, proposer=proposer, executor=executor, writer=writer)
+        failed = parts.unembedded or archive.unembedded(number)
+        stages = Stages(
+            seed=config.seed,
+            config=config.stages,
+            search=search,
+            proposer=proposer,
+            executor=executor,
+            writer=writer,
+            order=order,
+            embeds=_embeds(config, search, vectors, writer, failed),
+            objective=task.objective,
+            cost_of=None if parts.costs is None else lambda step: (parts.costs or {}).get(step, 0.0),
+        )
         starts, scored = archive.starts(number), archive.scored_starts(number)
         # Rescoring chooses nothing, so no lucky score can mislead it.
         verify = archive.run_record(number).rescores is None
@@ -321,29 +343,33 @@ def _proposer(
     )
 
 
-def _stages(
-    task: Task,
-    config: RunConfig,
-    parts: Parts,
-    *,
-    search: Search,
-    order: Order,
-    proposer: Proposer,
-    executor: Executor,
-    writer: RunWriter,
-) -> Stages:
-    return Stages(
-        seed=config.seed,
-        config=config.stages,
-        search=search,
-        proposer=proposer,
-        executor=executor,
-        writer=writer,
-        order=order,
-        embed=make_embed(config, search),
-        objective=task.objective,
-        cost_of=None if parts.costs is None else lambda step: (parts.costs or {}).get(step, 0.0),
-    )
+def _embeds(
+    config: RunConfig, search: Search, vectors: Vectors | None, writer: RunWriter, failed: Collection[tuple[int, int]]
+) -> Embeds | None:
+    """Makes what embeds programs; None where nothing but identity is compared, or nobody is there to be asked."""
+    if config.novelty.hashes:
+        embed = make_embed(config, search)
+        return None if embed is None else OnTheSpot(embed)
+    if vectors is None or not (config.novelty.compares or search.embeds):
+        return None
+    return ByModel(vectors, writer, failed)
+
+
+@contextlib.asynccontextmanager
+async def _vectors(
+    archive: Archive, parts: Parts, maker: Maker | None, *, dollars: Dollars, writer: RunWriter
+) -> AsyncIterator[Vectors | None]:
+    """Makes what embeds programs by a model, unless it is given; None where no model does."""
+    if maker is None or parts.vectors is not None:
+        yield parts.vectors
+        return
+    ledger = EmbeddingLedger(writer, archive.embedding_calls(writer.run))
+    vectors = maker.vectors(dollars, ledger, ArchiveShelf(archive, writer))
+    try:
+        yield vectors
+    finally:
+        if vectors is not None:
+            await vectors.close()
 
 
 @contextlib.asynccontextmanager
