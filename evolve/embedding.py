@@ -29,7 +29,8 @@ class Embeds(Protocol):
 
         Args:
             files: The program.
-            step, attempt: Whose it is.
+            step: The step that made it.
+            attempt: Which of the step's attempts.
 
         Returns:
             ``(d,)`` float32; None where there is none to be had, and identity alone is to be compared.

@@ -49,7 +49,8 @@ class Vectors(Protocol):
 
         Args:
             batch: Mutable text alone.
-            step, attempt: Whom calls are put down to.
+            step: The step that calls are put down to.
+            attempt: Which of the step's attempts.
 
         Returns:
             ``(d,)`` float32 each, rounded as the archive rounds them.
@@ -185,7 +186,7 @@ class ThreadedVectors:
         except Exception as error:  # a model, or somebody's plug-in: a run is not to end by it
             raise ModelError(f"embedder {self._name} failed: {type(error).__name__}: {error}") from error
         if vector.ndim != 1 or not np.isfinite(vector).all() or not vector.any():
-            raise ModelError(f"embedder {self._name} made no vector of finite numbers, not all zero, but one of shape {vector.shape}")
+            raise ModelError(f"embedder {self._name} must make a vector of finite numbers, not all zero; got shape {vector.shape}")
         return _rounded(vector)
 
     def stop(self) -> None:

@@ -56,8 +56,8 @@ class EmbeddingModel(Client):
 
     async def _ask(self, request: ModelRequest) -> Completion:
         texts = [message.text for message in request.messages]
-        # As numbers: not every server knows the other encoding, which the SDK's own method would ask for.
-        body: dict[str, Any] = {"model": self._spec.model, "input": texts, "encoding_format": "float"}  # Any: JSON values
+        # Without the encoding that the SDK's own method asks for: numbers are what every server sends when it is not asked.
+        body: dict[str, Any] = {"model": self._spec.model, "input": texts}  # Any: JSON values
         return read_embeddings(json_of(await self._client.post("/embeddings", cast_to=object, body=body)), len(texts))
 
 

@@ -7,7 +7,6 @@ from evolve.archive.migrations import MIGRATIONS, bring_up_to_date, m001_initial
 from evolve.archive.store import Archive
 from evolve.errors import ArchiveError
 
-
 EMBEDDERS = ("vectors", "embedding_calls", "embedding_call_ends", "unembedded", "calibrations")
 
 
