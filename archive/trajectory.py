@@ -46,7 +46,8 @@ def progress(archive: Archive, run: int) -> list[ProgressPoint]:
         .where(additions.c.run == run)
         .order_by(additions.c.version)
     )
-    paid = union_all(select(spending(run).c["step", "usd"]), embedding_spending(run)).subquery("paid")
+    called = spending(run)
+    paid = union_all(select(called.c.step, called.c.usd), embedding_spending(run)).subquery("paid")
     with archive.read() as connection:
         driven = _session_times(connection, run)
         costs = connection.execute(select(paid.c.step, func.sum(paid.c.usd).label("usd")).group_by(paid.c.step))

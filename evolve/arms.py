@@ -382,7 +382,7 @@ class Maker:
             return ThreadedVectors(self.embedder.name, self.embedder.make, shelf)
         if self.embedder is None:
             return None
-        from evolve.llm.embedding import EmbeddingModel  # the SDK takes a second to import
+        from evolve.llm.embedding_model import EmbeddingModel  # the SDK takes a second to import
 
         spec = self.embedder
         # A run goes on without: nobody waits while the model is down.

@@ -21,7 +21,7 @@ from evolve.errors import ModelError
 from evolve.llm.base import CallFailed, Failure
 from evolve.llm.calling import Caller
 from evolve.llm.chunks import pieces, pooled, text_of, unit
-from evolve.llm.embedding import Embedded, embedding_request
+from evolve.llm.embedding_model import Embedded, embedding_request
 from evolve.program import Files
 
 #: Texts of one request, and characters: common servers take 32 texts, and one slow request should not hold all of them.
@@ -173,7 +173,7 @@ class ThreadedVectors:
         wanted = {source_key(self._name, files): files for files in batch}
         async with self._locks.of(wanted.keys()):
             found = dict(self._shelf.vectors(wanted.keys()))
-            for key in wanted.keys() - found.keys():
+            for key in [key for key in wanted if key not in found]:
                 found[key] = await asyncio.get_running_loop().run_in_executor(self._thread, self._embedded, wanted[key])
                 self._shelf.keep({key: found[key]})
         return [found[source_key(self._name, files)] for files in batch]
@@ -204,7 +204,7 @@ class ServedVectors:
 
         Args:
             name: Of the embedder: its model and server.
-            caller: Of an `evolve.llm.embedding.EmbeddingModel`.
+            caller: Of an `evolve.llm.embedding_model.EmbeddingModel`.
             shelf: Where vectors are kept.
             longest: Characters of the longest piece that the model is given.
         """
@@ -218,7 +218,8 @@ class ServedVectors:
         wanted = {source_key(self._name, files): text_of(files) for files in batch}
         async with self._locks.of(wanted.keys()):
             found = dict(self._shelf.vectors(wanted.keys()))
-            found |= await self._within_context({key: wanted[key] for key in wanted.keys() - found.keys()}, step, attempt)
+            # In the order of the batch: sets have none.
+            found |= await self._within_context({key: wanted[key] for key in wanted if key not in found}, step, attempt)
         return [found[source_key(self._name, files)] for files in batch]
 
     async def _within_context(self, texts: Mapping[bytes, str], step: int, attempt: int) -> Mapping[bytes, np.ndarray]:
@@ -238,7 +239,6 @@ class ServedVectors:
         names = {key: [key] if len(texts) == 1 else [_piece_key(self._name, text) for text in texts] for key, texts in cut.items()}
         asked = {name: text for key, texts in cut.items() for name, text in zip(names[key], texts, strict=True)}
         known = dict(self._shelf.vectors(asked.keys()))
-        # In the order of the texts, whatever order sets have.
         missing = {name: text for name, text in asked.items() if name not in known}
         requests = (self._ask(request, step, attempt) for request in _requests(missing))
         # All of them, also when one fails: what the others cost has brought vectors that are kept.

@@ -165,15 +165,16 @@ def test_a_limit_of_one_s_own_is_not_calibrated(tmp_path):
 
 
 def test_while_one_program_is_embedded_the_next_is_asked_for(tmp_path):
-    next_chat = threading.Event()
+    chats, next_chat = [], threading.Event()
 
     def asked_again(asked):
-        if asked.number > 6:
+        chats.append(asked.number)
+        if len(chats) == 2:
             next_chat.set()
         return improver(asked)
 
     def waits_for_it(asked):
-        return Answer(before=next_chat if len(asked.messages) == 1 else None)
+        return Answer(before=next_chat if chats else None)
 
     with ModelServer(asked_again, embedding=waits_for_it) as server:
         settings = {"stages": {"proposals": 1}, "novelty": {"max_similarity": 0.999999}}

@@ -37,7 +37,8 @@ def pieces(text: str, limit: int, size: Callable[[str], int] = len) -> list[str]
     if size(text) <= limit:
         return [text]
     found: list[str] = []
-    begun, length = [], 0
+    begun: list[str] = []
+    length = 0
     for part in _parts(text, limit, size):
         long = size(part)
         if begun and length + long > limit:

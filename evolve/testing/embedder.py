@@ -72,7 +72,7 @@ class EmbedderContract:
 
     def test_the_order_of_the_files_does_not_matter(self) -> None:
         files = _SOURCES["several files"]
-        assert np.array_equal(self.embedded(files), self.embedded(dict(reversed(files.items()))))
+        assert np.array_equal(self.embedded(files), self.embedded({path: files[path] for path in sorted(files, reverse=True)}))
 
     def test_another_process_makes_the_same_vector(self) -> None:
         with multiprocessing.get_context("spawn").Pool(1) as pool:

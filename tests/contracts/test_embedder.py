@@ -10,7 +10,7 @@ import pytest
 from evolve.archive.embeddings import HashedNgrams
 from evolve.budget import Dollars
 from evolve.llm.calling import Caller
-from evolve.llm.embedding import EmbeddingModel
+from evolve.llm.embedding_model import EmbeddingModel
 from evolve.llm.sentences import SentenceEmbedder
 from evolve.llm.specs import parse_spec
 from evolve.testing.embedder import EmbedderContract
