@@ -1,7 +1,7 @@
 """What a model's embeddings of programs are worth to novelty screening, and what they take.
 
 ``python benchmarks/embedders.py SPEC`` prints the table of benchmarks/NOVELTY.md for one embedder that works in this process, such
-as ``sentence-transformers/FOLDER``. Distances are ``1 - cosine``: vectors have length 1. Times are wall milliseconds, medians over
+as ``sentence-transformers/FOLDER``. Distances are ``1 - cosine``: vectors have length 1. Times are CPU milliseconds, medians over
 everything that is embedded.
 """
 
@@ -34,9 +34,9 @@ class Timed:
         return [self._one(mutable_text(files)) for files in programs]
 
     def _one(self, files: Files) -> np.ndarray:
-        before = time.perf_counter()
+        before = time.process_time()
         vector = self._embedder.embed(files)
-        self.spent_ms.append(1000 * (time.perf_counter() - before))
+        self.spent_ms.append(1000 * (time.process_time() - before))
         unit: np.ndarray = vector / np.linalg.norm(vector)
         return unit
 

@@ -47,8 +47,11 @@ class SentenceEmbedder:
             ConfigError: If it cannot be loaded.
         """
         check_sentences(f"{PROVIDER}/{model}")
-        from sentence_transformers import SentenceTransformer  # torch and a dozen packages more
+        import torch  # which the package brings along, with a dozen others
+        from sentence_transformers import SentenceTransformer
 
+        # Beside evaluations that keep the processors busy, threads that wait for one another took 14 times as long as one does.
+        torch.set_num_threads(1)
         try:
             self._model = SentenceTransformer(model)
         except Exception as error:  # whatever the package, torch or the hub raise

@@ -34,6 +34,7 @@ def package(monkeypatch):
     module.__spec__ = importlib.machinery.ModuleSpec("sentence_transformers", None)
     module.SentenceTransformer = Model
     monkeypatch.setitem(sys.modules, "sentence_transformers", module)
+    monkeypatch.setitem(sys.modules, "torch", types.SimpleNamespace(set_num_threads=lambda number: None))
 
 
 @pytest.mark.usefixtures("package")
