@@ -2,6 +2,8 @@
 
 import logging
 import sqlite3
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -105,6 +107,46 @@ def test_embeddings_are_paid_within_the_budget_and_are_no_step_s_cost(tmp_path):
         tmp_path, "SELECT min(reserved_usd - usd) FROM embedding_calls JOIN embedding_call_ends USING (run, step, attempt, number)"
     )
     assert reserved[0][0] >= 0
+
+
+def test_show_says_what_embeddings_cost_and_how_many_programs_have_none(cli, tmp_path):
+    def every_second(asked):
+        return Answer(fault=Fault.BAD_SETTING) if asked.number % 2 else Answer()
+
+    with ModelServer(improver, embedding=every_second) as server:
+        made = run(server, tmp_path, novelty={"max_similarity": 0.9999})
+    failed = made.summary()["embeddings"]["failed"]
+    assert failed > 0
+    out = " ".join(cli("show", "--archive", tmp_path / "a.db").out.split())
+    assert f"calls; {failed} programs were not embedded, and compared by identity alone" in out
+    assert "novelty.embedder=" in out
+
+
+def test_a_run_that_is_killed_pays_for_no_embedding_twice(tmp_path):
+    where = tmp_path / "a.db"
+    reached = threading.Event()
+
+    def holds_the_fifth(asked):
+        if asked.number == 5:
+            reached.set()
+            return Answer(before=30.0)
+        return Answer()
+
+    with ModelServer([], embedding=holds_the_fifth) as server:
+        options = ["--set", f"novelty.embedder=openai/e[price=0]@{server.url}", "--set", "novelty.max_similarity=0.9999"]
+        words = ["run", str(PARABOLA), "--steps", "12", "--seed", "3", "--archive", str(where), "--quiet", *options]
+        process = subprocess.Popen([sys.executable, "-m", "evolve.cli", *words], stderr=subprocess.DEVNULL)
+        assert reached.wait(60)
+        process.kill()
+        process.wait()
+        first = embedded(server)
+        evolve.resume(archive=where)
+        later = embedded(server)[len(first) :]
+    # What was in flight at the kill nobody has seen the end of.
+    assert len(set(first) & set(later)) <= 1
+    assert len(later) == len(set(later))
+    assert rows(tmp_path, "SELECT count(*) FROM additions") == [(13,)]
+    assert evolve.replay(archive=where).differences == ()
 
 
 def test_a_budget_that_is_spent_leaves_identity_and_the_run_goes_on(tmp_path, caplog):
