@@ -17,7 +17,7 @@ from evolve.tasks.base import load
 from evolve.testing.hostile.__main__ import main
 from evolve.testing.hostile.canaries import Canaries
 from evolve.testing.hostile.programs import PROGRAMS, THEMES
-from evolve.testing.hostile.record import STRONG_ONLY, Hostile, Sign
+from evolve.testing.hostile.record import SHORT_S, STRONG_ONLY, Hostile, Sign
 from evolve.testing.hostile.runner import Observation, ProvingGround, try_all
 from evolve.testing.hostile.wrapping import GOT, wrapped
 
@@ -84,6 +84,21 @@ def test_an_attack_that_is_stopped_leaves_the_honest_score():
     [observation] = try_all(load(PARABOLA, "folder"), Isolation.PROCESS, (program,))
     assert observation.stopped
     assert (observation.outcome, observation.objective) == (Outcome.OK, observation.honest)
+
+
+def test_a_program_that_must_meet_another_limit_first_has_the_time_for_it():
+    spin = "import time\nwhile time.process_time() < 1.0:\n    pass\n"
+    short = Hostile("x", "It uses a CPU second.", spin)
+    patient = dataclasses.replace(short, name="y", timeout_s=10.0)
+    observations = try_all(load(PARABOLA, "folder"), Isolation.PROCESS, (short, patient))
+    assert [one.outcome for one in observations] == [Outcome.TIMED_OUT, Outcome.OK]
+    assert [one.failed for one in observations] == [True, False]
+
+
+def test_programs_that_take_memory_are_stopped_by_its_limit_alone():
+    takers = [program for program in PROGRAMS if program.timeout_s > SHORT_S]
+    assert {program.name for program in takers} >= {"memory of one process", "memory of many processes", "mapped memory"}
+    assert not any(Outcome.TIMED_OUT in program.ends for program in takers)
 
 
 def test_what_would_harm_the_machine_is_not_run():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from evolve.program import Outcome
-from evolve.testing.hostile.record import REFUSED_OR_HONEST, Hostile
+from evolve.testing.hostile.record import PATIENT_S, REFUSED_OR_HONEST, Hostile
 
 
 def _lies(name: str, tries: str, source: str) -> Hostile:
@@ -104,7 +104,13 @@ ANSWERS = (
         "It answers with a list that holds itself.",
         "def lie(answer):\n    x = []\n    x.append(x)\n    return x\n",
     ),
-    _lies("gigantic answer", "It answers with 100 MB.", "def lie(answer):\n    return bytes(100 * 2**20)\n"),
+    Hostile(
+        "gigantic answer",
+        "It answers with 100 MB.",
+        "def lie(answer):\n    return bytes(100 * 2**20)\n",
+        ends=REFUSED_OR_HONEST,
+        timeout_s=PATIENT_S,
+    ),
     _lies(
         "announced answer",
         "It announces 2^63 bytes on its channel and sends none of them.",

@@ -13,6 +13,11 @@ STRONG_ONLY = frozenset({Isolation.STRONG})
 #: How a program may end whose answer is a lie: refused, or scored for what it is.
 REFUSED_OR_HONEST = frozenset({Outcome.OK, Outcome.INVALID, Outcome.CRASHED, Outcome.OUT_OF_MEMORY})
 
+#: CPU seconds after which most hostile programs are over.
+SHORT_S = 0.5
+#: Enough to take some 100 MB where each page costs twenty times what it does elsewhere: there, 256 MB took more than 0.5 s.
+PATIENT_S = 10.0
+
 
 class Sign(StrEnum):
     """What shows, seen from outside, that an attack went through."""
@@ -61,6 +66,7 @@ class Hostile:
         landlock: The version of Landlock that the claim for level ``landlock`` needs.
         times: Evaluations in a row, for programs that leave something for the next.
         slow: Whether it takes about as long as the limits allow.
+        timeout_s: CPU seconds that it is given; more for a program that must meet another limit first, however slow the machine.
     """
 
     name: str
@@ -73,6 +79,7 @@ class Hostile:
     landlock: int = 1
     times: int = 1
     slow: bool = False
+    timeout_s: float = SHORT_S
 
     def claimed(self, level: Isolation, landlock_version: int) -> bool:
         """Tells whether a level is said to stop it on a machine with this version of Landlock."""

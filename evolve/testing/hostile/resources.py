@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from evolve.program import Outcome
-from evolve.testing.hostile.record import KERNEL_LEVELS, STRONG_ONLY, Hostile, Sign
+from evolve.testing.hostile.record import KERNEL_LEVELS, PATIENT_S, STRONG_ONLY, Hostile, Sign
 
 _LATE = frozenset({Outcome.TIMED_OUT})
 _MEMORY = frozenset({Outcome.OUT_OF_MEMORY})
@@ -53,7 +53,8 @@ RESOURCES = (
         "for which in range(16):\n    try:\n        resource.setrlimit(which, (resource.RLIM_INFINITY,) * 2)\n"
         "    except (OSError, ValueError):\n        pass\n"
         "import time\ntaken = [b'x' * 2**22 for _ in range(150)]\ntime.sleep(3600)\n",
-        ends=_MEMORY_OR_CRASH | _LATE,
+        ends=_MEMORY_OR_CRASH,
+        timeout_s=PATIENT_S,
     ),
     Hostile(
         "fork bomb",
@@ -73,6 +74,7 @@ RESOURCES = (
         "It takes 64 MB more until it is refused.",
         "taken = []\nwhile True:\n    taken.append(b'x' * 2**26)\n",
         ends=_MEMORY,
+        timeout_s=PATIENT_S,
     ),
     Hostile(
         "memory of many processes",
@@ -80,12 +82,14 @@ RESOURCES = (
         "import time\nfor _ in range(6):\n    if os.fork() == 0:\n        taken = b'x' * (100 * 2**20)\n        time.sleep(3600)\n"
         "time.sleep(3600)\n",
         ends=_MEMORY,
+        timeout_s=PATIENT_S,
     ),
     Hostile(
         "mapped memory",
         "It maps anonymous memory and writes to every page.",
         "import mmap\nmaps = []\nwhile True:\n    maps.append(mmap.mmap(-1, 2**26))\n    maps[-1][::4096] = b'x' * 2**14\n",
         ends=_MEMORY_OR_CRASH,
+        timeout_s=PATIENT_S,
     ),
     Hostile(
         "memory file",
@@ -110,7 +114,8 @@ RESOURCES = (
         "shared memory filler",
         "It writes 64 MB to /dev/shm, which is memory in no process's mapping.",
         "def attack():\n"
-        "    with open('/dev/shm/@TOKEN@', 'wb') as file:\n        file.write(b'x' * 2**26)\n"
+        "    with open('/dev/shm/@TOKEN@', 'wb') as file:\n"
+        "        for _ in range(64):\n            file.write(b'x' * 2**20)\n"
         "    return '64 MB written'\n",
         claims=KERNEL_LEVELS,
         sign=Sign.CHANGE,

@@ -17,7 +17,7 @@ from evolve.evaluators.sandbox import landlock
 from evolve.executors.local import LocalExecutor
 from evolve.program import Evaluation, Files, Isolation, Limits, Outcome, Task
 from evolve.testing.hostile.canaries import Canaries
-from evolve.testing.hostile.record import NEVER, Hostile, Sign
+from evolve.testing.hostile.record import NEVER, SHORT_S, Hostile, Sign
 from evolve.testing.hostile.wrapping import GOT, wrapped
 
 #: What a fork server that was lost, and a worker started anew, may take beyond the deadline.
@@ -75,9 +75,13 @@ class Observation:
 
 def short_limits(limits: Limits) -> Limits:
     """Limits under which a hostile program is soon over."""
-    return dataclasses.replace(
-        limits, timeout_s=0.5, wall_timeout_s=1.5, memory_mb=min(limits.memory_mb, 256), scratch_mb=min(limits.scratch_mb, 16)
-    )
+    memory_mb, scratch_mb = min(limits.memory_mb, 256), min(limits.scratch_mb, 16)
+    return dataclasses.replace(limits, timeout_s=SHORT_S, wall_timeout_s=3 * SHORT_S, memory_mb=memory_mb, scratch_mb=scratch_mb)
+
+
+def patient_limits(limits: Limits, timeout_s: float) -> Limits:
+    """The same limits with at least so many CPU seconds, and three times as long by the clock."""
+    return dataclasses.replace(limits, timeout_s=max(limits.timeout_s, timeout_s), wall_timeout_s=max(limits.wall_s, 3 * timeout_s))
 
 
 class ProvingGround:
@@ -102,7 +106,8 @@ class ProvingGround:
         self._tolerance = tolerance
         self._canaries = Canaries()
         self._stack = ExitStack()
-        self._executor = LocalExecutor(task, isolation=isolation)
+        #: By what they let a program use: one, and another from the first program on that is given more time.
+        self._executors: dict[Limits, LocalExecutor] = {}
         self._honest = 0.0
         self._landlock = 0
 
@@ -113,14 +118,13 @@ class ProvingGround:
         try:
             await self._start()
         except BaseException:
-            with self._stack:
-                await self._executor.__aexit__(None, None, None)
+            await self.__aexit__(None, None, None)
             raise
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         with self._stack:
-            await self._executor.__aexit__(kind, error, trace)
+            await asyncio.gather(*(executor.__aexit__(kind, error, trace) for executor in self._executors.values()))
 
     def runs(self, program: Hostile) -> bool:
         """Tells whether a program is run at this level at all."""
@@ -143,7 +147,7 @@ class ProvingGround:
         signs |= self._canaries.signs(f"{evaluation.feedback} {dict(evaluation.metrics)}")
         if GOT in evaluation.feedback:
             signs[Sign.REPORT] = evaluation.feedback.split(GOT)[1][:200].strip()
-        signs |= await self._scores(evaluation)
+        signs |= await self._scores(evaluation, self._limits(program))
         if evaluation.outcome not in program.ends and not signs:
             signs[Sign.OUTCOME] = f"{evaluation.outcome}: {evaluation.feedback[:300]}"
         return Observation(
@@ -162,49 +166,60 @@ class ProvingGround:
         """Enters an executor with short limits; with the task's own where its initial program needs more."""
         outcome = Outcome.CRASHED
         for limits in (short_limits(self._task.limits), self._task.limits):
-            task = dataclasses.replace(self._task, limits=limits)
-            self._executor = LocalExecutor(task, isolation=self.isolation)
-            await self._executor.__aenter__()
-            evaluation = await self._evaluate_honest()
+            evaluation = await self._evaluate_honest(limits)
             if evaluation.objective is not None:
-                self._task, self._honest = task, evaluation.objective
+                self._task, self._honest = dataclasses.replace(self._task, limits=limits), evaluation.objective
                 return
             outcome = evaluation.outcome
-            await self._executor.__aexit__(None, None, None)
+            await self._executors.pop(limits).__aexit__(None, None, None)
         raise TaskError(f"task {self._task.name}: its initial program must score, and its outcome is {outcome}")
+
+    def _limits(self, program: Hostile) -> Limits:
+        return patient_limits(self._task.limits, program.timeout_s)
+
+    async def _executor(self, limits: Limits) -> LocalExecutor:
+        """Supplies the executor with these limits; starts it when it is first asked for."""
+        if limits not in self._executors:
+            executor = LocalExecutor(dataclasses.replace(self._task, limits=limits), isolation=self.isolation)
+            await executor.__aenter__()
+            self._executors[limits] = executor
+        return self._executors[limits]
 
     async def _evaluate(self, program: Hostile, files: Files) -> tuple[Evaluation, dict[Sign, str]]:
         """Evaluates a hostile program as often as it wants; returns the last evaluation and what remained of any."""
         signs: dict[Sign, str] = {}
+        limits = self._limits(program)
+        executor = await self._executor(limits)
         for attempt in range(_ATTEMPTS):
             for _ in range(program.times):
                 started = time.monotonic()
-                evaluation = (await self._executor.evaluate(files, seed=0)).evaluation
-                signs |= self._remains(time.monotonic() - started)
+                evaluation = (await executor.evaluate(files, seed=0)).evaluation
+                signs |= self._remains(time.monotonic() - started, limits)
             if evaluation.outcome in program.ends or not evaluation.timing_dependent or attempt == _ATTEMPTS - 1:
                 break
         return evaluation, signs
 
-    async def _evaluate_honest(self) -> Evaluation:
+    async def _evaluate_honest(self, limits: Limits) -> Evaluation:
+        executor = await self._executor(limits)
         for _ in range(_ATTEMPTS):
-            evaluation = (await self._executor.evaluate(self._task.files, seed=0)).evaluation
+            evaluation = (await executor.evaluate(self._task.files, seed=0)).evaluation
             if not evaluation.timing_dependent:
                 break
         return evaluation
 
-    def _remains(self, took_s: float) -> dict[Sign, str]:
+    def _remains(self, took_s: float, limits: Limits) -> dict[Sign, str]:
         left = self._canaries.processes()
         for pid in left:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         if left:
             return {Sign.REMAINS: f"{len(left)} processes"}
-        deadline_s = self._task.limits.wall_s + _GRACE_S
+        deadline_s = limits.wall_s + _GRACE_S
         return {Sign.REMAINS: f"the evaluation took {took_s:.1f} s"} if took_s > deadline_s else {}
 
-    async def _scores(self, evaluation: Evaluation) -> dict[Sign, str]:
-        """Compares scores with the honest one, the next honest evaluation's first."""
-        following = await self._evaluate_honest()
+    async def _scores(self, evaluation: Evaluation, limits: Limits) -> dict[Sign, str]:
+        """Compares scores with the honest one, the first that of the honest evaluation which follows on the same executor."""
+        following = await self._evaluate_honest(limits)
         if following.objective is None or abs(following.objective - self._honest) > self._tolerance:
             return {Sign.SCORE: f"the next honest evaluation: {following.outcome} {following.objective} {following.feedback[:200]}"}
         if evaluation.outcome is Outcome.EVALUATOR_FAILED:
