@@ -268,12 +268,14 @@ async def _run_loop(
     settled, pending = archive.history(number)
     dollars, ledger = Dollars(config.budget_usd, archive.spent_usd(number)), RunLedger(writer, pending)
     maker = None if parts.arms is not None else parts.maker or Maker(task, config)
-    async with (
-        _arms(archive, config, parts, maker, dollars=dollars, ledger=ledger) as arms,
-        _notes(archive, config, parts, maker, dollars=dollars, ledger=ledger, writer=writer) as notes,
-        parts.executor or make_executor(task, config) as executor,
-    ):
+    async with contextlib.AsyncExitStack() as stack:
+        arms = await stack.enter_async_context(_arms(archive, config, parts, maker, dollars=dollars, ledger=ledger))
         search = make_search(task, config, list(arms.mutators))
+        author = maker if search.hindsight.run else None
+        notes = await stack.enter_async_context(
+            _notes(archive, config, parts, author, dollars=dollars, ledger=ledger, writer=writer)
+        )
+        executor = await stack.enter_async_context(parts.executor or make_executor(task, config))
         order = parts.order or make_order(config)
         proposer = _proposer(task, config, parts, search=search, arms=arms, notes=notes, writer=writer)
         stages = _stages(task, config, parts, search=search, order=order, proposer=proposer, executor=executor, writer=writer)
@@ -309,12 +311,16 @@ async def _run_loop(
 def _proposer(
     task: Task, config: RunConfig, parts: Parts, *, search: Search, arms: Arms, notes: NoteTaker, writer: RunWriter
 ) -> Proposer:
+    def best_at(version: int) -> str | None:
+        best = search.best_at(version) if search.hindsight.run else None
+        return None if best is None else best.program
+
     return Proposer(
         task,
         config.seed,
         arms.mutators,
         writer,
-        best_at=lambda version: best.program if (best := search.best_at(version)) else None,
+        best_at=best_at,
         advice=writer.advice,
         notes_at=notes.text_at,
         recorded=parts.replies,
