@@ -88,12 +88,17 @@ _SETTINGS: Mapping[str, _Setting] = {
     "[stagnation]": _Setting(
         lambda config: config.stagnation.after > 0 and config.stagnation != StagnationConfig(), "it asks for no new approach"
     ),
+    "stagnation.protect": _Setting(
+        lambda config: config.stagnation.after > 0 and config.stagnation.protect not in (0, StagnationConfig().protect),
+        "it protects nothing, for it keeps what is good or different and nothing besides; 0 says so",
+    ),
     "prompts.n_failures": _Setting(
         lambda config: config.prompts.n_failures not in (0, PromptConfig().n_failures),
         "how many failures its prompts show is part of it",
     ),
 }
 _TOLD = frozenset({"[insight]", "[stagnation]", "prompts.n_failures"})
+_ON_ISLANDS = _TOLD | {"[islands]", "stagnation.protect"}
 
 
 def compose(
@@ -252,13 +257,13 @@ def _sequential(task: Task, config: RunConfig, arms: Sequence[str]) -> Search:
 
 
 BUILT_IN: Mapping[str, Strategy] = {
-    "default": Strategy(_default, _TOLD | {"[islands]", "[parents]"}, "islands, parents by rank and number of children"),
+    "default": Strategy(_default, _ON_ISLANDS | {"[parents]"}, "islands, parents by rank and number of children"),
     "shinka": Strategy(
-        _shinka, _TOLD | {"[islands]", "[options]"}, "islands, parents by a sigmoid of fitness, asymmetric UCB (like ShinkaEvolve)"
+        _shinka, _ON_ISLANDS | {"[options]"}, "islands, parents by a sigmoid of fitness, asymmetric UCB (like ShinkaEvolve)"
     ),
     "adaptive": Strategy(
         _adaptive,
-        _TOLD | {"[islands]", "[parents]"},
+        _ON_ISLANDS | {"[parents]"},
         "islands that are founded and given up on stagnation, parents less by rank the longer nothing improves (like AdaEvolve)",
     ),
     "mapelites": Strategy(
@@ -266,7 +271,7 @@ BUILT_IN: Mapping[str, Strategy] = {
     ),
     "cvt": Strategy(_cvt, _TOLD | {"[parents]", "[options]"}, "the best program near each of many centroids of traits"),
     "pareto": Strategy(_pareto, _TOLD | {"[parents]", "[options]"}, "a front of several objectives, or of instances (like GEPA)"),
-    "tournament": Strategy(_tournament, _TOLD | {"[islands]", "[options]"}, "islands, parents by tournament"),
+    "tournament": Strategy(_tournament, _ON_ISLANDS | {"[options]"}, "islands, parents by tournament"),
     "beam": Strategy(_beam, _TOLD | {"[options]"}, "the best few are worked on alike"),
     "best_of_n": Strategy(
         _best_of_n, frozenset(), "independent samples from the initial program; no prompt holds anything of another step"

@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -86,6 +87,33 @@ def test_a_table_that_a_strategy_does_not_heed_is_refused(strategy, setting, tab
 def test_a_key_that_a_strategy_does_not_heed_is_refused():
     with pytest.raises(ConfigError, match=r"strategy sequential does not heed prompts\.n_failures: how many failures"):
         make_search(TASK, resolve(TASK, settings=["strategy=sequential", "prompts.n_failures=3"]), ARMS)
+
+
+@pytest.mark.parametrize("strategy", ["beam", "mapelites", "cvt", "pareto"])
+def test_a_strategy_that_protects_nothing_refuses_to_protect_for_longer(strategy):
+    with pytest.raises(ConfigError, match=rf"strategy {strategy} does not heed stagnation\.protect: it protects nothing"):
+        make_search(TASK, resolve(TASK, settings=[f"strategy={strategy}", "stagnation.protect=20"]), ARMS)
+    make_search(TASK, resolve(TASK, settings=[f"strategy={strategy}", "stagnation.protect=0"]), ARMS)
+    make_search(TASK, resolve(TASK, settings=[f"strategy={strategy}", "stagnation.after=30"]), ARMS)
+
+
+def protecting(strategy: str, protect: int) -> list[str]:
+    """The programs that a strategy keeps after a new approach that scored badly, on islands that hold two programs."""
+    islands = {"n_islands": 1, "capacity": 2}
+    settings = {"strategy": strategy, "stagnation": {"protect": protect}, "islands": islands}
+    search = make_search(TASK, resolve(TASK, options=settings), ARMS)
+    search.settle(Finished(None, Outcome.OK, "initial", "f0", 0.0, 10))
+    for step in range(1, 4):
+        search.settle(Finished(search.plan(step), Outcome.OK, f"p{step}", f"f{step}", float(step), 10))
+    plan = replace(search.plan(4), new_approach=True)
+    search.settle(Finished(plan, Outcome.OK, "new", "f4", -9.0, 10))
+    return [member.program_id for member in search._population.members()]
+
+
+@pytest.mark.parametrize("strategy", ["default", "shinka", "adaptive", "tournament"])
+def test_islands_heed_how_long_a_new_approach_is_protected(strategy):
+    assert "new" in protecting(strategy, 20)
+    assert "new" not in protecting(strategy, 0)
 
 
 @pytest.mark.parametrize("strategy", ["best_of_n", "sequential"])
