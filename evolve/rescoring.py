@@ -110,7 +110,7 @@ async def rescore(
         found = create(archive, task, config, name, _nobody(task, config), starts=starts, rescores=number, command=command)
     ending = None
     if not _finished(archive, found):
-        ending = await drive(archive, found, task, config, parts=Parts(arms=make_mutators(task, config)))
+        ending = await drive(archive, found, task, config, parts=Parts(arms=make_mutators(task, config), notes=()))
     return Rescored(number, found, tuple(_comparisons(archive, record, found, chosen)), ending)
 
 

@@ -271,9 +271,10 @@ async def _run_loop(
     async with contextlib.AsyncExitStack() as stack:
         arms = await stack.enter_async_context(_arms(archive, config, parts, maker, dollars=dollars, ledger=ledger))
         search = make_search(task, config, list(arms.mutators))
-        author = maker if search.hindsight.run else None
+        # Where no prompt holds notes, none are made.
+        known = parts.notes if search.hindsight.run else ()
         notes = await stack.enter_async_context(
-            _notes(archive, config, parts, author, dollars=dollars, ledger=ledger, writer=writer)
+            _notes(archive, config, known, maker, dollars=dollars, ledger=ledger, writer=writer)
         )
         executor = await stack.enter_async_context(parts.executor or make_executor(task, config))
         order = parts.order or make_order(config)
@@ -370,23 +371,23 @@ async def _arms(
 async def _notes(
     archive: Archive,
     config: RunConfig,
-    parts: Parts,
+    given: Sequence[Note] | None,
     maker: Maker | None,
     *,
     dollars: Dollars,
     ledger: Ledger,
     writer: RunWriter,
 ) -> AsyncIterator[NoteTaker]:
-    """Makes what makes notes on the run, unless they are given."""
-    if maker is None or parts.notes is not None:
-        yield NoteTaker.given(parts.notes or ())
+    """Makes what makes notes on the run, unless they are given; without a maker of models' arms, what counts."""
+    if given is not None:
+        yield NoteTaker.given(given)
         return
 
     def look_up(program_id: str) -> Scored:
         return Scored(*writer.program_of(program_id))
 
     author = None
-    if maker.note_spec is not None:
+    if maker is not None and maker.note_spec is not None:
         caller = maker.caller(maker.note_spec, dollars, ledger, waits=False)
         asking = maker.asking(maker.note_spec)
         author = ModelAuthor(maker.task, config.seed, caller=caller, prompts=maker.prompts(), asking=asking, look_up=look_up)
