@@ -28,7 +28,7 @@ from evolve.llm.calling import Ledger
 from evolve.loop import Loop, Watcher
 from evolve.mutation import Mutator, Scored
 from evolve.noting import ModelAuthor, NoteTaker
-from evolve.opening import Opening
+from evolve.opening import Opening, StartsWatcher
 from evolve.ordering import Order
 from evolve.outages import Outages
 from evolve.program import Files, Reply, Task
@@ -203,6 +203,7 @@ async def drive(
     config: RunConfig,
     *,
     watcher: Watcher | None = None,
+    starts_watcher: StartsWatcher | None = None,
     parts: Parts = Parts(),
     interrupts: Interrupts | None = None,
 ) -> Ending:
@@ -214,6 +215,7 @@ async def drive(
         task: What is being solved.
         config: The run's configuration.
         watcher: Told of every addition.
+        starts_watcher: Told of every starting program as it is scored.
         parts: Parts that are there already.
         interrupts: What runs that go on at the same time share; None stops this one alone.
 
@@ -234,6 +236,7 @@ async def drive(
                 budget=budget,
                 writer=writer,
                 watcher=watcher,
+                starts_watcher=starts_watcher,
                 parts=parts,
                 interrupts=interrupts or Interrupts(),
             )
@@ -262,6 +265,7 @@ async def _run_loop(
     budget: Budget,
     writer: RunWriter,
     watcher: Watcher | None,
+    starts_watcher: StartsWatcher | None,
     parts: Parts,
     interrupts: Interrupts,
 ) -> Loop:
@@ -283,7 +287,7 @@ async def _run_loop(
         starts, scored = archive.starts(number), archive.scored_starts(number)
         # Rescoring chooses nothing, so no lucky score can mislead it.
         verify = archive.run_record(number).rescores is None
-        opening = Opening(task, starts, stages, writer, scored, verify=verify)
+        opening = Opening(task, starts, stages, writer, scored, verify=verify, watcher=starts_watcher)
         loop = Loop(
             opening=opening,
             search=search,
