@@ -20,14 +20,15 @@ from sqlalchemy import func, select
 
 import evolve
 from evolve.archive.tables import call_ends
-from evolve.arms import arm_name
 from evolve.config import RunConfig, with_limit
 from evolve.executors.base import Evaluated
 from evolve.llm.base import Message, ModelRequest, Role
 from evolve.llm.clients import make_client
 from evolve.llm.specs import EditKind, parse_spec
+from evolve.maker import arm_name
 from evolve.program import Evaluation, Files, Outcome, Task
-from evolve.session import Parts, create, drive
+from evolve.recording import create
+from evolve.session import Parts, drive
 from evolve.stages import StageConfig
 
 _MODEL_S, _EVALUATOR_S, _IN_FLIGHT = 0.5, 0.2, 8
@@ -191,12 +192,17 @@ def _client_cost(where: Path, url: str) -> float:
 
 
 class FailingExecutor(synthetic.InstantExecutor):
-    """Scores at once; one program in ten crashes, for prompts show that too."""
+    """Scores at once; one program in ten crashes, for prompts show that too, but never the one that it is given first."""
+
+    def __init__(self, slots: int = 2) -> None:
+        super().__init__(slots)
+        self._first: Files | None = None
 
     async def evaluate(self, files: Files, *, seed: int, figure: bool = False, fresh: bool = False) -> Evaluated:
         evaluated = await super().evaluate(files, seed=seed)
+        self._first = files if self._first is None else self._first
         number = int(evaluated.evaluation.metrics["length"].value)
-        if number % 10 or number == 0:
+        if number % 10 or files == self._first:
             return evaluated
         return Evaluated(Evaluation(Outcome.CRASHED, None, feedback=_TRACE.format(number)))
 

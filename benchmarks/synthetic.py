@@ -20,7 +20,7 @@ from evolve.executors.base import Evaluated
 from evolve.insight import InsightConfig
 from evolve.mutation import MutationRequest
 from evolve.program import Evaluation, Files, Isolation, Metric, Outcome, Program, Reply, Task
-from evolve.session import create
+from evolve.recording import create
 
 #: About 6 kB, of which a child changes one line.
 #: Neighbours end in numbers of their own and begin with different variables: where lines are all alike, their order does not show

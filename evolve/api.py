@@ -12,15 +12,16 @@ from typing import Any, TypeVar
 from evolve import replaying, rescoring
 from evolve.archive import DEFAULT_ARCHIVE
 from evolve.archive.queries import steps as step_rows
-from evolve.archive.queries import summary
 from evolve.archive.records import Start
 from evolve.archive.store import Archive
+from evolve.archive.summaries import summary
 from evolve.config import RunConfig, resolve, with_limit
 from evolve.errors import ConfigError
 from evolve.loop import Watcher
 from evolve.opening import StartsWatcher
 from evolve.program import Evaluation, Program, Task
-from evolve.session import Ending, Parts, begun_with, check, create, drive, recorded
+from evolve.recording import begun_with, check, create, recorded
+from evolve.session import Ending, Parts, drive
 from evolve.starting import find_starts
 from evolve.tasks.catalog import find
 

@@ -16,16 +16,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from evolve.archive.queries import summary
 from evolve.archive.records import RunRecord, Start
 from evolve.archive.rescorable import Scored, scored_programs
 from evolve.archive.store import Archive
-from evolve.arms import Maker, make_mutators
+from evolve.archive.summaries import summary
+from evolve.arms import make_mutators
 from evolve.config import RunConfig
 from evolve.errors import ConfigError
+from evolve.maker import Maker
 from evolve.opening import StartsWatcher
 from evolve.program import Direction, Task
-from evolve.session import Ending, Parts, begun_with, create, drive, task_of
+from evolve.recording import begun_with, create, task_of
+from evolve.session import Ending, Parts, drive
 from evolve.settings import build
 
 

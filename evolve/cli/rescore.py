@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from evolve import api
-from evolve.archive.queries import summary
 from evolve.archive.store import Archive
+from evolve.archive.summaries import summary
 from evolve.cli.options import DEFAULT, ArchiveOption, JsonOption, QuietOption, RunArgument, VerboseOption, WorkersOption
 from evolve.cli.output import number, print_json, stderr, stdout, table
 from evolve.cli.starts_progress import starts_progress
