@@ -36,7 +36,7 @@ LAYERS = [
     ["evolve.prompts"],
     ["evolve.llm", "evolve.notation"],
     ["evolve.archive", "evolve.bandits", "evolve.budget", "evolve.edits", "evolve.evaluators", "evolve.plugins"],
-    ["evolve.settings", "evolve.diffing", "evolve.rendering", "evolve.mutation", "evolve.progress"],
+    ["evolve.settings", "evolve.diffing", "evolve.rendering", "evolve.mutation", "evolve.progress", "evolve.intervals"],
     ["evolve.program", "evolve.rng"],
     ["evolve.limits"],
     ["evolve.errors"],

@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 from evolve.archive.queries import summary
 from evolve.archive.store import Archive
 from evolve.comparing.curves import Axis, Curve, areas, read_curve
-from evolve.comparing.inference import Interval, PairTest, compare_pairs, mean_interval, median_interval
+from evolve.comparing.inference import PairTest, compare_pairs, median_interval
 from evolve.comparing.study import Study, recorded
-from evolve.program import Direction, Evaluation
+from evolve.intervals import Interval, interval_of
+from evolve.program import Direction
 
 #: Shares of the budget at which the best so far is reported.
 CHECKPOINTS = (0.25, 0.5, 1.0)
@@ -184,6 +185,7 @@ def _run_result(archive: Archive, study: Study, label: str, seed: int, number: i
     shown, curve = summary(archive, number), read_curve(archive, number)
     place = curve.place(study.axis, study.budget)
     program = curve.programs[place]
+    _, evaluation = archive.program(number, program)
     return RunResult(
         strategy=label,
         seed=seed,
@@ -192,7 +194,7 @@ def _run_result(archive: Archive, study: Study, label: str, seed: int, number: i
         value=float(curve.best[place]),
         initial=curve.initial,
         program=program,
-        noise=_noise(archive.program(number, program)[1]),
+        noise=None if evaluation is None else interval_of(evaluation),
         holdout=_holdout(shown, program),
         curve=curve,
         early=_ended_early(study.axis, study.budget, shown),
@@ -207,12 +209,6 @@ def _ended_early(axis: Axis, budget: float, shown: dict[str, Any]) -> bool:  # A
     if axis is Axis.STEPS:
         return bool(shown["steps"]["done"] < budget)
     return bool(shown["status"] == "finished")
-
-
-def _noise(evaluation: Evaluation | None) -> Interval | None:
-    if evaluation is None or evaluation.objective is None or evaluation.standard_error is None:
-        return None
-    return mean_interval(evaluation.objective, evaluation.standard_error, len(evaluation.values))
 
 
 def _holdout(shown: dict[str, Any], program: str) -> float | None:  # Any: JSON values

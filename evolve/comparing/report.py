@@ -8,7 +8,8 @@ from typing import Any
 
 from evolve.comparing.comparison import CHECKPOINTS, Comparison, StrategyResult, checkpoint_budgets
 from evolve.comparing.curves import Axis
-from evolve.comparing.inference import LEVEL, Interval, PairTest, smallest_p, widest_coverage
+from evolve.comparing.inference import PairTest, smallest_p, widest_coverage
+from evolve.intervals import LEVEL, Interval
 
 Json = dict[str, Any]  # Any: JSON values
 
