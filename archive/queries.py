@@ -18,7 +18,8 @@ from evolve.archive.rows import Found, details_of, metrics_of
 from evolve.archive.store import Archive
 from evolve.archive.tables import additions, edit_failures, evaluations, holdouts, notes, plans, programs, replies, screens, starts
 from evolve.errors import RunNotFound
-from evolve.program import Direction, Isolation, Stage
+from evolve.intervals import interval_of
+from evolve.program import Direction, Evaluation, Isolation, Outcome, Stage
 
 Json = dict[str, Any]  # Any: JSON values
 # Steps read at once: enough to make the queries' cost small, few enough to keep memory flat.
@@ -44,7 +45,8 @@ def summary(archive: Archive, run: int) -> Json:
     ``evaluated`` leaves out evaluations that were copied from a known program; ``tokens`` are those asked and answered together;
     ``isolation`` is the weakest level that anything ran at; ``shared_process`` tells whether programs could forge their scores;
     ``rescores`` is the number of the run whose programs this one scores again. ``initial`` and ``best`` are None until something
-    scored; ``holdout`` in them is None until the run is finished, and for a task without held-out data.
+    scored; in them ``interval`` is None where the objective was measured once, and ``holdout`` until the run is finished, and for a
+    task without held-out data.
 
     Raises:
         RunNotFound: If there is no such run.
@@ -161,7 +163,7 @@ def _best(connection: Connection, record: RunRecord) -> Json | None:
 def _scored(connection: Connection, run: int, step: int) -> Json | None:
     """Describes the scored program of a step; None where there is none."""
     query = (
-        select(*programs.c["program_id", "generation"], *evaluations.c["objective", "metrics"])
+        select(*programs.c["program_id", "generation"], *evaluations.c["outcome", "objective", "metrics", "details"])
         .join(evaluations, (evaluations.c.run == programs.c.run) & (evaluations.c.step == programs.c.step))
         .where(programs.c.run == run, programs.c.step == step)
     )
@@ -171,11 +173,21 @@ def _scored(connection: Connection, run: int, step: int) -> Json | None:
     return {
         "program": row.program_id,
         "objective": row.objective,
+        "interval": _interval(row),
         "metrics": _values(row.metrics),
         "generation": row.generation,
         "step": step,
         "holdout": _holdout(connection, run, step),
     }
+
+
+def _interval(row: Found) -> Json | None:
+    """Says where the mean of an objective lies that was measured several times; None of one that was measured once."""
+    evaluation = Evaluation(Outcome(row.outcome), row.objective, **details_of(row.details))
+    interval = interval_of(evaluation)
+    if interval is None:
+        return None
+    return {"mean": interval.value, "low": interval.low, "high": interval.high, "values": len(evaluation.values)}
 
 
 def _values(metrics: str | None) -> dict[str, float]:

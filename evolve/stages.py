@@ -45,7 +45,7 @@ class StageConfig:
         max_attempts: Replies asked for in one step before it is given up.
         verify: Whether a program that would be the best is evaluated again, in a fresh sandbox, before it counts.
         measurements: How often it is evaluated at most, the first time among them, where scores are noisy (see
-            `evolve.verifying`); those that come out the same twice are evaluated twice.
+            `evolve.verifying`), and twice where they are not.
         patience_s: How long a run waits while no arm can be pulled, before it is given up.
         fill_in: Whether other arms are pulled while a model has all the calls in flight that it may have, rather than waiting
             for its next turn: more steps in the same time, most of them of the arms that answer soonest.

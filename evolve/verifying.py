@@ -83,18 +83,16 @@ class Verification:
         if before is None or further.objective is None:
             feedback = f"It scored {before!r} at first; evaluated again in a fresh sandbox it failed:\n{further.feedback}"
             return dataclasses.replace(further, feedback=feedback, verified=False)
-        # Measurements that came out the same twice are no further ones: together they would feign a smaller error.
-        if len(self._taken) == 2 and before == further.objective and self._same_values(further):
+        if self._objective.repeats > 1:
+            return dataclasses.replace(pooled(self._taken), verified=True)
+        # With the same seed, what came out the same twice is no further measurement: both together would feign a smaller error.
+        if len(self._taken) == 2 and before == further.objective:
             self._settled = True
             return dataclasses.replace(self.counts, verified=True)
-        if self._objective.repeats > 1 or self._within_tolerance(before, further.objective):
+        if self._within_tolerance(before, further.objective):
             return dataclasses.replace(pooled(self._taken), verified=True)
         self._settled = True
         return self._worse(before, further)
-
-    def _same_values(self, further: Evaluation) -> bool:
-        # What an evaluator measures several times itself is its own affair, as long as it comes to the same objective.
-        return self._objective.repeats == 1 or self.counts.values == further.values
 
     def _within_tolerance(self, before: float, further: float) -> bool:
         tolerance = self._objective.tolerance
@@ -122,9 +120,7 @@ def pooled(evaluations: Sequence[Evaluation]) -> Evaluation:
     """Combines several evaluations of one program, all with outcome ``OK``; their order does not matter to the objective."""
     objectives = [evaluation.objective for evaluation in evaluations if evaluation.objective is not None]
     values = _values(evaluations)
-    return dataclasses.replace(
-        evaluations[0], objective=mean(objectives), values=values, standard_error=standard_error(values)
-    )
+    return dataclasses.replace(evaluations[0], objective=mean(objectives), values=values, standard_error=standard_error(values))
 
 
 def _values(evaluations: Sequence[Evaluation]) -> tuple[float, ...]:
