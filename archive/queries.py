@@ -16,7 +16,19 @@ from evolve.archive.loading import NANO_DIGITS, dollars, of_attempts, rows_of_st
 from evolve.archive.records import RunRecord
 from evolve.archive.rows import Found, details_of, metrics_of
 from evolve.archive.store import Archive
-from evolve.archive.tables import additions, edit_failures, evaluations, holdouts, notes, plans, programs, replies, screens, starts
+from evolve.archive.tables import (
+    additions,
+    afresh,
+    edit_failures,
+    evaluations,
+    holdouts,
+    notes,
+    plans,
+    programs,
+    replies,
+    screens,
+    starts,
+)
 from evolve.errors import RunNotFound
 from evolve.intervals import interval_of
 from evolve.program import Direction, Evaluation, Isolation, Outcome, Stage
@@ -45,8 +57,9 @@ def summary(archive: Archive, run: int) -> Json:
     ``evaluated`` leaves out evaluations that were copied from a known program; ``tokens`` are those asked and answered together;
     ``isolation`` is the weakest level that anything ran at; ``shared_process`` tells whether programs could forge their scores;
     ``rescores`` is the number of the run whose programs this one scores again. ``initial`` and ``best`` are None until something
-    scored; in them ``interval`` is None where the objective was measured once, and ``holdout`` until the run is finished, and for a
-    task without held-out data.
+    scored; in them ``interval`` is None where the objective was measured once (``interval.afresh``: by measurements made when the
+    run was finished, which the program was not chosen by), and ``holdout`` until the run is finished, and for a task without
+    held-out data.
 
     Raises:
         RunNotFound: If there is no such run.
@@ -173,7 +186,7 @@ def _scored(connection: Connection, run: int, step: int) -> Json | None:
     return {
         "program": row.program_id,
         "objective": row.objective,
-        "interval": _interval(row),
+        "interval": _interval(connection, run, step, row),
         "metrics": _values(row.metrics),
         "generation": row.generation,
         "step": step,
@@ -181,13 +194,25 @@ def _scored(connection: Connection, run: int, step: int) -> Json | None:
     }
 
 
-def _interval(row: Found) -> Json | None:
-    """Says where the mean of an objective lies that was measured several times; None of one that was measured once."""
+def _interval(connection: Connection, run: int, step: int, scored: Found) -> Json | None:
+    """Says where a program's mean lies that was measured several times; None of one that was measured once.
+
+    What was measured afresh is all that counts where there is some: the rest is what the program was chosen by.
+    """
+    query = select(*afresh.c["outcome", "objective", "details"]).where(afresh.c.run == run, afresh.c.step == step)
+    again = connection.execute(query).one_or_none()
+    row = scored if again is None else again
     evaluation = Evaluation(Outcome(row.outcome), row.objective, **details_of(row.details))
     interval = interval_of(evaluation)
     if interval is None:
         return None
-    return {"mean": interval.value, "low": interval.low, "high": interval.high, "values": len(evaluation.values)}
+    return {
+        "mean": interval.value,
+        "low": interval.low,
+        "high": interval.high,
+        "values": len(evaluation.values),
+        "afresh": again is not None,
+    }
 
 
 def _values(metrics: str | None) -> dict[str, float]:

@@ -46,6 +46,8 @@ class StageConfig:
         verify: Whether a program that would be the best is evaluated again, in a fresh sandbox, before it counts.
         measurements: How often it is evaluated at most, the first time among them, where scores are noisy (see
             `evolve.verifying`), and twice where they are not.
+        final_measurements: How often a finished run's best is evaluated afresh, where its scores were not always the same, to say
+            what it is worth (see `evolve.closing`); 0 does not.
         patience_s: How long a run waits while no arm can be pulled, before it is given up.
         fill_in: Whether other arms are pulled while a model has all the calls in flight that it may have, rather than waiting
             for its next turn: more steps in the same time, most of them of the arms that answer soonest.
@@ -55,6 +57,7 @@ class StageConfig:
     max_attempts: int = 3
     verify: bool = True
     measurements: int = 4
+    final_measurements: int = 8
     patience_s: float = 600.0
     fill_in: bool = False
 
@@ -63,6 +66,8 @@ class StageConfig:
             raise ValueError(f"proposals must be >= 1, got {self.proposals}")
         if self.max_attempts < 1:
             raise ValueError(f"max_attempts must be >= 1, got {self.max_attempts}")
+        if self.final_measurements == 1 or self.final_measurements < 0:
+            raise ValueError(f"final_measurements must be 0, or at least 2 to have a spread, got {self.final_measurements}")
         if self.measurements < 2:
             raise ValueError(f"measurements must be >= 2, got {self.measurements}; verify = false evaluates once")
 

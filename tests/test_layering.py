@@ -22,6 +22,7 @@ LAYERS = [
         "evolve.starting",
         "evolve.strategies",
         "evolve.interrupts",
+        "evolve.closing",
     ],
     ["evolve.config"],
     ["evolve.loop"],

@@ -130,8 +130,9 @@ def test_the_pooled_mean_does_not_depend_on_the_order(values, random):
     st.sampled_from(Direction),
 )
 def test_a_program_never_gains_by_being_measured_again_in_expectation(values, to_beat, most, direction):
-    """Over all courses of equally likely values, some of them more than once: what counts in the end is at most the true mean, and for a challenger that is
-    no better than the best in truth it is less than what it scored at first.
+    """What counts in the end, over all courses of equally likely values, some of them more than once, is at most the true mean.
+
+    For a challenger that is no better than the best in truth it is less than what it scored at first.
     """
     objective = Objective(repeats=2, direction=direction)
     courses = list(itertools.product(values, repeat=most))

@@ -28,7 +28,7 @@ from evolve.rng import generator
 from evolve.search import Conditions, Finished, Search
 from evolve.stages import finished_with
 from evolve.strategies import make_search
-from evolve.verifying import Verification
+from evolve.verifying import Verification, pooled
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +42,8 @@ class Trace:
             step; the initial program's comes first. With noise it may get worse.
         best: ``(steps + 1,)`` the best objective, without noise, of all programs evaluated so far.
         reported: ``(steps + 1,)`` objective of the same programs as it was measured.
-        spent: ``(steps + 1,)`` evaluations so far, further ones of a program among them.
-        interval: What the last of ``reported`` has for its interval; None without noise.
+        spent: ``(steps + 1,)`` evaluations so far, further ones of a program among them; those after the last step are not.
+        interval: Of the last program's mean, as it was measured afresh when the run was over; None without noise.
         evaluations: Programs that were scored, the initial one among them.
         verifications: Further evaluations of programs that would have been the best.
         reevaluations: Those of them whose fingerprint had been scored before: the first one was in flight when the second was
@@ -163,7 +163,7 @@ class _Simulation:
             best=np.array(best, dtype=float),
             reported=np.array([scored.evaluation.objective for scored in believed], dtype=float),
             spent=np.array(spent),
-            interval=interval_of(believed[-1].evaluation),
+            interval=self._afresh(believed[-1]),
             evaluations=self._counts["evaluations"],
             verifications=self._counts["verifications"],
             reevaluations=self._counts["reevaluations"],
@@ -257,6 +257,14 @@ class _Simulation:
             verification.take(self._evaluation(program, number))
         self._counts["verifications"] += number
         return verification.counts
+
+    def _afresh(self, best: _Scored) -> Interval | None:
+        """Measures the best program again when the run is over, as a run does (`evolve.closing`)."""
+        n = self._config.stages.final_measurements
+        if not n or not best.evaluation.standard_error:
+            return None
+        rngs = (generator(self._config.seed, number, "afresh") for number in range(n))
+        return interval_of(pooled([self._landscape.score(best.program.files, rng) for rng in rngs]))
 
     def _note(self, truth: float | None) -> None:
         oriented = self._landscape.direction.oriented

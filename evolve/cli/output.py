@@ -84,6 +84,8 @@ def spread_text(interval: Mapping[str, Any] | None, objective: float | None) -> 
     if interval is None:
         return ""
     half = f"± {(interval['high'] - interval['low']) / 2:.2g} (95 %, mean of {interval['values']} measurements)"
+    if interval["afresh"]:
+        return f"; measured afresh {number(interval['mean'])} {half}"
     # Of scores that disagree the worse one counts.
     return f" {half}" if interval["mean"] == objective else f", the worse of two; in the mean {number(interval['mean'])} {half}"
 

@@ -29,7 +29,7 @@ class RunResult:
         value: The best objective within the budget.
         initial: What the initial program scored.
         program: Identifier of the best program.
-        noise: The best objective with its interval, where the evaluator measured it repeatedly; otherwise None.
+        noise: The best program's mean with its interval, where it was measured repeatedly (see `evolve.closing`); otherwise None.
         holdout: What the best program scored on held-out data; None where there is none, or it has not been scored on it.
         curve: How it came along.
         early: Whether it ended, by another limit, before the budget was spent.
@@ -185,7 +185,6 @@ def _run_result(archive: Archive, study: Study, label: str, seed: int, number: i
     shown, curve = summary(archive, number), read_curve(archive, number)
     place = curve.place(study.axis, study.budget)
     program = curve.programs[place]
-    _, evaluation = archive.program(number, program)
     return RunResult(
         strategy=label,
         seed=seed,
@@ -194,7 +193,7 @@ def _run_result(archive: Archive, study: Study, label: str, seed: int, number: i
         value=float(curve.best[place]),
         initial=curve.initial,
         program=program,
-        noise=None if evaluation is None else interval_of(evaluation),
+        noise=_noise(archive, number, shown, program),
         holdout=_holdout(shown, program),
         curve=curve,
         early=_ended_early(study.axis, study.budget, shown),
@@ -202,6 +201,16 @@ def _run_result(archive: Archive, study: Study, label: str, seed: int, number: i
         usd=shown["usd"],
         seconds=shown["seconds"],
     )
+
+
+def _noise(archive: Archive, number: int, shown: dict[str, Any], program: str) -> Interval | None:  # Any: JSON values
+    """How sure a program's objective is: by what was measured when the run was finished, if it is the best of all its steps."""
+    best = shown["best"]
+    if best["program"] == program:
+        found = best["interval"]
+        return None if found is None else Interval(found["mean"], found["low"], found["high"])
+    evaluation = archive.program(number, program)[1]
+    return None if evaluation is None else interval_of(evaluation)
 
 
 def _ended_early(axis: Axis, budget: float, shown: dict[str, Any]) -> bool:  # Any: JSON values

@@ -202,8 +202,9 @@ def _remarks(comparison: Comparison) -> list[str]:
         )
     if any(run.noise is not None for run in runs):
         remarks.append(
-            "The objective is measured with noise: the table of runs gives an interval of each best program's own mean. It says "
-            "nothing of having been picked: the best of many noisy programs is on average worse than it looks."
+            "The objective is measured with noise: the table of runs gives an interval of each best program's own mean. Where a "
+            "run is finished it comes from measurements that nothing was picked by; the best itself, and every other interval, is "
+            "on average too good: the best of many noisy programs is the luckiest of them as well."
         )
     return remarks
 
