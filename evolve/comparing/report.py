@@ -48,7 +48,7 @@ def _strategy_json(result: StrategyResult) -> Json:
                 "initial": run.initial,
                 "best": run.value,
                 "program": run.program,
-                "noise": None if run.noise is None else {"low": run.noise.low, "high": run.noise.high},
+                "noise": None if run.noise is None else _interval_json("mean", run.noise),
                 "holdout": run.holdout,
                 "early": run.early,
                 "steps": run.steps,
@@ -175,13 +175,13 @@ def _runs_table(comparison: Comparison) -> str:
     runs = [run for result in comparison.strategies for run in result.runs]
     noisy = any(run.noise is not None for run in runs)
     paid = any(run.usd for run in runs)
-    heads = ["run", "initial", "best", *(["its interval"] if noisy else []), "steps", *(["usd"] if paid else []), "seconds"]
+    heads = ["run", "initial", "best", *(["its mean"] if noisy else []), "steps", *(["usd"] if paid else []), "seconds"]
     rows = [
         [
             f"`{run.name}`",
             figures(run.initial),
             figures(run.value),
-            *(["–" if run.noise is None else f"{figures(run.noise.low)} to {figures(run.noise.high)}"] if noisy else []),
+            *(["–" if run.noise is None else interval_text(run.noise)] if noisy else []),
             str(run.steps),
             *([f"{run.usd:.4f}"] if paid else []),
             f"{run.seconds:.1f}",
