@@ -44,8 +44,8 @@ class StageConfig:
         proposals: Replies awaited at once.
         max_attempts: Replies asked for in one step before it is given up.
         verify: Whether a program that would be the best is evaluated again, in a fresh sandbox, before it counts.
-        measurements: How often it is evaluated at most, the first time among them, where scores are noisy (see
-            `evolve.verifying`), and twice where they are not.
+        measurements: How often it is evaluated at most, the first time among them, where the task says that scores are noisy (see
+            `evolve.verifying`); otherwise it is twice.
         final_measurements: How often a finished run's best is evaluated afresh, where its scores were not always the same, to say
             what it is worth (see `evolve.closing`); 0 does not.
         patience_s: How long a run waits while no arm can be pulled, before it is given up.
@@ -56,7 +56,7 @@ class StageConfig:
     proposals: int = 4
     max_attempts: int = 3
     verify: bool = True
-    measurements: int = 4
+    measurements: int = 2
     final_measurements: int = 8
     patience_s: float = 600.0
     fill_in: bool = False

@@ -60,7 +60,7 @@ def test_without_noise_what_is_reported_is_true_and_every_best_is_evaluated_twic
 def test_with_noise_challengers_are_measured_again_and_the_last_best_afresh():
     trace = simulated("noisy")
     assert list(trace.spent) == sorted(trace.spent)
-    assert trace.spent[0] == 4
+    assert trace.spent[0] == 2
     assert trace.spent[-1] == trace.evaluations + trace.verifications
     low, high = trace.interval.low, trace.interval.high
     assert low < trace.interval.value < high
@@ -72,8 +72,8 @@ def test_without_measuring_again_a_lucky_measurement_is_believed():
     trace = simulated("noisy", config=once, steps=150)
     assert trace.verifications == 0
     assert trace.interval is None
-    # Minimised, with a standard deviation of 0.05: the luckiest of 150 is below its truth by more than one of them.
-    assert trace.reported[-1] < trace.believed[-1] - 0.05
+    # Minimised to 0, which no program is below: what is reported is luck.
+    assert trace.reported[-1] < 0 < trace.believed[-1]
 
 
 @pytest.fixture

@@ -45,9 +45,9 @@ def test_show_best_and_program_tell_what_stages_and_verification_found(cli, stag
     assert program["verified"] is True
     assert program["instances"] == {"left": 0.0, "right": 0.0}
     # Twice each time, and as often as a program that would be the best is evaluated.
-    assert program["values"] == [-4.0] * 8
+    assert program["values"] == [-4.0] * 4
     assert program["standard_error"] == 0.0
-    assert "objective -4 ± 0 (standard error, 8 values), evaluated again" in cli("program", "initial").out
+    assert "objective -4 ± 0 (standard error, 4 values), evaluated again" in cli("program", "initial").out
 
 
 def test_a_run_without_verification(cli, staged):
