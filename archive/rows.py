@@ -16,6 +16,8 @@ Values = dict[str, object]
 """A row to be written, by column."""
 Found = Row[Any]  # Any: a row's columns depend on the query
 """A row that was read."""
+Json = dict[str, Any]  # Any: JSON values
+"""What is shown of rows."""
 
 
 #: How most replies end.
@@ -49,6 +51,11 @@ def metrics_of(text: str | None) -> dict[str, Metric]:
         name: Metric(value[0], Direction(value[1])) if isinstance(value, list) else Metric(value)
         for name, value in read.items()
     }  # fmt: skip
+
+
+def metric_values(text: str | None) -> dict[str, float]:
+    """Reads the values of what `metrics_text` wrote, in the order of their names."""
+    return {name: metric.value for name, metric in sorted(metrics_of(text).items())}
 
 
 def plan_values(plan: Plan) -> Values:

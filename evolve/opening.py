@@ -18,6 +18,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 from evolve.archive.records import Start
 from evolve.archive.starts import ScoredStart
@@ -33,6 +34,19 @@ _NOISY = "For scores with noise set objective.repeats or objective.tolerance in 
 _NAMED = 20
 
 
+class StartsWatcher(Protocol):
+    """Is told of starting programs, which are added together, as they are scored; must return quickly and never raise."""
+
+    def scored(self, evaluation: Evaluation, total: int) -> None:
+        """Called once for each starting program, those that an earlier session scored too.
+
+        Args:
+            evaluation: What it scored.
+            total: How many starting programs there are.
+        """
+        ...
+
+
 class Opening:
     """Scores a run's starting programs, several at once."""
 
@@ -45,6 +59,7 @@ class Opening:
         scored: Mapping[str, ScoredStart] | None = None,
         *,
         verify: bool = True,
+        watcher: StartsWatcher | None = None,
     ) -> None:
         """Puts the parts together.
 
@@ -55,7 +70,9 @@ class Opening:
             writer: The run's archive.
             scored: What an earlier session scored of them, by the hash of the source.
             verify: Whether those that score are scored once more, as a program that would be the best is.
+            watcher: Told of each as it is scored.
         """
+        self._watcher = watcher
         self._task = task
         self._starts = list(starts) or [Start("initial", task.files)]
         self._stages = stages
@@ -107,7 +124,10 @@ class Opening:
 
     async def _evaluation(self, start: Start) -> Evaluation:
         known = self._scored.get(start.source_sha256)
-        return await self._stages.score(start.files, verify=self._verify) if known is None else known.evaluation
+        evaluation = await self._stages.score(start.files, verify=self._verify) if known is None else known.evaluation
+        if self._watcher is not None:
+            self._watcher.scored(evaluation, len(self._starts))
+        return evaluation
 
     def _take(self, index: int, step: int, evaluation: Evaluation) -> Result:
         start = self._starts[index]

@@ -25,8 +25,9 @@ from evolve.errors import ModelError
 from evolve.mutation import MutationFailed, MutationRequest, Mutator
 from evolve.ordering import Recorded
 from evolve.program import Files, Outcome, Program, Reply, Task
+from evolve.recording import create, recorded
 from evolve.search import Conditions
-from evolve.session import Parts, create, drive, recorded
+from evolve.session import Parts, drive
 
 
 @dataclass(frozen=True, slots=True)

@@ -212,7 +212,7 @@ class Stages:
             children.append(child)
             if child.screen.verdict is Verdict.NEW:
                 break
-            if attempt + 1 < self._config.max_attempts:
+            if attempt + 1 < self._config.max_attempts and self._search.tells(pending.plan, child.screen.nearest):
                 known = Scored(*self._writer.program_of(str(child.screen.nearest)))
                 complaints.append(_complaint(pending, attempt, repeated(child.screen, known, child.program.files)))
         return children

@@ -13,7 +13,7 @@ from evolve.diffing import unified
 from evolve.errors import ConfigError
 from evolve.executors.base import Evaluated
 from evolve.program import Evaluation, Program, Task
-from evolve.session import recorded
+from evolve.recording import recorded
 
 
 @dataclass(frozen=True, slots=True)

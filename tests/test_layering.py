@@ -13,7 +13,7 @@ LAYERS = [
     ["evolve.comparing"],
     ["evolve.api"],
     ["evolve.checks", "evolve.drafting", "evolve.takeaway", "evolve.replaying", "evolve.rescoring"],
-    ["evolve.session"],
+    ["evolve.session", "evolve.recording"],
     [
         "evolve.provenance",
         "evolve.arms",
@@ -23,6 +23,7 @@ LAYERS = [
         "evolve.strategies",
         "evolve.interrupts",
     ],
+    ["evolve.maker"],
     ["evolve.config"],
     ["evolve.loop"],
     ["evolve.opening", "evolve.noting"],

@@ -186,18 +186,21 @@ class _Simulation:
     def _attempts(self, plan: Plan) -> list[_Child]:
         """Asks until a child is new, or attempts run out; the last of what is returned is the latest."""
         children: list[_Child] = []
+        complaints = 0
         for attempt in range(self._config.stages.max_attempts):
-            asked = Asked(self._text(plan.parent), tuple(map(self._text, plan.inspirations)), attempt, plan.new_approach)
+            asked = Asked(self._text(plan.parent), tuple(map(self._text, plan.inspirations)), complaints, plan.new_approach)
             rng = generator(self._config.seed, plan.step, f"generate/{attempt}")
             try:
                 text = child(self._habits[plan.arm], self._landscape.vocabulary, asked, rng)
             except MutationFailed:
                 self._counts["edits_failed"] += 1
+                complaints += 1
                 continue
             children.append(self._screened(plan, attempt, text))
             if children[-1].verdict is Verdict.NEW:
                 break
             self._counts["rejected"] += 1
+            complaints += self._search.tells(plan, children[-1].nearest)
         return children
 
     def _text(self, program: str) -> str:

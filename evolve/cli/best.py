@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from evolve.archive.queries import summary
 from evolve.archive.store import Archive
+from evolve.archive.summaries import summary
 from evolve.cli.options import DEFAULT, ArchiveOption, JsonOption, OutputOption, RunArgument
 from evolve.cli.output import held_out_text, number, print_json, stderr, stdout
 from evolve.errors import RunNotFound

@@ -11,13 +11,13 @@ from urllib.parse import urlsplit
 
 import typer
 
-from evolve.arms import model_specs, note_spec
 from evolve.cli.output import dollars, stderr
 from evolve.config import RunConfig
 from evolve.errors import ConfigError
 from evolve.llm.estimate import ArmForecast, Estimate, estimate, warning
 from evolve.llm.prices import FREE, Price, PriceTable, lookup, price_table, require_price, typical_tokens
 from evolve.llm.specs import ModelSpec, is_model
+from evolve.maker import model_specs, note_spec
 from evolve.program import Task
 
 #: Tokens of the words around programs in a prompt, and around the edit in an answer.

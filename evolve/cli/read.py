@@ -17,8 +17,9 @@ import typer
 from rich.syntax import Syntax
 from rich.tree import Tree
 
-from evolve.archive.queries import attempts, curve, lineage, steps, summaries, summary
+from evolve.archive.queries import attempts, curve, lineage, steps
 from evolve.archive.store import Archive
+from evolve.archive.summaries import summaries, summary
 from evolve.cli.options import DEFAULT, ArchiveOption, JsonOption, RunArgument, RunOption
 from evolve.cli.output import (
     arms_table,

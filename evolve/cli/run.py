@@ -11,8 +11,8 @@ from typing import Annotated, Any
 import typer
 
 from evolve import api
-from evolve.archive.queries import summary
 from evolve.archive.store import Archive
+from evolve.archive.summaries import summary
 from evolve.cli.budgets import with_budget
 from evolve.cli.options import (
     DEFAULT,
@@ -30,7 +30,7 @@ from evolve.cli.progress import progress
 from evolve.config import resolve
 from evolve.evaluators.sandbox import what_strong_lacks
 from evolve.program import Isolation
-from evolve.session import recorded
+from evolve.recording import recorded
 from evolve.starting import find_starts
 from evolve.tasks.catalog import find
 

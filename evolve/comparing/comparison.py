@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from evolve.archive.queries import summary
 from evolve.archive.store import Archive
+from evolve.archive.summaries import summary
 from evolve.comparing.curves import Axis, Curve, areas, read_curve
 from evolve.comparing.inference import Interval, PairTest, compare_pairs, mean_interval, median_interval
 from evolve.comparing.study import Study, recorded
