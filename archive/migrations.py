@@ -62,7 +62,12 @@ def m004_search(connection: Connection) -> None:
         made.create(connection)
 
 
-MIGRATIONS: tuple[Migration, ...] = (m001_initial, m002_stages_and_holdouts, m003_models, m004_search)
+def m005_afresh(connection: Connection) -> None:
+    """Adds what the best programs of finished runs came to when they were measured afresh."""
+    tables.afresh.create(connection)
+
+
+MIGRATIONS: tuple[Migration, ...] = (m001_initial, m002_stages_and_holdouts, m003_models, m004_search, m005_afresh)
 
 
 def schema_version(connection: Connection, name: str) -> int:

@@ -231,6 +231,16 @@ def holdout_values(step: int, evaluation: Evaluation, feedback: bytes | None, ru
     return {name: values[name] for name in kept}
 
 
+def afresh_values(step: int, evaluation: Evaluation) -> Values:
+    """Makes the row of what a finished result came to when it was measured afresh."""
+    return {
+        "step": step,
+        "outcome": evaluation.outcome.value,
+        "objective": None if evaluation.objective is None else float(evaluation.objective),
+        "details": _details_text(evaluation),
+    }
+
+
 def evaluation_of(row: Found, texts: Mapping[bytes | None, str], run_evaluator: str) -> Evaluation:
     """Reads an evaluation back."""
     return Evaluation(

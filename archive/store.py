@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Self
 
 import numpy as np
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, Table, func, insert, select
 
 from evolve.archive import finding, rows
 from evolve.archive.connect import Database, Durability, locate, make_engine
@@ -41,7 +41,7 @@ from evolve.archive.migrations import MIGRATIONS, bring_up_to_date, refuse_newer
 from evolve.archive.records import NewRun, Note, PendingStep, RunRecord, Screen, Session, Settled, Start
 from evolve.archive.sessions import begin_session, latest_session
 from evolve.archive.starts import ScoredStart, load_scored_starts, load_starts, write_starts
-from evolve.archive.tables import advice, holdouts, programs, runs
+from evolve.archive.tables import advice, afresh, holdouts, programs, runs
 from evolve.archive.texts import TextReader
 from evolve.archive.writer import RunWriter
 from evolve.errors import ArchiveError, RunNotFound
@@ -265,9 +265,16 @@ class Archive:
 
     def held_out(self, run: int) -> set[str]:
         """Returns the identifiers of the programs of a run that were scored on held-out data."""
+        return self._programs_in(holdouts, run)
+
+    def measured_afresh(self, run: int) -> set[str]:
+        """Returns the identifiers of the programs of a run that were measured afresh when it was finished."""
+        return self._programs_in(afresh, run)
+
+    def _programs_in(self, table: Table, run: int) -> set[str]:
         query = (
             select(programs.c.program_id)
-            .join(holdouts, (holdouts.c.run == programs.c.run) & (holdouts.c.step == programs.c.step))
+            .join(table, (table.c.run == programs.c.run) & (table.c.step == programs.c.step))
             .where(programs.c.run == run)
         )
         with self.read() as connection:

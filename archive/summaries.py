@@ -10,10 +10,11 @@ from sqlalchemy import Connection, func, select
 
 from evolve.archive.loading import dollars, of_attempts, spending, spent_usd
 from evolve.archive.records import RunRecord
-from evolve.archive.rows import Json, details_of, metric_values
+from evolve.archive.rows import Found, Json, details_of, metric_values
 from evolve.archive.store import Archive
-from evolve.archive.tables import additions, evaluations, holdouts, notes, plans, programs, replies, starts
-from evolve.program import Direction, Isolation
+from evolve.archive.tables import additions, afresh, evaluations, holdouts, notes, plans, programs, replies, starts
+from evolve.intervals import interval_of
+from evolve.program import Direction, Evaluation, Isolation, Outcome
 
 
 def summaries(archive: Archive) -> list[Json]:
@@ -28,7 +29,9 @@ def summary(archive: Archive, run: int) -> Json:
     ``evaluated`` leaves out evaluations that were copied from a known program; ``tokens`` are those asked and answered together;
     ``isolation`` is the weakest level that anything ran at; ``shared_process`` tells whether programs could forge their scores;
     ``rescores`` is the number of the run whose programs this one scores again. ``initial`` and ``best`` are None until something
-    scored; ``holdout`` in them is None until the run is finished, and for a task without held-out data.
+    scored; in them ``interval`` is None where the objective was measured once (``interval.afresh``: by measurements made when the
+    run was finished, which the program was not chosen by), and ``holdout`` until the run is finished, and for a task without
+    held-out data.
 
     Raises:
         RunNotFound: If there is no such run.
@@ -145,7 +148,7 @@ def _best(connection: Connection, record: RunRecord) -> Json | None:
 def _scored(connection: Connection, run: int, step: int) -> Json | None:
     """Describes the scored program of a step; None where there is none."""
     query = (
-        select(*programs.c["program_id", "generation"], *evaluations.c["objective", "metrics"])
+        select(*programs.c["program_id", "generation"], *evaluations.c["outcome", "objective", "metrics", "details"])
         .join(evaluations, (evaluations.c.run == programs.c.run) & (evaluations.c.step == programs.c.step))
         .where(programs.c.run == run, programs.c.step == step)
     )
@@ -155,10 +158,32 @@ def _scored(connection: Connection, run: int, step: int) -> Json | None:
     return {
         "program": row.program_id,
         "objective": row.objective,
+        "interval": _interval(connection, run, step, row),
         "metrics": metric_values(row.metrics),
         "generation": row.generation,
         "step": step,
         "holdout": _holdout(connection, run, step),
+    }
+
+
+def _interval(connection: Connection, run: int, step: int, scored: Found) -> Json | None:
+    """Says where a program's mean lies that was measured several times; None of one that was measured once.
+
+    What was measured afresh is all that counts where there is some: the rest is what the program was chosen by.
+    """
+    query = select(*afresh.c["outcome", "objective", "details"]).where(afresh.c.run == run, afresh.c.step == step)
+    again = connection.execute(query).one_or_none()
+    row = scored if again is None else again
+    evaluation = Evaluation(Outcome(row.outcome), row.objective, **details_of(row.details))
+    interval = interval_of(evaluation)
+    if interval is None:
+        return None
+    return {
+        "mean": interval.value,
+        "low": interval.low,
+        "high": interval.high,
+        "values": len(evaluation.values),
+        "afresh": again is not None,
     }
 
 

@@ -254,6 +254,18 @@ holdouts = _keyed(
     _of_step("programs"),
 )
 
+# A finished run's best, measured once more by what nobody chose it for.
+afresh = _keyed(
+    "afresh",
+    _run(),
+    _step(),
+    Column("outcome", Text, nullable=False),
+    Column("objective", Double),
+    Column("details", Text),  # JSON, as of evaluations: the values
+    Column("evaluated_at", Double, nullable=False),
+    _of_step("programs"),
+)
+
 additions = _keyed(
     "additions",
     _run(),
@@ -307,6 +319,7 @@ RECORD_TABLES = (
     embeddings,
     evaluations,
     holdouts,
+    afresh,
     additions,
     notes,
 )

@@ -153,6 +153,10 @@ class RunWriter:
         values = rows.holdout_values(step, evaluation, feedback, self._evaluator)
         self._add("holdouts", values, evaluated_at=self._clock())
 
+    def afresh(self, step: int, evaluation: Evaluation) -> None:
+        """Takes down what the program of a step came to when it was measured afresh."""
+        self._add("afresh", rows.afresh_values(step, evaluation), evaluated_at=self._clock())
+
     def addition(self, addition: Addition) -> None:
         """Takes down the end of a step, after which nobody asks what it has cost."""
         self._paid.discard(addition.step)

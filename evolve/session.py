@@ -18,6 +18,7 @@ from evolve.archive.store import Archive, RunWriter
 from evolve.archive.summaries import summary
 from evolve.arms import Arms, open_arms
 from evolve.budget import Budget, Dollars
+from evolve.closing import hold_out, measure_afresh
 from evolve.config import RunConfig, make_embed, make_executor, make_order
 from evolve.errors import EvolveError
 from evolve.executors.base import Executor
@@ -184,7 +185,8 @@ async def _run_loop(
         with interrupts.stopping(loop):
             await loop.run()
         if not loop.stop_reason:
-            await _hold_out(archive, executor, writer, config.seed)
+            await hold_out(archive, executor, writer, config.seed)
+            await measure_afresh(archive, executor, writer, config, task.objective)
     return loop
 
 
@@ -294,17 +296,3 @@ def _conditions(
     if recorded is None:
         return now
     return lambda step, _: recorded.get(step, Conditions())
-
-
-async def _hold_out(archive: Archive, executor: Executor, writer: RunWriter, seed: int) -> None:
-    """Scores a finished run's results on held-out data, where the task has some and they have not been scored on it."""
-    # Those that a summary shows: of several equally good programs, the search's best may be another one.
-    shown = summary(archive, writer.run)
-    results = {shown[place]["program"] for place in ("initial", "best") if shown[place] is not None}
-    for program_id in sorted(results - archive.held_out(writer.run)):
-        program, _ = writer.program_of(program_id)
-        evaluation = await executor.holdout(program.files, seed=seed)
-        if evaluation is None:
-            return
-        writer.holdout(program.step, evaluation)
-        writer.commit()

@@ -29,6 +29,7 @@ from evolve.cli.output import (
     outcomes_text,
     print_json,
     seconds,
+    spread_text,
     stdout,
     table,
 )
@@ -87,9 +88,9 @@ def show(run: RunArgument = None, archive: ArchiveOption = DEFAULT, json: JsonOp
         ["isolation", isolation_text(shown)],
         ["initial", number(shown["initial"]["objective"] if shown["initial"] else None)],
         *_start_rows(shown),
-        ["best", "–" if best is None else f"{number(best['objective'])}  (program {best['program']}, step {best['step']})"],
+        ["best", "–" if best is None else _best_text(best)],
         *_held_out_rows(shown),
-        ["verified", f"{shown['verification']['checked']} evaluated twice, {shown['verification']['disagreed']} disagreed"],
+        ["verified", f"{shown['verification']['checked']} evaluated again, {shown['verification']['disagreed']} disagreed"],
         ["curve", sparkline([point.best for point in best_so_far if point.best is not None])],
         ["outcomes", outcomes_text(shown["outcomes"])],
         ["spent", _spent_text(shown, record.config.get("budget_usd"))],
@@ -102,6 +103,11 @@ def show(run: RunArgument = None, archive: ArchiveOption = DEFAULT, json: JsonOp
     if notes:
         stdout.print(f"── note of version {notes[-1].about} ({notes[-1].source})", style="dim", markup=False)
         stdout.print(notes[-1].text, markup=False)
+
+
+def _best_text(best: dict[str, Any]) -> str:  # Any: JSON values
+    spread = spread_text(best["interval"], best["objective"])
+    return f"{number(best['objective'])}{spread}  (program {best['program']}, step {best['step']})"
 
 
 #: Starting programs that `show` names; rescoring a run has thousands.
@@ -192,7 +198,7 @@ def _print_evaluation(evaluation: Evaluation) -> None:
     found = f"{evaluation.outcome}{at}, objective {number(evaluation.objective)}"
     if evaluation.standard_error is not None:
         found += f" ± {number(evaluation.standard_error)} (standard error, {len(evaluation.values)} values)"
-    again = {None: "", True: ", evaluated twice", False: ", evaluated twice: the scores disagree"}[evaluation.verified]
+    again = {None: "", True: ", evaluated again", False: ", evaluated twice: the scores disagree"}[evaluation.verified]
     stdout.print(found + again, markup=False)
     for metric, value in evaluation.metrics.items():
         stdout.print(f"  {metric:<24}{number(value.value)}", markup=False)

@@ -25,7 +25,7 @@ from evolve.cli.options import (
     VerboseOption,
     WorkersOption,
 )
-from evolve.cli.output import arms_table, isolation_text, number, outcomes_text, print_json, seconds, stderr, stdout
+from evolve.cli.output import arms_table, isolation_text, number, outcomes_text, print_json, seconds, spread_text, stderr, stdout
 from evolve.cli.progress import progress
 from evolve.config import resolve
 from evolve.evaluators.sandbox import what_strong_lacks
@@ -196,7 +196,10 @@ def _print_summary(shown: dict[str, Any], done: api.Run) -> None:  # Any: JSON v
     if shown["isolation"] not in (None, Isolation.STRONG) and (lacks := what_strong_lacks()):
         stderr.print(f"the strongest level to be had here was {shown['isolation']}: {lacks}", style="dim", markup=False)
     if best is not None and initial is not None:
-        stdout.print(f"objective {number(initial['objective'])} → {number(best['objective'])} at step {best['step']}", style="bold")
+        spread = spread_text(best["interval"], best["objective"])
+        stdout.print(
+            f"objective {number(initial['objective'])} → {number(best['objective'])}{spread} at step {best['step']}", style="bold"
+        )
     stdout.print(f"outcomes: {outcomes_text(shown['outcomes'])}", markup=False)
     stdout.print(arms_table(shown["arms"]))
     option = _archive_option(done.archive)

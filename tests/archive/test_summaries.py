@@ -67,6 +67,7 @@ def test_a_run_is_summed_up(archive):
             "metrics": {},
             "generation": 0,
             "step": 0,
+            "interval": None,
             "holdout": None,
         },
         "best": {
@@ -75,6 +76,7 @@ def test_a_run_is_summed_up(archive):
             "metrics": {"a": 1.0, "b": 2.0},
             "generation": 1,
             "step": 1,
+            "interval": None,
             "holdout": None,
         },
         "calls": 4,

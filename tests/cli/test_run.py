@@ -15,7 +15,7 @@ def test_run_prints_one_json_value_and_nothing_else(cli, parabola):
     assert shown["steps"] == {"asked": 30, "done": 30}
     assert shown["initial"]["objective"] == 4.0
     assert shown["best"]["objective"] < 4.0
-    assert set(shown["best"]) == {"program", "objective", "metrics", "generation", "step", "holdout"}
+    assert set(shown["best"]) == {"program", "objective", "interval", "metrics", "generation", "step", "holdout"}
     assert sum(shown["outcomes"].values()) == 30
     assert sum(arm["pulls"] for arm in shown["arms"].values()) == 30
     assert shown["usd"] == 0
