@@ -109,6 +109,12 @@ def call_end_values(ended: CallEnded, error: bytes | None) -> Values:
     return {**asdict(ended), "error": error}
 
 
+def embedding_call_end_values(ended: CallEnded) -> Values:
+    """Makes the row of the end of a call that embeds: it answers no tokens."""
+    kept = ("step", "attempt", "number", "outcome", "tokens_in", "usd", "presumed", "latency_s", "error")
+    return {name: getattr(ended, name) for name in kept}
+
+
 def reply_values(step: int, attempt: int, reply: Reply, text: bytes, prompt: bytes | None) -> Values:
     """Makes the row of a reply whose text and prompt are stored under these hashes."""
     return {

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, func, select
 
-from evolve.archive.loading import dollars, of_attempts, spending, spent_usd
+from evolve.archive.embedded import embedding_figures
+from evolve.archive.loading import dollars, embedding_usd, of_attempts, spending, spent_usd
 from evolve.archive.records import RunRecord
 from evolve.archive.rows import Found, Json, details_of, metric_values
 from evolve.archive.store import Archive
@@ -28,10 +29,11 @@ def summary(archive: Archive, run: int) -> Json:
     ``steps.done``, ``outcomes`` and ``evaluated`` leave out starting programs, which ``starts`` lists in the order given;
     ``evaluated`` leaves out evaluations that were copied from a known program; ``tokens`` are those asked and answered together;
     ``isolation`` is the weakest level that anything ran at; ``shared_process`` tells whether programs could forge their scores;
-    ``rescores`` is the number of the run whose programs this one scores again. ``initial`` and ``best`` are None until something
-    scored; in them ``interval`` is None where the objective was measured once (``interval.afresh``: by measurements made when the
-    run was finished, which the program was not chosen by), and ``holdout`` until the run is finished, and for a task without
-    held-out data.
+    ``embeddings`` counts what a model of embeddings was asked (``calls``, ``tokens``, ``usd``, which are in the run's own too) and
+    ``failed``, programs that it did not embed; ``rescores`` is the number of the run whose programs this one scores again.
+    ``initial`` and ``best`` are None until something scored; in them ``interval`` is None where the objective was measured once
+    (``interval.afresh``: by measurements made when the run was finished, which the program was not chosen by), and ``holdout``
+    until the run is finished, and for a task without held-out data.
 
     Raises:
         RunNotFound: If there is no such run.
@@ -49,6 +51,7 @@ def summary(archive: Archive, run: int) -> Json:
                 notes.c.run == run
             )
         ).one()
+        embedded = embedding_figures(connection, run)
         return {
             "run": run,
             "name": record.name,
@@ -62,9 +65,10 @@ def summary(archive: Archive, run: int) -> Json:
             "starts": _starts(connection, run),
             "initial": _scored(connection, run, 0),
             "best": _best(connection, record),
-            "calls": replied + noted,
+            "calls": replied + noted + embedded["calls"],
             "usd": spent_usd(connection, run),
-            "tokens": tokens + more,
+            "tokens": tokens + more + embedded["tokens"],
+            "embeddings": {**embedded, "usd": embedding_usd(connection, run)},
             "seconds": session.seconds if session else 0.0,
             "arms": _arms(connection, run),
             "isolation": _isolation(connection, run),

@@ -13,8 +13,8 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from evolve.archive.queries import summary
 from evolve.archive.store import Archive, RunWriter
+from evolve.archive.summaries import summary
 from evolve.config import RunConfig
 from evolve.executors.base import Executor
 from evolve.program import Evaluation, Objective

@@ -11,14 +11,17 @@ from evolve.budget import Dollars
 from evolve.config import RunConfig
 from evolve.errors import ConfigError, nearest_hint
 from evolve.llm.agent_command import Edits, command_of
+from evolve.llm.base import LanguageModel
 from evolve.llm.calling import Caller, Ledger
 from evolve.llm.clients import check_client, make_client
+from evolve.llm.embedders import LocalEmbedder, check_embedder, embedder_name, parse_embedder
 from evolve.llm.pacing import Lane
 from evolve.llm.prices import Price, PriceTable, lookup, price_table, require_price
 from evolve.llm.specs import DEFAULT_PROMPT, EditKind, ModelSpec, is_model, parse_spec
 from evolve.mutators.asking import Asking
 from evolve.program import Reply, Task
 from evolve.rng import generator
+from evolve.vectors import ServedVectors, Shelf, ThreadedVectors, Vectors, longest_piece
 
 if TYPE_CHECKING:
     from evolve.prompts.render import Prompts
@@ -86,6 +89,7 @@ class Maker:
         config: The run's configuration.
         specs: The language models among its arms.
         note_spec: The language model that writes notes on the run; None where none does.
+        embedder: What embeds programs; None is the built-in embedder.
     """
 
     def __init__(self, task: Task, config: RunConfig, environment: Mapping[str, str] = os.environ) -> None:
@@ -103,8 +107,10 @@ class Maker:
         self.config = config
         self.specs = model_specs(config)
         self.note_spec = note_spec(config)
+        self.embedder = parse_embedder(config.novelty.embedder, config.models)
         self._environment = environment
-        self._table = price_table(config.prices, environment) if self.asked else PriceTable({})
+        priced = self.asked or isinstance(self.embedder, ModelSpec)
+        self._table = price_table(config.prices, environment) if priced else PriceTable({})
         self._prompts: Prompts | None = None
         self._lanes: dict[tuple[str, str, str | None], Lane] = {}
 
@@ -145,6 +151,9 @@ class Maker:
         if self.asked:
             self.prompts()
         self._check_strongest()
+        check_embedder(self.embedder, self._environment)
+        if isinstance(self.embedder, ModelSpec) and self.config.budget_usd is not None:
+            require_price(self.embedder, lookup(self.embedder, self._table), self._table)
         for spec in self.asked:
             self.prompts().templates.check_variants(spec.settings.prompts, f"model {spec.label}")
             check_client(spec, self._environment, agents=self.config.agents)
@@ -179,12 +188,37 @@ class Maker:
         Raises:
             ConfigError: If the key is missing, or the price is unknown under a dollar budget.
         """
-        facts = lookup(spec, self._table)
-        price = facts.price if dollars.cap is None else require_price(spec, facts, self._table)
-        rng = generator(self.config.seed, 0, f"pauses of {spec.label}")
         # Whoever reads how children are scored can write for the score alone.
         unseen = [*hidden, *([self.task.folder] if self.task.folder is not None else [])]
         client = make_client(spec, self._environment, agents=self.config.agents, hidden=unseen)
+        return self._calling(client, spec, dollars, ledger, waits=waits)
+
+    def vectors(self, dollars: Dollars, ledger: Ledger, shelf: Shelf) -> Vectors | None:
+        """Makes what embeds programs; it is to be closed in the end. None is the built-in embedder.
+
+        Args:
+            dollars: What calls are paid from.
+            ledger: Takes down every call.
+            shelf: Where vectors are kept.
+
+        Raises:
+            ConfigError: If its key is missing, or its price is unknown under a dollar budget.
+        """
+        if isinstance(self.embedder, LocalEmbedder):
+            return ThreadedVectors(self.embedder.name, self.embedder.make, shelf)
+        if self.embedder is None:
+            return None
+        from evolve.llm.embedding_model import EmbeddingModel  # the SDK takes a second to import
+
+        spec = self.embedder
+        # A run goes on without: nobody waits while the model is down.
+        caller = self._calling(EmbeddingModel(spec, spec.key(self._environment)), spec, dollars, ledger, waits=False)
+        return ServedVectors(embedder_name(spec), caller, shelf, longest_piece(lookup(spec, self._table).context))
+
+    def _calling(self, client: LanguageModel, spec: ModelSpec, dollars: Dollars, ledger: Ledger, *, waits: bool) -> Caller:
+        facts = lookup(spec, self._table)
+        price = facts.price if dollars.cap is None else require_price(spec, facts, self._table)
+        rng = generator(self.config.seed, 0, f"pauses of {spec.label}")
         lane = self._lane(spec)
         return Caller(client, spec, price, dollars, ledger, rng=rng, config=self.config.calls, waits=waits, lane=lane)
 

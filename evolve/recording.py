@@ -11,6 +11,7 @@ from evolve.archive.store import Archive
 from evolve.arms import make_mutators
 from evolve.config import RunConfig, make_executor
 from evolve.errors import ConfigError, TaskError
+from evolve.limiting import with_recorded_limit
 from evolve.maker import Maker, check_models
 from evolve.program import Files, Task
 from evolve.provenance import commit_of, repeat_command, versions
@@ -99,7 +100,7 @@ def recorded(archive: Archive, number: int, task: Task | None, changes: Mapping[
     session = archive.session(number)
     if session is not None and "budget_usd" not in kept:
         kept["budget_usd"] = session.budget_usd
-    config = build(RunConfig, {**record.config, **kept}, "run")
+    config = with_recorded_limit(archive, number, build(RunConfig, {**record.config, **kept}, "run"))
     task = task_of(record, task)
     if task.evaluator_sha256 != record.evaluator_sha256:
         raise TaskError(

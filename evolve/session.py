@@ -6,7 +6,7 @@ A run is created once and may be driven by several sessions, one after another; 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -20,10 +20,12 @@ from evolve.arms import Arms, open_arms
 from evolve.budget import Budget, Dollars
 from evolve.closing import hold_out, measure_afresh
 from evolve.config import RunConfig, make_embed, make_executor, make_order
+from evolve.embedding import ByModel, Embeds, OnTheSpot
 from evolve.errors import EvolveError
 from evolve.executors.base import Executor
 from evolve.interrupts import Interrupts
-from evolve.ledger import RunLedger
+from evolve.ledger import EmbeddingLedger, RunLedger
+from evolve.limiting import with_found_limit
 from evolve.llm.calling import Ledger
 from evolve.loop import Loop, Watcher
 from evolve.maker import Maker
@@ -38,6 +40,7 @@ from evolve.search import Conditions, Search
 from evolve.stages import Stages
 from evolve.strategies import make_search
 from evolve.strength import strongest
+from evolve.vectors import ArchiveShelf, Vectors
 
 
 class Ending(NamedTuple):
@@ -60,6 +63,8 @@ class Parts:
         conditions: What plans reckoned with, by step.
         costs: Dollars, by step.
         notes: On the run; None makes them.
+        vectors: Embeddings by a model; None asks the one that the configuration names, or nobody where ``arms`` are given.
+        unembedded: Steps and attempts whose programs have none.
     """
 
     executor: Executor | None = None
@@ -70,6 +75,8 @@ class Parts:
     conditions: Mapping[int, Conditions] | None = None
     costs: Mapping[int, float] | None = None
     notes: Sequence[Note] | None = None
+    vectors: Vectors | None = None
+    unembedded: Collection[tuple[int, int]] = ()
 
 
 async def drive(
@@ -150,6 +157,9 @@ async def _run_loop(
     maker = None if parts.arms is not None else parts.maker or Maker(task, config)
     async with contextlib.AsyncExitStack() as stack:
         arms = await stack.enter_async_context(_arms(archive, config, parts, maker, dollars=dollars, ledger=ledger))
+        vectors = await stack.enter_async_context(_vectors(archive, parts, maker, dollars=dollars, writer=writer))
+        if vectors is not None and parts.vectors is None:
+            config = await with_found_limit(archive, task, config, vectors, writer)
         search = make_search(task, config, list(arms.mutators))
         # Where no prompt holds notes, none are made.
         known = parts.notes if search.hindsight.run else ()
@@ -159,7 +169,19 @@ async def _run_loop(
         executor = await stack.enter_async_context(parts.executor or make_executor(task, config))
         order = parts.order or make_order(config)
         proposer = _proposer(task, config, parts, search=search, arms=arms, notes=notes, writer=writer)
-        stages = _stages(task, config, parts, search=search, order=order, proposer=proposer, executor=executor, writer=writer)
+        failed = parts.unembedded or archive.unembedded(number)
+        stages = Stages(
+            seed=config.seed,
+            config=config.stages,
+            search=search,
+            proposer=proposer,
+            executor=executor,
+            writer=writer,
+            order=order,
+            embeds=_embeds(config, search, vectors, writer, failed),
+            objective=task.objective,
+            cost_of=None if parts.costs is None else lambda step: (parts.costs or {}).get(step, 0.0),
+        )
         starts, scored = archive.starts(number), archive.scored_starts(number)
         # Rescoring chooses nothing, so no lucky score can mislead it.
         verify = archive.run_record(number).rescores is None
@@ -209,29 +231,33 @@ def _proposer(
     )
 
 
-def _stages(
-    task: Task,
-    config: RunConfig,
-    parts: Parts,
-    *,
-    search: Search,
-    order: Order,
-    proposer: Proposer,
-    executor: Executor,
-    writer: RunWriter,
-) -> Stages:
-    return Stages(
-        seed=config.seed,
-        config=config.stages,
-        search=search,
-        proposer=proposer,
-        executor=executor,
-        writer=writer,
-        order=order,
-        embed=make_embed(config, search),
-        objective=task.objective,
-        cost_of=None if parts.costs is None else lambda step: (parts.costs or {}).get(step, 0.0),
-    )
+def _embeds(
+    config: RunConfig, search: Search, vectors: Vectors | None, writer: RunWriter, failed: Collection[tuple[int, int]]
+) -> Embeds | None:
+    """Makes what embeds programs; None where nothing but identity is compared, or nobody is there to be asked."""
+    if config.novelty.hashes:
+        embed = make_embed(config, search)
+        return None if embed is None else OnTheSpot(embed)
+    if vectors is None or not (config.novelty.compares or search.embeds):
+        return None
+    return ByModel(vectors, writer, failed)
+
+
+@contextlib.asynccontextmanager
+async def _vectors(
+    archive: Archive, parts: Parts, maker: Maker | None, *, dollars: Dollars, writer: RunWriter
+) -> AsyncIterator[Vectors | None]:
+    """Makes what embeds programs by a model, unless it is given; None where no model does."""
+    if maker is None or parts.vectors is not None:
+        yield parts.vectors
+        return
+    ledger = EmbeddingLedger(writer, archive.embedding_calls(writer.run))
+    vectors = maker.vectors(dollars, ledger, ArchiveShelf(archive, writer))
+    try:
+        yield vectors
+    finally:
+        if vectors is not None:
+            await vectors.close()
 
 
 @contextlib.asynccontextmanager

@@ -21,8 +21,10 @@ from evolve.archive.records import PendingStep, Plan, Screen, Verdict
 from evolve.archive.store import RunWriter
 from evolve.archive.traits import measure
 from evolve.edits import mutable_text
+from evolve.embedding import Embeds
 from evolve.errors import ModelError
 from evolve.executors.base import Executor
+from evolve.llm.stopping import Stopping
 from evolve.mutation import Complaint, MutationFailed, Scored
 from evolve.ordering import Order
 from evolve.program import Evaluation, Files, Objective, Outcome, Program
@@ -114,7 +116,7 @@ class Stages:
         executor: Executor,
         writer: RunWriter,
         order: Order,
-        embed: Callable[[Files], np.ndarray] | None = None,
+        embeds: Embeds | None = None,
         objective: Objective = Objective(),
         cost_of: Callable[[int], float] | None = None,
     ) -> None:
@@ -128,7 +130,7 @@ class Stages:
             executor: Scores them; already entered.
             writer: The run's archive.
             order: Which results a screen may see.
-            embed: Makes the embedding that screening compares; None when it compares identity alone.
+            embeds: Makes the embeddings that screening compares; None when it compares identity alone.
             objective: What further evaluations are compared by.
             cost_of: Returns what a step's calls cost; None asks the archive.
         """
@@ -141,7 +143,7 @@ class Stages:
         self._executor = executor
         self._writer = writer
         self._order = order
-        self._embed = embed
+        self._embeds = embeds
         self._generating = asyncio.Semaphore(config.proposals)
         self._evaluating = asyncio.Semaphore(executor.slots)
         self._advanced = asyncio.Event()
@@ -150,11 +152,13 @@ class Stages:
     @property
     def embeds(self) -> bool:
         """Whether screens compare embeddings, and not identity alone."""
-        return self._embed is not None
+        return self._embeds is not None
 
     def stop(self) -> None:
         """Makes every step end at the next stage that it would begin."""
         self._stopping = True
+        if self._embeds is not None:
+            self._embeds.stop()
         self.advanced()
 
     def advanced(self) -> None:
@@ -190,18 +194,33 @@ class Stages:
             evaluation = (await self._executor.evaluate(files, seed=self._seed)).evaluation
             return await self._verified(files, evaluation, lambda _: True) if verify else evaluation
 
-    def started(self, step: int, files: Files, evaluation: Evaluation, *, known: bool = False) -> Result:
+    async def embedded(self, files: Files, step: int, attempt: int = 0) -> np.ndarray | None:
+        """Embeds a program, as ``(d,)``; None where identity alone is compared.
+
+        Raises:
+            Abandoned: If the run is stopping, and its embedder was not asked any more.
+        """
+        if self._embeds is None:
+            return None
+        try:
+            return await self._embeds.of(files, step, attempt)
+        except Stopping:
+            raise Abandoned from None
+
+    def started(
+        self, step: int, files: Files, evaluation: Evaluation, embedding: np.ndarray | None = None, *, known: bool = False
+    ) -> Result:
         """Takes down a starting program and what it scored, uncommitted.
 
         Args:
             step: Its number.
             files: Its source.
             evaluation: What it scored.
+            embedding: From `embedded`.
             known: Whether an earlier session took it down.
         """
         program = Program.make(step, files)
         mark = fingerprint(program.files)
-        embedding = self._embed(program.files) if self._embed is not None else None
         if not known:
             self._writer.program(program, mark, embedding)
             self._writer.evaluation(step, program.program_id, evaluation)
@@ -248,7 +267,7 @@ class Stages:
             pending.replies[attempt] = reply
         program = self._proposer.child(plan, reply)
         mark = fingerprint(program.files)
-        embedding = self._embed(program.files) if self._embed is not None else None
+        embedding = await self.embedded(program.files, plan.step, attempt)
         screen = pending.screens.get(attempt)
         if screen is None:
             screen = await self._screen(plan, attempt, mark, embedding)

@@ -14,6 +14,7 @@ LAYERS = [
     ["evolve.api"],
     ["evolve.checks", "evolve.drafting", "evolve.takeaway", "evolve.replaying", "evolve.rescoring"],
     ["evolve.session", "evolve.recording"],
+    ["evolve.limiting"],
     [
         "evolve.provenance",
         "evolve.arms",
@@ -29,6 +30,8 @@ LAYERS = [
     ["evolve.loop"],
     ["evolve.opening", "evolve.noting"],
     ["evolve.stages", "evolve.insight"],
+    ["evolve.embedding"],
+    ["evolve.vectors"],
     [
         *("evolve.search", "evolve.ordering", "evolve.outages", "evolve.proposer", "evolve.executors", "evolve.verifying"),
         *("evolve.calibration", "evolve.resemblance"),

@@ -94,6 +94,7 @@ def show(run: RunArgument = None, archive: ArchiveOption = DEFAULT, json: JsonOp
         ["curve", sparkline([point.best for point in best_so_far if point.best is not None])],
         ["outcomes", outcomes_text(shown["outcomes"])],
         ["spent", _spent_text(shown, record.config.get("budget_usd"))],
+        *_embedding_rows(shown["embeddings"]),
         ["evaluator", record.evaluator_sha256[:16]],
         ["again with", record.command or "(task given inline)"],
     ]
@@ -126,6 +127,15 @@ def _start_rows(shown: dict[str, Any]) -> list[list[str]]:  # Any: JSON values
         place = "" if start["program"] is None else f"  (program {start['program']}, step {start['step']})"
         rows.append(["", f"{start['origin']}  {result}{place}"])
     return rows if len(found) <= _STARTS_SHOWN else [*rows, ["", f"and {len(found) - _STARTS_SHOWN} more"]]
+
+
+def _embedding_rows(embedded: dict[str, Any]) -> list[list[str]]:  # Any: JSON values
+    """Says what a model of embeddings took of that; no row for a run that asked none and missed none."""
+    if not embedded["calls"] and not embedded["failed"]:
+        return []
+    text = f"{embedded['usd']:.4f} usd of that, {embedded['calls']} calls"
+    failed = f"; {embedded['failed']} programs were not embedded, and compared by identity alone" if embedded["failed"] else ""
+    return [["embeddings", text + failed]]
 
 
 def _spent_text(shown: dict[str, Any], budget_usd: object) -> str:  # Any: JSON values

@@ -202,6 +202,10 @@ def _print_summary(shown: dict[str, Any], done: api.Run) -> None:  # Any: JSON v
         )
     stdout.print(f"outcomes: {outcomes_text(shown['outcomes'])}", markup=False)
     stdout.print(arms_table(shown["arms"]))
+    if shown["embeddings"]["usd"]:
+        stdout.print(f"embeddings: {shown['embeddings']['usd']:.4f} usd", markup=False)
+    if shown["embeddings"]["failed"]:
+        stdout.print(f"{shown['embeddings']['failed']} programs were not embedded, and compared by identity alone", markup=False)
     option = _archive_option(done.archive)
     name = shown["name"]
     stdout.print("next:", style="dim")

@@ -33,6 +33,7 @@ def test_a_run_that_never_started_has_neither_initial_nor_best(archive):
         "calls": 0,
         "usd": 0.0,
         "tokens": 0,
+        "embeddings": {"calls": 0, "tokens": 0, "failed": 0, "usd": 0.0},
         "seconds": 0.0,
         "arms": {},
         "isolation": None,
@@ -82,6 +83,7 @@ def test_a_run_is_summed_up(archive):
         "calls": 4,
         "usd": 0.75,
         "tokens": 60,
+        "embeddings": {"calls": 0, "tokens": 0, "failed": 0, "usd": 0.0},
         "seconds": 12.5,
         "arms": {
             "local/literals": {"pulls": 2, "usd": 0.75, "improvements": 1, "reward": 0.75},
