@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from archive_kit import started, write_step
 
-from evolve.archive.summaries import summary
 from evolve.archive.records import CallBegun, CallEnded, FoundLimit
 from evolve.archive.store import Archive
+from evolve.archive.summaries import summary
 from evolve.archive.trajectory import progress
 from evolve.program import Evaluation, Outcome
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from evolve.llm.base import CallFailed, Failure, Usage
-from evolve.llm.embedding_model import Embedded, EmbeddingModel, embedding_request, read_embeddings
+from evolve.llm.embedded import Embedded, embedding_request, read_embeddings
+from evolve.llm.embedding_model import EmbeddingModel
 from evolve.llm.faults import Malformed
 from evolve.llm.specs import ModelSettings, ModelSpec
 from evolve.testing.model_server import Answer, Fault, ModelServer, Wire
