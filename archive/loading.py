@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import BindParameter, Connection, Integer, Select, Subquery, Table, bindparam, func, select, union_all
 
+from evolve.archive.embedded import embedding_spending
 from evolve.archive.records import NOTE_ATTEMPT, Addition, Note, PendingStep, Plan, Screen, Settled
 from evolve.archive.rows import Found, conditions_of, evaluation_of, note_of, plan_of, program_of, reply_of, screen_of
 from evolve.archive.tables import (
@@ -230,8 +231,15 @@ def find_reply(connection: Connection, texts: TextReader, request_sha256: str) -
 
 
 def spent_usd(connection: Connection, run: int) -> float:
-    """Sums what a run has spent, what may have been spent on calls that a kill cut off included."""
-    return float(connection.execute(select(func.coalesce(dollars(spending(run)), 0.0))).scalar_one())
+    """Sums what a run has spent, embeddings included, and what may have been spent on calls that a kill cut off."""
+    called = float(connection.execute(select(func.coalesce(dollars(spending(run)), 0.0))).scalar_one())
+    return round(called + embedding_usd(connection, run), NANO_DIGITS)
+
+
+def embedding_usd(connection: Connection, run: int) -> float:
+    """Sums what a run has spent on embeddings; a call that a kill cut off counts with the most that it could cost."""
+    spent = embedding_spending(run).subquery("embedding_spending")
+    return float(connection.execute(select(func.coalesce(dollars(spent), 0.0))).scalar_one())
 
 
 def advice_of_run() -> Select[Any]:

@@ -62,7 +62,31 @@ def m004_search(connection: Connection) -> None:
         made.create(connection)
 
 
-MIGRATIONS: tuple[Migration, ...] = (m001_initial, m002_stages_and_holdouts, m003_models, m004_search)
+def m005_afresh(connection: Connection) -> None:
+    """Adds what the best programs of finished runs came to when they were measured afresh."""
+    tables.afresh.create(connection)
+
+
+def m006_embedders(connection: Connection) -> None:
+    """Adds what runs whose programs a model embeds have to say: vectors, calls, failures, and limits found by it."""
+    for made in (
+        tables.vectors,
+        tables.embedding_calls,
+        tables.embedding_call_ends,
+        tables.unembedded,
+        tables.calibrations,
+    ):
+        made.create(connection)
+
+
+MIGRATIONS: tuple[Migration, ...] = (
+    m001_initial,
+    m002_stages_and_holdouts,
+    m003_models,
+    m004_search,
+    m005_afresh,
+    m006_embedders,
+)
 
 
 def schema_version(connection: Connection, name: str) -> int:

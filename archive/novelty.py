@@ -63,6 +63,10 @@ SLACK = 256
 _BLOCK = 512
 
 
+#: The name of the built-in embedder, for who wants to write it.
+HASHED = "hashed"
+
+
 @dataclass(frozen=True, slots=True)
 class NoveltyConfig:
     """What counts as a copy.
@@ -76,12 +80,14 @@ class NoveltyConfig:
             embedding's length says how much source there is, an edit keeps its distance as programs grow, where its cosine
             creeps towards 1.
         memory: Latest programs whose embeddings are compared; identity is compared with all.
+        embedder: SPEC of what embeds programs (`evolve.llm.embedders`); empty, or ``"hashed"``, is the built-in one.
     """
 
     calibrate: bool = True
     max_similarity: float | None = None
     min_distance: float | None = None
     memory: int = 10_000
+    embedder: str = ""
 
     def __post_init__(self) -> None:
         if self.max_similarity is not None and not 0 < self.max_similarity <= 1:
@@ -90,6 +96,11 @@ class NoveltyConfig:
             raise ValueError(f"min_distance must be > 0, got {self.min_distance}")
         if self.memory < 1:
             raise ValueError(f"memory must be >= 1, got {self.memory}")
+
+    @property
+    def hashes(self) -> bool:
+        """Whether the built-in embedder is used, which asks no model."""
+        return self.embedder.strip() in ("", HASHED)
 
     @property
     def compares(self) -> bool:

@@ -1,7 +1,6 @@
-"""What the command line and the browser show of an archive: values ready for JSON, always in the same order.
+"""What the command line shows of a run's steps and programs: values ready for JSON, always in the same order.
 
-Everything here reads what is recorded. Only finished steps count, except where money and evaluations are summed: those
-of a step that a kill interrupted were spent all the same.
+Everything here reads what is recorded, and only finished steps count (what a run came to as a whole: `evolve.archive.summaries`).
 """
 
 from __future__ import annotations
@@ -10,17 +9,15 @@ import json
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Select, func, select
+from sqlalchemy import Connection, Select, select
 
-from evolve.archive.loading import NANO_DIGITS, dollars, of_attempts, rows_of_steps, spending, spent_usd
-from evolve.archive.records import RunRecord
-from evolve.archive.rows import Found, details_of, metrics_of
+from evolve.archive.loading import NANO_DIGITS, of_attempts, rows_of_steps, spending
+from evolve.archive.rows import Found, Json, details_of, metric_values
 from evolve.archive.store import Archive
-from evolve.archive.tables import additions, edit_failures, evaluations, holdouts, notes, plans, programs, replies, screens, starts
+from evolve.archive.tables import additions, edit_failures, evaluations, plans, programs, replies, screens
 from evolve.errors import RunNotFound
-from evolve.program import Direction, Isolation, Stage
+from evolve.program import Direction, Stage
 
-Json = dict[str, Any]  # Any: JSON values
 # Steps read at once: enough to make the queries' cost small, few enough to keep memory flat.
 _CHUNK = 500
 
@@ -30,190 +27,6 @@ class CurvePoint(NamedTuple):
 
     step: int
     best: float | None
-
-
-def summaries(archive: Archive) -> list[Json]:
-    """Summarises every run of an archive, in the order of their numbers."""
-    return [summary(archive, run) for run in archive.run_numbers()]
-
-
-def summary(archive: Archive, run: int) -> Json:
-    """Summarises a run, as `evolve show --json` prints it.
-
-    ``steps.done``, ``outcomes`` and ``evaluated`` leave out starting programs, which ``starts`` lists in the order given;
-    ``evaluated`` leaves out evaluations that were copied from a known program; ``tokens`` are those asked and answered together;
-    ``isolation`` is the weakest level that anything ran at; ``shared_process`` tells whether programs could forge their scores;
-    ``rescores`` is the number of the run whose programs this one scores again. ``initial`` and ``best`` are None until something
-    scored; ``holdout`` in them is None until the run is finished, and for a task without held-out data.
-
-    Raises:
-        RunNotFound: If there is no such run.
-    """
-    record, session = archive.run_record(run), archive.session(run)
-    steps = record.config.get("steps")
-    asked = session.asked_steps if session else (steps if isinstance(steps, int) else 0)
-    with archive.read() as connection:
-        outcomes = _outcomes(connection, run)
-        replied, tokens = connection.execute(
-            select(func.count(), func.coalesce(func.sum(replies.c.tokens_in + replies.c.tokens_out), 0)).where(replies.c.run == run)
-        ).one()
-        noted, more = connection.execute(
-            select(func.count(notes.c.reply), func.coalesce(func.sum(notes.c.tokens_in + notes.c.tokens_out), 0)).where(
-                notes.c.run == run
-            )
-        ).one()
-        return {
-            "run": run,
-            "name": record.name,
-            "task": record.task,
-            "status": session.status if session else "stopped",
-            "seed": record.seed,
-            "steps": {"asked": asked, "done": sum(outcomes.values())},
-            "evaluated": _evaluated(connection, run),
-            "outcomes": outcomes,
-            "rescores": record.rescores,
-            "starts": _starts(connection, run),
-            "initial": _scored(connection, run, 0),
-            "best": _best(connection, record),
-            "calls": replied + noted,
-            "usd": spent_usd(connection, run),
-            "tokens": tokens + more,
-            "seconds": session.seconds if session else 0.0,
-            "arms": _arms(connection, run),
-            "isolation": _isolation(connection, run),
-            "shared_process": _shared_process(connection, run),
-            "verification": _verification(connection, run),
-        }
-
-
-def _starts(connection: Connection, run: int) -> list[Json]:
-    """Describes a run's starting programs in the order given; ``step`` and ``program`` are None until they are scored."""
-    given = connection.execute(select(starts).where(starts.c.run == run).order_by(starts.c.number)).all()
-    query = (
-        select(*programs.c["step", "program_id", "source_sha256"], *evaluations.c["outcome", "objective"])
-        .join(evaluations, (evaluations.c.run == programs.c.run) & (evaluations.c.step == programs.c.step))
-        .where(programs.c.run == run, programs.c.step <= 0)
-    )
-    scored = {row.source_sha256: row for row in connection.execute(query)}
-    origins = [(row.origin, row.source_sha256) for row in given] or [("initial", key) for key in scored]
-    keys = {"step": "step", "program": "program_id", "outcome": "outcome", "objective": "objective"}
-    return [
-        {"origin": origin, **{key: getattr(scored[source], column) if source in scored else None for key, column in keys.items()}}
-        for origin, source in origins
-    ]
-
-
-def _shared_process(connection: Connection, run: int) -> bool:
-    """Whether the run's first evaluation, and so every one of its task's, ran in one process with what scored it."""
-    query = select(evaluations.c.details).where(evaluations.c.run == run).order_by(evaluations.c.step).limit(1)
-    return bool(details_of(connection.execute(query).scalar_one_or_none()).get("shared_process"))
-
-
-def _verification(connection: Connection, run: int) -> Json:
-    """Counts the programs that were evaluated a second time before they counted, and those whose second score was another."""
-    query = select(evaluations.c.details).where(
-        evaluations.c.run == run, evaluations.c.reused_from.is_(None), evaluations.c.details.like('%"verified"%')
-    )
-    verified = [details_of(details)["verified"] for details in connection.execute(query).scalars()]
-    return {"checked": len(verified), "disagreed": verified.count(False)}
-
-
-def _holdout(connection: Connection, run: int, step: int) -> Json | None:
-    """Describes what the program of a step scored on held-out data; None where it was not scored on any."""
-    query = select(*holdouts.c["outcome", "objective", "metrics"]).where(holdouts.c.run == run, holdouts.c.step == step)
-    row = connection.execute(query).one_or_none()
-    return None if row is None else {"outcome": row.outcome, "objective": row.objective, "metrics": _values(row.metrics)}
-
-
-def _outcomes(connection: Connection, run: int) -> dict[str, int]:
-    query = (
-        select(additions.c.outcome, func.count().label("steps"))
-        .where(additions.c.run == run, additions.c.step > 0)
-        .group_by(additions.c.outcome)
-        .order_by(additions.c.outcome)
-    )
-    return {row.outcome: row.steps for row in connection.execute(query)}
-
-
-def _evaluated(connection: Connection, run: int) -> int:
-    query = select(func.count()).where(evaluations.c.run == run, evaluations.c.step > 0, evaluations.c.reused_from.is_(None))
-    return connection.execute(query).scalar_one()
-
-
-def _best(connection: Connection, record: RunRecord) -> Json | None:
-    """Describes the best program; among equals that of the earliest step, and never a copy."""
-    better_first = evaluations.c.objective.desc() if record.direction == Direction.MAXIMIZE else evaluations.c.objective.asc()
-    query = (
-        select(evaluations.c.step)
-        .join(additions, (additions.c.run == evaluations.c.run) & (additions.c.step == evaluations.c.step))
-        .where(
-            evaluations.c.run == record.number,
-            evaluations.c.objective.is_not(None),
-            evaluations.c.reused_from.is_(None),
-        )
-        .order_by(better_first, evaluations.c.step)
-        .limit(1)
-    )
-    step = connection.execute(query).scalar_one_or_none()
-    return None if step is None else _scored(connection, record.number, step)
-
-
-def _scored(connection: Connection, run: int, step: int) -> Json | None:
-    """Describes the scored program of a step; None where there is none."""
-    query = (
-        select(*programs.c["program_id", "generation"], *evaluations.c["objective", "metrics"])
-        .join(evaluations, (evaluations.c.run == programs.c.run) & (evaluations.c.step == programs.c.step))
-        .where(programs.c.run == run, programs.c.step == step)
-    )
-    row = connection.execute(query).one_or_none()
-    if row is None:
-        return None
-    return {
-        "program": row.program_id,
-        "objective": row.objective,
-        "metrics": _values(row.metrics),
-        "generation": row.generation,
-        "step": step,
-        "holdout": _holdout(connection, run, step),
-    }
-
-
-def _values(metrics: str | None) -> dict[str, float]:
-    return {name: metric.value for name, metric in sorted(metrics_of(metrics).items())}
-
-
-def _arms(connection: Connection, run: int) -> dict[str, Json]:
-    """Says what each arm was pulled for, cost and brought; ``reward`` is the mean over finished pulls."""
-    finished = (
-        select(
-            plans.c.arm,
-            func.count(additions.c.step).label("pulls"),
-            func.count().filter(additions.c.improved).label("improvements"),
-            func.avg(additions.c.reward).label("reward"),
-        )
-        .outerjoin(additions, (additions.c.run == plans.c.run) & (additions.c.step == plans.c.step))
-        .where(plans.c.run == run)
-        .group_by(plans.c.arm)
-        .order_by(plans.c.arm)
-    )
-    paid = spending(run)
-    spent = (
-        select(plans.c.arm, dollars(paid).label("usd"))
-        .join(paid, paid.c.step == plans.c.step)
-        .where(plans.c.run == run, of_attempts(paid))
-        .group_by(plans.c.arm)
-    )
-    usd = {row.arm: row.usd for row in connection.execute(spent)}
-    return {
-        row.arm: {"pulls": row.pulls, "usd": usd.get(row.arm, 0.0), "improvements": row.improvements, "reward": row.reward}
-        for row in connection.execute(finished)
-    }
-
-
-def _isolation(connection: Connection, run: int) -> str | None:
-    query = select(evaluations.c.isolation).where(evaluations.c.run == run, evaluations.c.isolation.is_not(None)).distinct()
-    levels = [Isolation(level) for level in connection.execute(query).scalars()]
-    return min(levels, key=lambda level: level.rank).value if levels else None
 
 
 def steps(archive: Archive, run: int) -> Iterator[Json]:
@@ -265,7 +78,7 @@ def _step_values(row: Found) -> Json:
         "island": row.island,
         "arm": row.arm,
         "objective": row.objective,
-        "metrics": _values(row.metrics),
+        "metrics": metric_values(row.metrics),
         "source_sha256": row.source_sha256.hex() if row.source_sha256 else None,
         "version": row.version,
         "planned_version": row.planned_version,

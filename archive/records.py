@@ -176,6 +176,21 @@ class Note:
 
 
 @dataclass(frozen=True, slots=True)
+class FoundLimit:
+    """A limit of nearness that was found by what small edits do to embeddings (see `evolve.calibration`).
+
+    Attributes:
+        min_distance: The limit; None where copies are not told from edits.
+        copy: The largest distance of a rewrite that changes nothing.
+        edits: Distances of the edits that were tried, ascending.
+    """
+
+    min_distance: float | None
+    copy: float
+    edits: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Settled:
     """One finished step as the fold over a run needs it, without any source text.
 

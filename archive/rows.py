@@ -16,6 +16,8 @@ Values = dict[str, object]
 """A row to be written, by column."""
 Found = Row[Any]  # Any: a row's columns depend on the query
 """A row that was read."""
+Json = dict[str, Any]  # Any: JSON values
+"""What is shown of rows."""
 
 
 #: How most replies end.
@@ -49,6 +51,11 @@ def metrics_of(text: str | None) -> dict[str, Metric]:
         name: Metric(value[0], Direction(value[1])) if isinstance(value, list) else Metric(value)
         for name, value in read.items()
     }  # fmt: skip
+
+
+def metric_values(text: str | None) -> dict[str, float]:
+    """Reads the values of what `metrics_text` wrote, in the order of their names."""
+    return {name: metric.value for name, metric in sorted(metrics_of(text).items())}
 
 
 def plan_values(plan: Plan) -> Values:
@@ -100,6 +107,12 @@ def call_values(begun: CallBegun) -> Values:
 def call_end_values(ended: CallEnded, error: bytes | None) -> Values:
     """Makes the row of a call's end whose error is stored under this hash."""
     return {**asdict(ended), "error": error}
+
+
+def embedding_call_end_values(ended: CallEnded) -> Values:
+    """Makes the row of the end of a call that embeds: it answers no tokens."""
+    kept = ("step", "attempt", "number", "outcome", "tokens_in", "usd", "presumed", "latency_s", "error")
+    return {name: getattr(ended, name) for name in kept}
 
 
 def reply_values(step: int, attempt: int, reply: Reply, text: bytes, prompt: bytes | None) -> Values:
@@ -222,6 +235,16 @@ def holdout_values(step: int, evaluation: Evaluation, feedback: bytes | None, ru
     values = evaluation_values(step, evaluation, feedback, run_evaluator)
     kept = ("step", "outcome", "objective", "metrics", "feedback", "isolation", "evaluator_sha256")
     return {name: values[name] for name in kept}
+
+
+def afresh_values(step: int, evaluation: Evaluation) -> Values:
+    """Makes the row of what a finished result came to when it was measured afresh."""
+    return {
+        "step": step,
+        "outcome": evaluation.outcome.value,
+        "objective": None if evaluation.objective is None else float(evaluation.objective),
+        "details": _details_text(evaluation),
+    }
 
 
 def evaluation_of(row: Found, texts: Mapping[bytes | None, str], run_evaluator: str) -> Evaluation:

@@ -11,17 +11,18 @@ This is the only module that reads the clock.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import numpy as np
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, Table, func, insert, select
 
 from evolve.archive import finding, rows
 from evolve.archive.connect import Database, Durability, locate, make_engine
+from evolve.archive.embedded import embedding_calls_begun, load_limit, load_unembedded, load_vectors
 from evolve.archive.loading import (
     attempt_costs,
     find_reply,
@@ -38,10 +39,10 @@ from evolve.archive.loading import (
 )
 from evolve.archive.locks import this_process
 from evolve.archive.migrations import MIGRATIONS, bring_up_to_date, refuse_newer, schema_version
-from evolve.archive.records import NewRun, Note, PendingStep, RunRecord, Screen, Session, Settled, Start
+from evolve.archive.records import FoundLimit, NewRun, Note, PendingStep, RunRecord, Screen, Session, Settled, Start
 from evolve.archive.sessions import begin_session, latest_session
 from evolve.archive.starts import ScoredStart, load_scored_starts, load_starts, write_starts
-from evolve.archive.tables import advice, holdouts, programs, runs
+from evolve.archive.tables import advice, afresh, holdouts, programs, runs
 from evolve.archive.texts import TextReader
 from evolve.archive.writer import RunWriter
 from evolve.errors import ArchiveError, RunNotFound
@@ -265,9 +266,16 @@ class Archive:
 
     def held_out(self, run: int) -> set[str]:
         """Returns the identifiers of the programs of a run that were scored on held-out data."""
+        return self._programs_in(holdouts, run)
+
+    def measured_afresh(self, run: int) -> set[str]:
+        """Returns the identifiers of the programs of a run that were measured afresh when it was finished."""
+        return self._programs_in(afresh, run)
+
+    def _programs_in(self, table: Table, run: int) -> set[str]:
         query = (
             select(programs.c.program_id)
-            .join(holdouts, (holdouts.c.run == programs.c.run) & (holdouts.c.step == programs.c.step))
+            .join(table, (table.c.run == programs.c.run) & (table.c.step == programs.c.step))
             .where(programs.c.run == run)
         )
         with self.read() as connection:
@@ -306,6 +314,28 @@ class Archive:
         """Reads the notes on a run, in the order in which they were made."""
         with self.read() as connection:
             return load_notes(connection, self.texts, run)
+
+    # What a model embedded
+
+    def vectors(self, keys: Collection[bytes]) -> dict[bytes, np.ndarray]:
+        """Reads what models made of texts, by key, as ``(d,)`` float32 arrays; what there is not is left out."""
+        with self.read() as connection:
+            return load_vectors(connection, keys)
+
+    def unembedded(self, run: int) -> dict[tuple[int, int], str]:
+        """Reads why programs of a run have no embedding, by step and attempt."""
+        with self.read() as connection:
+            return load_unembedded(connection, run)
+
+    def limit(self, run: int) -> FoundLimit | None:
+        """Reads the limit that a run has found by a model of embeddings; None where it has found none so, or not yet."""
+        with self.read() as connection:
+            return load_limit(connection, run)
+
+    def embedding_calls(self, run: int) -> dict[tuple[int, int], int]:
+        """Counts the calls that were begun to embed programs of a run, by step and attempt."""
+        with self.read() as connection:
+            return embedding_calls_begun(connection, run)
 
     # Advice
 

@@ -254,6 +254,18 @@ holdouts = _keyed(
     _of_step("programs"),
 )
 
+# A finished run's best, measured once more by what nobody chose it for.
+afresh = _keyed(
+    "afresh",
+    _run(),
+    _step(),
+    Column("outcome", Text, nullable=False),
+    Column("objective", Double),
+    Column("details", Text),  # JSON, as of evaluations: the values
+    Column("evaluated_at", Double, nullable=False),
+    _of_step("programs"),
+)
+
 additions = _keyed(
     "additions",
     _run(),
@@ -284,6 +296,61 @@ notes = _keyed(
     Column("noted_at", Double, nullable=False),
 )
 
+# Embeddings that a model made, of any run of the archive: the key hashes the model and what it was given.
+vectors = Table(
+    "vectors",
+    metadata,
+    Column("key", LargeBinary, primary_key=True),
+    Column("vector", LargeBinary, nullable=False),
+)
+
+# As `calls` and `call_ends`, of models of embeddings: starting programs and the calibration have no plan that rows could refer to.
+embedding_calls = _keyed(
+    "embedding_calls",
+    _run(),
+    _step(),
+    _attempt(),
+    Column("number", SmallInteger, primary_key=True, autoincrement=False),
+    Column("model", Text, nullable=False),
+    Column("reserved_usd", Double, nullable=False),
+    Column("called_at", Double, nullable=False),
+)
+
+embedding_call_ends = _keyed(
+    "embedding_call_ends",
+    _run(),
+    _step(),
+    _attempt(),
+    Column("number", SmallInteger, primary_key=True, autoincrement=False),
+    Column("outcome", Text, nullable=False),
+    Column("tokens_in", Integer, nullable=False),
+    Column("usd", Double, nullable=False),
+    Column("presumed", Boolean, nullable=False),
+    Column("latency_s", Double, nullable=False),
+    Column("error", Text, nullable=False),
+    Column("ended_at", Double, nullable=False),
+)
+
+# Children, and starting programs, that were compared by identity alone because nobody embedded them.
+unembedded = _keyed(
+    "unembedded",
+    _run(),
+    _step(),
+    _attempt(),
+    Column("why", Text, nullable=False),
+    Column("failed_at", Double, nullable=False),
+)
+
+# Limits that a run found by a model of embeddings after it had begun; others are part of its configuration.
+calibrations = _keyed(
+    "calibrations",
+    _run(),
+    Column("min_distance", Double),  # null: copies are not told from edits
+    Column("copy", Double, nullable=False),
+    Column("edits", Text, nullable=False),  # JSON: a list of distances
+    Column("calibrated_at", Double, nullable=False),
+)
+
 # What people tell a live run; not the run's writer's, but anybody's.
 advice = _keyed(
     "advice",
@@ -307,6 +374,12 @@ RECORD_TABLES = (
     embeddings,
     evaluations,
     holdouts,
+    afresh,
     additions,
     notes,
+    vectors,
+    embedding_calls,
+    embedding_call_ends,
+    unembedded,
+    calibrations,
 )

@@ -5,8 +5,9 @@ from __future__ import annotations
 from bisect import bisect_right
 from typing import NamedTuple
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, select, union_all
 
+from evolve.archive.embedded import embedding_spending
 from evolve.archive.loading import spending
 from evolve.archive.store import Archive
 from evolve.archive.tables import additions, evaluations, sessions
@@ -45,7 +46,8 @@ def progress(archive: Archive, run: int) -> list[ProgressPoint]:
         .where(additions.c.run == run)
         .order_by(additions.c.version)
     )
-    paid = spending(run)
+    called = spending(run)
+    paid = union_all(select(called.c.step, called.c.usd), embedding_spending(run)).subquery("paid")
     with archive.read() as connection:
         driven = _session_times(connection, run)
         costs = connection.execute(select(paid.c.step, func.sum(paid.c.usd).label("usd")).group_by(paid.c.step))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -14,7 +15,7 @@ from sqlalchemy import Connection, Select, bindparam, insert, select
 from evolve.archive import rows
 from evolve.archive.connect import Database
 from evolve.archive.loading import advice_of_run, load_evaluations, load_programs, paid_steps, step_cost, step_of
-from evolve.archive.records import Addition, CallBegun, CallEnded, Note, Plan, Screen
+from evolve.archive.records import Addition, CallBegun, CallEnded, FoundLimit, Note, Plan, Screen
 from evolve.archive.sessions import change_session
 from evolve.archive.tables import RECORD_TABLES, runs, sessions
 from evolve.archive.texts import Packed, Packer, TextReader, pack, pack_vector
@@ -108,6 +109,37 @@ class RunWriter:
         error = self._text(pack(ended.error)) if ended.error else None
         self._add("call_ends", rows.call_end_values(ended, error), ended_at=self._clock())
 
+    def embedding_call_begun(self, begun: CallBegun) -> None:
+        """Writes down at once that a model is about to be asked for embeddings, and what that may cost."""
+        self._add("embedding_calls", rows.call_values(begun), called_at=self._clock())
+        self.commit()
+
+    def embedding_call_ended(self, ended: CallEnded) -> None:
+        """Takes down what came of a call for embeddings."""
+        self._add("embedding_call_ends", rows.embedding_call_end_values(ended), ended_at=self._clock())
+
+    def vector(self, key: bytes, vector: np.ndarray) -> None:
+        """Takes down what a model made of a text, for every run of the archive.
+
+        Args:
+            key: Hash of the model and the text; of two vectors with one key the first is kept.
+            vector: ``(d,)``, stored as float16.
+        """
+        self._rows["vectors"].append({"key": key, "vector": pack_vector(vector)})
+
+    def unembedded(self, step: int, attempt: int, why: str) -> None:
+        """Takes down why a program has no embedding."""
+        self._add("unembedded", {"step": step, "attempt": attempt, "why": why}, failed_at=self._clock())
+
+    def limit(self, found: FoundLimit) -> None:
+        """Takes down the limit that the run has found by its model of embeddings."""
+        edits = json.dumps([float(distance) for distance in found.edits])
+        self._add(
+            "calibrations",
+            {"min_distance": found.min_distance, "copy": float(found.copy), "edits": edits},
+            calibrated_at=self._clock(),
+        )
+
     def edit_failed(self, step: int, attempt: int, why: str) -> None:
         """Takes down why an attempt came to no source."""
         self._add("edit_failures", {"step": step, "attempt": attempt, "why": self._text(pack(why))})
@@ -152,6 +184,10 @@ class RunWriter:
         feedback = self._text(pack(evaluation.feedback)) if evaluation.feedback else None
         values = rows.holdout_values(step, evaluation, feedback, self._evaluator)
         self._add("holdouts", values, evaluated_at=self._clock())
+
+    def afresh(self, step: int, evaluation: Evaluation) -> None:
+        """Takes down what the program of a step came to when it was measured afresh."""
+        self._add("afresh", rows.afresh_values(step, evaluation), evaluated_at=self._clock())
 
     def addition(self, addition: Addition) -> None:
         """Takes down the end of a step, after which nobody asks what it has cost."""
@@ -285,8 +321,9 @@ class RunWriter:
 def _statements(connection: Connection) -> dict[str, str]:
     """Compiles the insert of every record table once: compiling costs more than inserting."""
     compiled = {table.name: str(insert(table).compile(dialect=connection.dialect)) for table in RECORD_TABLES}
-    # Both SQLite and PostgreSQL read this; a text that is there already is the same text.
+    # Both SQLite and PostgreSQL read this; a text that is there already is the same text, a vector one of the same text.
     compiled["texts"] += " ON CONFLICT DO NOTHING"
+    compiled["vectors"] += " ON CONFLICT DO NOTHING"
     return compiled
 
 

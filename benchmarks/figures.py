@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import resource
+import statistics
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +16,17 @@ class Row(NamedTuple):
     what: str
     figure: str
     budget: str
+
+
+def ratio(costs: Sequence[float], to: Sequence[float]) -> str:
+    """Compares what was measured in turn: the median of the turns' ratios, and their range.
+
+    Args:
+        costs: One for each turn.
+        to: What each is divided by, of the same turn.
+    """
+    ratios = sorted(cost / other for cost, other in zip(costs, to, strict=True))
+    return f"{statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
 
 
 def child_cpu_s(command: list[str]) -> float:

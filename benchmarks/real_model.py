@@ -22,9 +22,10 @@ from pathlib import Path
 from typing import Any
 
 import evolve
-from evolve.archive.queries import attempts, steps, summary
+from evolve.archive.queries import attempts, steps
 from evolve.archive.records import Addition
 from evolve.archive.store import Archive
+from evolve.archive.summaries import summary
 from evolve.search import Finished, Search
 
 MODEL = "qwen2.5-coder-1.5b-instruct-q4_k_m"

@@ -42,6 +42,7 @@ PARTS: Mapping[str, Sequence[str]] = {
     "no new approach": ("stagnation.after=0",),
     "arms by turns": ("bandit.name=fixed",),
     "uniform parents": ("parents.pressure=0.0", "parents.offspring_discount=0.0"),
+    "no re-measuring": ("stages.verify=false",),
 }
 #: `default` counts as no worse than a strategy if it needs at most this much more of its median samples; stated beforehand.
 MARGIN = 1.25
@@ -65,6 +66,10 @@ class Measured(NamedTuple):
         way: Percent of the way from the initial program to the optimum at the end.
         repeated: Share of evaluations of a source whose fingerprint had been scored before.
         cpu_s: CPU seconds.
+        mark_evaluations: Evaluations until then, further ones of a program among them, as ``mark``; nan where it was not noted.
+        verified: Further evaluations of programs that would have been the best, as a share of all.
+        luck: What the best was measured to have beyond its true objective at the end, as percent of the way.
+        covered: Whether the true objective lies in the interval that the best was reported with; None where it had none.
     """
 
     trial: Trial
@@ -72,6 +77,10 @@ class Measured(NamedTuple):
     way: float
     repeated: float
     cpu_s: float
+    mark_evaluations: float = math.nan
+    verified: float = math.nan
+    luck: float = math.nan
+    covered: bool | None = None
 
 
 def measure(trial: Trial) -> Measured:
@@ -82,12 +91,17 @@ def measure(trial: Trial) -> Measured:
     began = time.process_time()
     trace = simulate(landscape, with_limit(task, resolve(task, settings=settings)), seed=trial.seed, steps=trial.steps)
     step = reached(trace, landscape)
+    believed, reported, interval = float(trace.believed[-1]), float(trace.reported[-1]), trace.interval
     return Measured(
         trial,
         trial.steps + 1 if step is None else step,
-        way(float(trace.believed[-1]), landscape),
+        way(believed, landscape),
         trace.reevaluations / trace.evaluations,
         time.process_time() - began,
+        float(trace.spent[-1] + 1 if step is None else trace.spent[step]),
+        trace.verifications / trace.spent[-1],
+        way(reported, landscape) - way(believed, landscape),
+        None if interval is None else interval.low <= believed <= interval.high,
     )
 
 
@@ -146,6 +160,10 @@ def report(items: Sequence[Measured]) -> Iterator[str]:
         present = [name for name in ("default", *variants) if any(key[1] == name for key in found)]
         yield f"\n## {title}\n"
         yield from _marks(found, landscapes, list(dict.fromkeys(present)))
+        yield ""
+        yield from _evaluations(found, landscapes, list(dict.fromkeys(present)))
+    yield "\n## Noise\n"
+    yield from _noise(found, landscapes)
     yield "\n## Cost\n"
     again, spent_s = 100 * np.mean([item.repeated for item in items]), sum(item.cpu_s for item in items)
     yield f"{len(items)} runs; known code evaluated again: {again:.2f} % of evaluations; {spent_s:.0f} CPU s."
@@ -170,6 +188,35 @@ def _marks(found: _Found, landscapes: Sequence[str], variants: Sequence[str]) ->
     yield "| --- | --- | --- | --- | --- |"
     for landscape in landscapes:
         yield from _against(found, landscape, [variant for variant in variants if variant != "default"])
+
+
+def _evaluations(found: _Found, landscapes: Sequence[str], variants: Sequence[str]) -> Iterator[str]:
+    yield f"| evaluations to the mark, median | {' | '.join(landscapes)} |"
+    yield f"| --- | {' | '.join('---' for _ in landscapes)} |"
+    for variant in variants:
+        yield f"| {variant} | {' | '.join(_mark_evaluations(_of(found, landscape, variant)) for landscape in landscapes)} |"
+
+
+def _mark_evaluations(items: Sequence[Measured]) -> str:
+    if not items or any(math.isnan(item.mark_evaluations) for item in items):
+        return ""
+    # A run that never arrived is longer than any other, whatever it evaluated.
+    median = np.median([item.mark_evaluations if item.mark <= item.trial.steps else math.inf for item in items])
+    return f"{median:.0f}" if math.isfinite(median) else "never"
+
+
+def _noise(found: _Found, landscapes: Sequence[str]) -> Iterator[str]:
+    """Says what measuring again came to, on landscapes with noise."""
+    yield "| landscape | variant | further evaluations | measured beyond the truth, mean | truth in the interval |"
+    yield "| --- | --- | --- | --- | --- |"
+    for landscape in (name for name in landscapes if make(name).noise):
+        for variant in ("default", "no re-measuring"):
+            items = [item for item in _of(found, landscape, variant) if not math.isnan(item.luck)]
+            if items:
+                further, luck = 100 * np.mean([item.verified for item in items]), np.mean([item.luck for item in items])
+                covered = [item.covered for item in items if item.covered is not None]
+                shown = f"{sum(covered)}/{len(covered)}" if covered else "no interval"
+                yield f"| {landscape} | {variant} | {further:.1f} % | {luck:+.1f} % of the way | {shown} |"
 
 
 def _of(found: _Found, landscape: str, variant: str) -> list[Measured]:

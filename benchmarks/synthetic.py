@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 import zlib
 from types import TracebackType
@@ -10,16 +11,24 @@ from typing import Self
 import numpy as np
 
 import evolve
-from evolve.archive.novelty import fingerprint
+from evolve.archive.embeddings import HashedNgrams
+from evolve.archive.novelty import SLACK, NoveltyConfig, fingerprint
 from evolve.archive.records import Addition, CallBegun, CallEnded, Plan, Screen, Verdict
-from evolve.config import RunConfig
+from evolve.config import RunConfig, with_limit
+from evolve.edits import mutable_text
 from evolve.executors.base import Evaluated
+from evolve.insight import InsightConfig
 from evolve.mutation import MutationRequest
 from evolve.program import Evaluation, Files, Isolation, Metric, Outcome, Program, Reply, Task
-from evolve.session import create
+from evolve.recording import create
 
 #: About 6 kB, of which a child changes one line.
-LINES = [f"    total = total * {i}.25 + values[{i} % len(values)] / (1.0 + abs(total))  # line {i}" for i in range(70)]
+#: Neighbours end in numbers of their own and begin with different variables: where lines are all alike, their order does not show
+#: in an embedding, and no limit is calibrated.
+LINES = [
+    f"    {name} = {name} * {i}.25 + values[{i} % len(values)] / (1.0 + abs({name})) - {i}.125"
+    for i, name in enumerate(("total", "other") * 35)
+]
 
 
 def source(number: int) -> str:
@@ -27,7 +36,7 @@ def source(number: int) -> str:
     lines = list(LINES)
     lines[number % len(lines)] = f"    total = total + {number}.5"
     lines[(7 * number) % len(lines)] = f"    total = total - {number % 97}.75 * values[0]"
-    return "def run(values):\n    total = 0.0\n" + "\n".join(lines) + "\n    return total\n"
+    return "def run(values):\n    total = other = 0.0\n" + "\n".join(lines) + "\n    return total - other\n"
 
 
 def scores_nothing(_: evolve.IsolatedProgram) -> evolve.Score:
@@ -38,6 +47,11 @@ def scores_nothing(_: evolve.IsolatedProgram) -> evolve.Score:
 def task() -> Task:
     """The task that synthetic runs are of."""
     return evolve.inline_task("synthetic", source(0), scores_nothing)
+
+
+def bare(config: RunConfig) -> RunConfig:
+    """Takes what a user's run does beside its steps out of a configuration: embeddings, and notes on the run."""
+    return dataclasses.replace(config, novelty=NoveltyConfig(calibrate=False), insight=InsightConfig(every=0))
 
 
 class InstantArm:
@@ -105,6 +119,8 @@ class Stopwatch:
 def fill(archive: evolve.Archive, steps: int, *, prompts: bool = False, of: Task | None = None, arm: str = "local/instant") -> int:
     """Writes a run of so many steps straight into an archive and returns its number.
 
+    Programs have the embeddings that screens of the next step compare with.
+
     Args:
         archive: Open for writing.
         steps: How many, the initial program not counted.
@@ -113,7 +129,8 @@ def fill(archive: evolve.Archive, steps: int, *, prompts: bool = False, of: Task
         arm: Which arm all plans name.
     """
     made = of or task()
-    config = RunConfig(steps=max(1, steps))
+    config = with_limit(made, RunConfig(steps=max(1, steps)))
+    embed, first_embedded = HashedNgrams().embed, steps - config.novelty.memory - SLACK
     run = create(archive, made, config, "")
     rng = np.random.default_rng(0)
     programs: list[Program] = []
@@ -132,7 +149,8 @@ def fill(archive: evolve.Archive, steps: int, *, prompts: bool = False, of: Task
                 answer = Reply(text=reply(step) if prompts else str(step), prompt=text, tokens_in=6000, tokens_out=400)
                 writer.reply(step, 0, answer)
                 writer.screen(Screen(step, 0, step - 1, Verdict.NEW))
-            writer.program(program, fingerprint(program.files))
+            embedding = embed(mutable_text(program.files)) if step > first_embedded else None
+            writer.program(program, fingerprint(program.files), embedding)
             writer.evaluation(step, program.program_id, evaluation(step))
             writer.addition(Addition(step, step, Outcome.OK, program.program_id, 0.5, improved=False))
             if step % 50 == 0:

@@ -8,7 +8,9 @@ goes on where it was. The statement is written to ``plan.md`` in the output fold
 statement is refused. Then come ``report.md`` and ``report.json``.
 
 Tasks: circle_packing and cache_eviction. Seeds: 0 to 4. Steps: 40 a run. Arms: those of one model, none that are local, for what is
-asked is what its samples are worth. Dollars: the study's, in equal parts to its runs.
+asked is what its samples are worth. The baselines are plain ones by themselves, without a setting: a prompt of ``best_of_n`` holds
+nothing of another step, one of ``sequential`` the way to its latest program and the latest failure there. Dollars: the study's, in
+equal parts to its runs.
 
 Hypotheses, over all tasks and seeds together. Runs of one task with one seed are a pair.
 

@@ -28,6 +28,7 @@ SECTIONS = {
     "minimax": "minimax/",
     "groq": "groq/",
     "cerebras": "cerebras/",
+    "voyage": "voyage/",
 }
 MODELS = {
     "openai": """gpt-6-astra gpt-6.1-sol gpt-6-sol gpt-6.1-terra gpt-6-luna gpt-5.6 gpt-5.6-sol gpt-5.6-terra gpt-5.6-luna
@@ -47,6 +48,14 @@ MODELS = {
     "minimax": "MiniMax-M3 MiniMax-M2.5",
     "groq": "openai/gpt-oss-120b openai/gpt-oss-20b qwen/qwen3.8-27b",
     "cerebras": "gpt-oss-120b qwen-3.8-27b",
+    "voyage": "",
+}
+#: Models of embeddings, after the others of their sections.
+EMBEDDERS = {
+    "openai": "text-embedding-3-small text-embedding-3-large text-embedding-ada-002",
+    "gemini": "gemini-embedding-001 gemini-embedding-2",
+    "mistral": "mistral-embed codestral-embed",
+    "voyage": "voyage-4-lite voyage-4 voyage-4-large voyage-code-4 voyage-code-3",
 }
 
 
@@ -58,6 +67,7 @@ def line(model: str, row: Row) -> str:
     parts += [f"context = {row.context}"] if row.context else []
     parts += [f"max_output = {row.max_output}"] if row.max_output else []
     parts += [f'source = "{row.source}"'] if row.source else []
+    parts += ["embeds = true"] if row.embeds else []
     return f'"{model}" = {{ {", ".join(parts)} }}\n'
 
 
@@ -71,12 +81,12 @@ def page(table: LitellmTable) -> str:
     parts = [
         "# Written by docs/make_prices.py. Dollars per million tokens: input/output, input/read from a cache/output, or\n"
         "# input/read from a cache/written to a cache/output. A price is that of prompts of up to `context` tokens: several\n"
-        "# models take longer ones at a higher price.\n\n"
+        "# models take longer ones at a higher price. Models of embeddings are paid for what they are asked alone.\n\n"
         f'source = "litellm {table.version}, {FILE}"\ndate = {datetime.date.today()}\n'
     ]
     for section, prefix in SECTIONS.items():
         parts.append(f"\n[{section}]\n")
-        for model in MODELS[section].split():
+        for model in f"{MODELS[section]} {EMBEDDERS.get(section, '')}".split():
             row = table.row(prefix + model)
             if row is None or row.input is None or row.output is None:
                 sys.stderr.write(f"{section}: {model} is not listed, or without a price\n")

@@ -12,14 +12,16 @@ from typing import Any, TypeVar
 from evolve import replaying, rescoring
 from evolve.archive import DEFAULT_ARCHIVE
 from evolve.archive.queries import steps as step_rows
-from evolve.archive.queries import summary
 from evolve.archive.records import Start
 from evolve.archive.store import Archive
+from evolve.archive.summaries import summary
 from evolve.config import RunConfig, resolve, with_limit
 from evolve.errors import ConfigError
 from evolve.loop import Watcher
+from evolve.opening import StartsWatcher
 from evolve.program import Evaluation, Program, Task
-from evolve.session import Ending, Parts, begun_with, check, create, drive, recorded
+from evolve.recording import begun_with, check, create, recorded
+from evolve.session import Ending, Parts, drive
 from evolve.starting import find_starts
 from evolve.tasks.catalog import find
 
@@ -226,6 +228,7 @@ def rescore(
     force: bool = False,
     archive: str | Path = DEFAULT_ARCHIVE,
     task: Task | None = None,
+    watcher: StartsWatcher | None = None,
 ) -> rescoring.Rescored:
     """Scores a run's programs again by its task's present evaluator, into a new run (see `evolve.rescoring.rescore`).
 
@@ -237,13 +240,16 @@ def rescore(
         force: Whether to score again where the evaluator is the same.
         archive: File or URL.
         task: The task of a run that was given it inline.
+        watcher: Told of each program as it is scored.
 
     Raises:
         EvolveError: If it cannot start or go on; what it did so far is in the archive.
     """
     with Archive.open(archive) as opened:
         number = opened.find_run(run)
-        return complete(lambda: rescoring.rescore(opened, number, task=task, top=top, name=name, workers=workers, force=force))
+        return complete(
+            lambda: rescoring.rescore(opened, number, task=task, top=top, name=name, workers=workers, force=force, watcher=watcher)
+        )
 
 
 def complete(begin: Callable[[], Coroutine[Any, Any, T]]) -> T:

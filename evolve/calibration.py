@@ -7,7 +7,7 @@ other names, comments or layout is the largest that there is none to make. The l
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -44,6 +44,35 @@ class Calibration(NamedTuple):
     min_distance: float | None
 
 
+class Probes(NamedTuple):
+    """What a calibration looks at.
+
+    Attributes:
+        origin: The initial program.
+        edits: What may change what it does, a little.
+        copies: What changes nothing.
+    """
+
+    origin: Files
+    edits: tuple[Files, ...]
+    copies: tuple[Files, ...]
+
+    @property
+    def all(self) -> list[Files]:
+        """All of them, in this order."""
+        return [self.origin, *self.edits, *self.copies]
+
+
+def probes(files: Files, seed: int) -> Probes:
+    """Makes the programs that a calibration compares.
+
+    Args:
+        files: The initial program.
+        seed: The run's; the same one gives the same programs.
+    """
+    return Probes(files, tuple(small_edits(files, generator(seed, 0, "calibrate"))), tuple(_copies(files)))
+
+
 def calibrated(files: Files, embed: Callable[[Files], np.ndarray], seed: int) -> Calibration:
     """Finds the distance below which a child repeats a known program.
 
@@ -52,10 +81,21 @@ def calibrated(files: Files, embed: Callable[[Files], np.ndarray], seed: int) ->
         embed: Makes the embedding that screening compares.
         seed: The run's; the same one gives the same limit.
     """
-    rng = generator(seed, 0, "calibrate")
-    origin = embed(files)
-    distances = sorted(distance(origin, embed(edited)) for edited in small_edits(files, rng))
-    copy = max((distance(origin, embed(rewrite)) for rewrite in _copies(files)), default=0.0)
+    tried = probes(files, seed)
+    return limit_of(tried, [embed(probe) for probe in tried.all])
+
+
+def limit_of(tried: Probes, embeddings: Sequence[np.ndarray]) -> Calibration:
+    """Finds the distance below which a child repeats a known program, from embeddings that were made together.
+
+    Args:
+        tried: What was embedded.
+        embeddings: ``(d,)`` each, of `Probes.all`.
+    """
+    origin, *others = embeddings
+    n_edits = len(tried.edits)
+    distances = sorted(distance(origin, edited) for edited in others[:n_edits])
+    copy = max((distance(origin, rewrite) for rewrite in others[n_edits:]), default=0.0)
     if not distances:
         return Calibration((), copy, None)
     limit = copy + _MARGIN * (distances[0] - copy)

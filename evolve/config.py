@@ -221,7 +221,13 @@ def make_order(config: RunConfig) -> Order:
 
 
 def make_embed(config: RunConfig, search: Search) -> Callable[[Files], np.ndarray] | None:
-    """Makes what embeds programs by their mutable text; None when neither screening nor the population compares more than names."""
+    """Makes what embeds programs by their mutable text; None when neither screening nor the population compares more than names.
+
+    Raises:
+        ConfigError: If a model is to embed them, which takes a session (`evolve.session`).
+    """
+    if not config.novelty.hashes:
+        raise ConfigError(f"novelty.embedder: {config.novelty.embedder!r} embeds in runs alone; leave it out here")
     return _embed() if config.novelty.compares or search.embeds else None
 
 
@@ -234,9 +240,10 @@ def with_limit(task: Task, config: RunConfig) -> RunConfig:
     """Finds how near programs of a task may be, where a new run's configuration leaves that to be found.
 
     What comes out is recorded with the run, so that resuming and repeating it screen alike; a recorded run is never calibrated
-    anew, and one that was recorded without a limit goes on without.
+    anew, and one that was recorded without a limit goes on without. Where a model embeds programs, the limit is found once the run
+    has begun (`evolve.session`): what that costs is the run's.
     """
-    if not config.novelty.calibrate or config.novelty.compares:
+    if not config.novelty.calibrate or config.novelty.compares or not config.novelty.hashes:
         return config
     limit = _limit(tuple(task.files.items()), config.seed)
     return dataclasses.replace(config, novelty=dataclasses.replace(config.novelty, min_distance=limit))

@@ -14,7 +14,6 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from evolve.arms import Maker, check_models, model_specs
 from evolve.budget import Dollars
 from evolve.config import RunConfig, make_executor
 from evolve.draft_journal import Attempt, Journal
@@ -23,6 +22,7 @@ from evolve.errors import BudgetExceeded, ConfigError, TaskError
 from evolve.executors.base import Executor
 from evolve.llm.base import Finish, ModelRequest
 from evolve.llm.calling import Caller
+from evolve.maker import Maker, check_models, model_specs
 from evolve.mutation import Complaint
 from evolve.mutators.asking import within_context
 from evolve.mutators.languages import comment

@@ -37,9 +37,9 @@ class MutationRequest:
         step, attempt: Which attempt at which step this is; attempts count from 0.
         failures: Children of the parent that failed, the latest first.
         lineage: The parent's ancestors, its own parent first, as far back as prompts look.
-        best: The best program that the plan saw; None before any has scored.
+        best: The best program that the plan saw; None before any has scored, and where the strategy tells nothing of the run.
         advice: What people told the run while it went on, oldest first.
-        notes: What worked and failed in the run so far; empty before anything is known.
+        notes: What worked and failed in the run so far; empty before anything is known, and where the strategy tells nothing of it.
         new_approach: Whether another approach is asked for than the parent's.
     """
 

@@ -137,7 +137,9 @@ class NoteTaker:
     def restored(self) -> None:
         """Makes the note that an earlier session owed: its model had not answered when it ended."""
         due = self._version // self._every * self._every if self._every else 0
-        if due and (not self._notes or self._notes[-1].about < due):
+        latest = self._notes[-1] if self._notes else None
+        # One that came after what is due was being written when it became due, and then no other is made.
+        if due and (latest is None or (latest.about < due and latest.version <= due)):
             # Plans of this version may have asked already, without it.
             self._keep(Note(self._version, self._version + 1, self._statistics()))
 

@@ -18,6 +18,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
 
 from evolve.archive.records import Start
 from evolve.archive.starts import ScoredStart
@@ -33,6 +36,19 @@ _NOISY = "For scores with noise set objective.repeats or objective.tolerance in 
 _NAMED = 20
 
 
+class StartsWatcher(Protocol):
+    """Is told of starting programs, which are added together, as they are scored; must return quickly and never raise."""
+
+    def scored(self, evaluation: Evaluation, total: int) -> None:
+        """Called once for each starting program, those that an earlier session scored too.
+
+        Args:
+            evaluation: What it scored.
+            total: How many starting programs there are.
+        """
+        ...
+
+
 class Opening:
     """Scores a run's starting programs, several at once."""
 
@@ -45,6 +61,7 @@ class Opening:
         scored: Mapping[str, ScoredStart] | None = None,
         *,
         verify: bool = True,
+        watcher: StartsWatcher | None = None,
     ) -> None:
         """Puts the parts together.
 
@@ -55,7 +72,9 @@ class Opening:
             writer: The run's archive.
             scored: What an earlier session scored of them, by the hash of the source.
             verify: Whether those that score are scored once more, as a program that would be the best is.
+            watcher: Told of each as it is scored.
         """
+        self._watcher = watcher
         self._task = task
         self._starts = list(starts) or [Start("initial", task.files)]
         self._stages = stages
@@ -73,7 +92,12 @@ class Opening:
         """
         first, tried = await self._first()
         numbers = {index: _step(index, first) for index in range(len(self._starts))}
-        results = [self._take(index, numbers[index], evaluation) for index, evaluation in enumerate(tried)]
+        # Before any is taken down: what is taken down of them is written in one transaction.
+        embeddings = [await self._stages.embedded(self._starts[index].files, numbers[index]) for index in range(len(tried))]
+        results = [
+            self._take(index, numbers[index], evaluation, embedding)
+            for index, (evaluation, embedding) in enumerate(zip(tried, embeddings, strict=True))
+        ]
         self._writer.commit()
         results += await self._others(range(len(tried), len(self._starts)), numbers)
         return sorted(results, key=lambda result: result.finished.step)
@@ -101,22 +125,27 @@ class Opening:
         return [item for item in found if not isinstance(item, BaseException)]
 
     async def _score(self, index: int, step: int) -> Result:
-        result = self._take(index, step, await self._evaluation(self._starts[index]))
+        evaluation = await self._evaluation(self._starts[index])
+        embedding = await self._stages.embedded(self._starts[index].files, step)
+        result = self._take(index, step, evaluation, embedding)
         self._writer.commit()
         return result
 
     async def _evaluation(self, start: Start) -> Evaluation:
         known = self._scored.get(start.source_sha256)
-        return await self._stages.score(start.files, verify=self._verify) if known is None else known.evaluation
+        evaluation = await self._stages.score(start.files, verify=self._verify) if known is None else known.evaluation
+        if self._watcher is not None:
+            self._watcher.scored(evaluation, len(self._starts))
+        return evaluation
 
-    def _take(self, index: int, step: int, evaluation: Evaluation) -> Result:
+    def _take(self, index: int, step: int, evaluation: Evaluation, embedding: np.ndarray | None) -> Result:
         start = self._starts[index]
         if evaluation.ok and evaluation.verified is False:
             logger.warning("%s: the score does not repeat: %s %s", self._named(start), evaluation.feedback, _NOISY)
         if not evaluation.ok and len(self._starts) <= _NAMED:
             logger.warning("%s does not score and is left out: %s %s", self._named(start), evaluation.outcome, evaluation.feedback)
         logger.info("%s: step %d, %s, objective %s", self._named(start), step, evaluation.outcome, evaluation.objective)
-        return self._stages.started(step, start.files, evaluation, known=start.source_sha256 in self._scored)
+        return self._stages.started(step, start.files, evaluation, embedding, known=start.source_sha256 in self._scored)
 
     def _named(self, start: Start) -> str:
         if start.origin == "initial":

@@ -1,7 +1,7 @@
 """Finds what other packages bring along, by entry point.
 
-Groups: ``evolve.tasks``, ``evolve.mutators``, ``evolve.executors``, ``evolve.strategies``. Built-ins and plug-ins are
-looked up by the same name.
+Groups: ``evolve.tasks``, ``evolve.mutators``, ``evolve.executors``, ``evolve.strategies``, ``evolve.embedders``. Built-ins and
+plug-ins are looked up by the same name.
 """
 
 from __future__ import annotations

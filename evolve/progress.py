@@ -21,7 +21,8 @@ class StagnationConfig:
         after: Finished steps without a new best program after which another approach is asked for, or as many as improvements
             usually come apart, if that is more; 0 never asks.
         every: Steps between two that ask for it.
-        protect: Finished steps of its island for which what comes of it is kept and chosen as a parent, however it scores.
+        protect: Finished steps of its island for which what comes of it is kept and chosen as a parent, however it scores; only
+            by strategies that heed it (`evolve.strategies`), the others protect nothing.
         arm: Beginning of the name of the arms that are asked; empty asks the model of the highest price.
     """
 

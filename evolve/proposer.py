@@ -65,7 +65,7 @@ class Proposer:
             seed: The run's seed.
             arms: Mutators by the names that plans use.
             sources: Where parents and inspirations are looked up.
-            best_at: Returns the identifier of the best program of an archive's version.
+            best_at: Returns the identifier of the best program of an archive's version, where prompts may hold it.
             advice: Reads what people told the run so far.
             notes_at: Returns the notes that are there for plans of an archive's version.
             recorded: Replies by (step, attempt) to give instead of asking.

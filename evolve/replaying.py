@@ -22,11 +22,14 @@ from evolve.archive.store import Archive
 from evolve.arms import make_mutators
 from evolve.config import is_local
 from evolve.errors import ModelError
+from evolve.llm.embedders import embedder_name, parse_embedder
 from evolve.mutation import MutationFailed, MutationRequest, Mutator
 from evolve.ordering import Recorded
 from evolve.program import Files, Outcome, Program, Reply, Task
+from evolve.recording import create, recorded
 from evolve.search import Conditions
-from evolve.session import Parts, create, drive, recorded
+from evolve.session import Parts, drive
+from evolve.vectors import ArchiveShelf, RecordedVectors
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +89,17 @@ async def replay(archive: Archive, number: int, task: Task | None = None) -> Rep
     conditions = {plan.step: Conditions.of(plan) for plan in plans}
     order = _order(archive, number, settled, pending)
     costs = {item.addition.step: item.cost_usd for item in settled}
-    parts = Parts(order=order, arms=arms, replies=replies, conditions=conditions, costs=costs, notes=archive.notes(number))
+    embedder = parse_embedder(config.novelty.embedder, config.models)
+    parts = Parts(
+        order=order,
+        arms=arms,
+        replies=replies,
+        conditions=conditions,
+        costs=costs,
+        notes=archive.notes(number),
+        vectors=None if embedder is None else RecordedVectors(embedder_name(embedder), ArchiveShelf(archive)),
+        unembedded=archive.unembedded(number).keys(),
+    )
     with (
         tempfile.TemporaryDirectory(prefix="evolve-replay-") as folder,
         Archive.open(Path(folder) / "replay.db", create=True) as fresh,

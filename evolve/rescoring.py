@@ -11,18 +11,23 @@ there evaluates twice what it makes.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from evolve.archive.queries import summary
 from evolve.archive.records import RunRecord, Start
 from evolve.archive.rescorable import Scored, scored_programs
 from evolve.archive.store import Archive
-from evolve.arms import Maker, make_mutators
+from evolve.archive.summaries import summary
+from evolve.arms import make_mutators
 from evolve.config import RunConfig
 from evolve.errors import ConfigError
+from evolve.maker import Maker
+from evolve.opening import StartsWatcher
 from evolve.program import Direction, Task
-from evolve.session import Ending, Parts, begun_with, create, drive, task_of
+from evolve.recording import begun_with, create, task_of
+from evolve.session import Ending, Parts, drive
 from evolve.settings import build
 
 
@@ -49,6 +54,25 @@ class Comparison:
     rank_after: int | None
 
 
+class Changes(NamedTuple):
+    """What another evaluator changed.
+
+    Attributes:
+        better, worse: Programs whose objective is better or worse than before.
+        failed: Programs that have no objective any more.
+        moved: Programs whose rank is another one, those without any left out.
+        best_before, best: The best program by each evaluator, of equals that of the best rank by the other; None where there is
+            none.
+    """
+
+    better: int
+    worse: int
+    failed: int
+    moved: int
+    best_before: Comparison | None
+    best: Comparison | None
+
+
 @dataclass(frozen=True, slots=True)
 class Rescored:
     """What rescoring a run came to.
@@ -58,12 +82,31 @@ class Rescored:
         run: The new run's number; None when the evaluator is the one that the old run was scored by.
         programs: By new rank, those without a new objective last.
         ending: How the session ended; None when nothing was left to score.
+        direction: Whether more of the objective is better.
     """
 
     of: int
     run: int | None
     programs: tuple[Comparison, ...] = ()
     ending: Ending | None = None
+    direction: Direction = Direction.MAXIMIZE
+
+    @property
+    def changes(self) -> Changes:
+        """What the new scores changed; what was not scored yet counts nowhere."""
+        scored = [row for row in self.programs if row.outcome is not None]
+        gains = [
+            self.direction.oriented(row.after) - self.direction.oriented(row.before) for row in scored if row.after is not None
+        ]
+        ranked = [row for row in scored if row.rank_after is not None]
+        return Changes(
+            better=sum(gain > 0 for gain in gains),
+            worse=sum(gain < 0 for gain in gains),
+            failed=len(scored) - len(ranked),
+            moved=sum(row.rank_after != row.rank_before for row in ranked),
+            best_before=min(scored, key=lambda row: (row.rank_before, row.rank_after or math.inf), default=None),
+            best=min(ranked, key=lambda row: (row.rank_after or math.inf, row.rank_before), default=None),
+        )
 
 
 async def rescore(
@@ -75,6 +118,7 @@ async def rescore(
     name: str = "",
     workers: int | None = None,
     force: bool = False,
+    watcher: StartsWatcher | None = None,
 ) -> Rescored:
     """Scores a run's distinct scored programs with its task's present evaluator, into a run of their own.
 
@@ -88,6 +132,7 @@ async def rescore(
         name: What to call the new run.
         workers: Evaluations at once.
         force: Whether to score again by an evaluator that the run, or a finished rescoring of it, was scored by.
+        watcher: Told of each program as it is scored.
 
     Raises:
         ConfigError: If nothing of the run has scored, or ``top`` is not positive.
@@ -110,8 +155,9 @@ async def rescore(
         found = create(archive, task, config, name, _nobody(task, config), starts=starts, rescores=number, command=command)
     ending = None
     if not _finished(archive, found):
-        ending = await drive(archive, found, task, config, parts=Parts(arms=make_mutators(task, config)))
-    return Rescored(number, found, tuple(_comparisons(archive, record, found, chosen)), ending)
+        parts = Parts(arms=make_mutators(task, config), notes=())
+        ending = await drive(archive, found, task, config, starts_watcher=watcher, parts=parts)
+    return Rescored(number, found, tuple(_comparisons(archive, record, found, chosen)), ending, Direction(record.direction))
 
 
 def _nobody(task: Task, config: RunConfig) -> Maker:

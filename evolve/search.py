@@ -69,6 +69,24 @@ class Best:
     objective: float
 
 
+@dataclass(frozen=True, slots=True)
+class Hindsight:
+    """What the prompts of a search hold of the steps before, beside parents and inspirations, which its population chooses.
+
+    Attributes:
+        failures: Failed children of the parent, the latest first, at most; `evolve.prompts.config.PromptConfig` may show fewer.
+        run: Whether they hold what is known of the run as a whole: notes, how the parent stands to the best program, that a child
+            repeats another step's program, and that another approach is wanted where nothing better is found.
+    """
+
+    failures: int = _FAILURES
+    run: bool = True
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.failures <= _FAILURES:
+            raise ValueError(f"failures must lie between 0 and {_FAILURES}, got {self.failures}")
+
+
 class Conditions(NamedTuple):
     """What a plan reckons with beside the additions; recorded with it.
 
@@ -103,6 +121,7 @@ class Search:
         screen: NoveltyScreen,
         progress: Progress | None = None,
         explores: bool = False,
+        hindsight: Hindsight = Hindsight(),
     ) -> None:
         """Puts the parts together, all of them empty.
 
@@ -115,7 +134,9 @@ class Search:
             screen: Finds copies.
             progress: Counts steps without a new best; None for one that is told nothing special.
             explores: Whether the choice of parents is told how long the search has stood still.
+            hindsight: What prompts hold of the steps before.
         """
+        self.hindsight = hindsight
         self._seed = seed
         self._direction = direction
         self._population = population
@@ -163,7 +184,7 @@ class Search:
         """
         rng = generator(self._seed, step, "plan")
         choice = self._population.choose(step, rng, self._progress.exploration if self._explores else 0.0)
-        new_approach = bool(conditions.strongest) and self._progress.wants_new_approach(step)
+        new_approach = self.hindsight.run and bool(conditions.strongest) and self._progress.wants_new_approach(step)
         if new_approach:
             arm = self._strongest(conditions.strongest)
         else:
@@ -176,7 +197,7 @@ class Search:
             parent=choice.parent,
             inspirations=choice.inspirations,
             arm=arm,
-            failures=self._failures.get(choice.parent, ()),
+            failures=self._failures.get(choice.parent, ())[: self.hindsight.failures],
             unavailable=conditions.unavailable,
             usd_per_step=conditions.usd_per_step,
             new_approach=new_approach,
@@ -198,6 +219,10 @@ class Search:
     def screen(self, step: int, attempt: int, version: int, fingerprint: str, embedding: np.ndarray | None) -> Screen:
         """Compares a child with the programs known at a version."""
         return self._screen.check(step, attempt, version, fingerprint, embedding)
+
+    def tells(self, plan: Plan, repeated: str | None) -> bool:
+        """Whether a step is told which program its child repeats; what its parent is, it knows anyhow."""
+        return self.hindsight.run or repeated == plan.parent
 
     def settle(self, finished: Finished, embedding: np.ndarray | None = None) -> Addition:
         """Adds a finished step and says what it earned.

@@ -6,40 +6,41 @@ A run is created once and may be driven by several sessions, one after another; 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from evolve.archive.novelty import SLACK
-from evolve.archive.queries import summary
-from evolve.archive.records import NewRun, Note, RunRecord, Start
+from evolve.archive.records import Note
 from evolve.archive.store import Archive, RunWriter
-from evolve.arms import Arms, Maker, check_models, make_mutators, open_arms
+from evolve.archive.summaries import summary
+from evolve.arms import Arms, open_arms
 from evolve.budget import Budget, Dollars
+from evolve.closing import hold_out, measure_afresh
 from evolve.config import RunConfig, make_embed, make_executor, make_order
-from evolve.errors import ConfigError, EvolveError, TaskError
+from evolve.embedding import ByModel, Embeds, OnTheSpot
+from evolve.errors import EvolveError
 from evolve.executors.base import Executor
 from evolve.interrupts import Interrupts
-from evolve.ledger import RunLedger
+from evolve.ledger import EmbeddingLedger, RunLedger
+from evolve.limiting import with_found_limit
 from evolve.llm.calling import Ledger
 from evolve.loop import Loop, Watcher
+from evolve.maker import Maker
 from evolve.mutation import Mutator, Scored
 from evolve.noting import ModelAuthor, NoteTaker
-from evolve.opening import Opening
+from evolve.opening import Opening, StartsWatcher
 from evolve.ordering import Order
 from evolve.outages import Outages
-from evolve.program import Files, Reply, Task
+from evolve.program import Reply, Task
 from evolve.proposer import Proposer
-from evolve.provenance import commit_of, repeat_command, versions
 from evolve.search import Conditions, Search
-from evolve.settings import build, plain
 from evolve.stages import Stages
 from evolve.strategies import make_search
 from evolve.strength import strongest
-from evolve.tasks.catalog import locate
+from evolve.vectors import ArchiveShelf, Vectors
 
 
 class Ending(NamedTuple):
@@ -62,6 +63,8 @@ class Parts:
         conditions: What plans reckoned with, by step.
         costs: Dollars, by step.
         notes: On the run; None makes them.
+        vectors: Embeddings by a model; None asks the one that the configuration names, or nobody where ``arms`` are given.
+        unembedded: Steps and attempts whose programs have none.
     """
 
     executor: Executor | None = None
@@ -72,128 +75,8 @@ class Parts:
     conditions: Mapping[int, Conditions] | None = None
     costs: Mapping[int, float] | None = None
     notes: Sequence[Note] | None = None
-
-
-def check(task: Task, config: RunConfig) -> Maker:
-    """Refuses a configuration whose parts cannot be made, before anything is on disk.
-
-    Returns:
-        What the arms of language models are made by, for `create` and `drive`.
-
-    Raises:
-        ConfigError: If an arm, the strategy or the executor is unknown, a key is missing, or a price is unknown under a dollar
-            budget.
-        TaskError: If a plug-in cannot be loaded.
-    """
-    make_search(task, config, list(make_mutators(task, config)))
-    maker = check_models(task, config)
-    make_executor(task, config)
-    return maker
-
-
-def create(
-    archive: Archive,
-    task: Task,
-    config: RunConfig,
-    name: str,
-    maker: Maker | None = None,
-    *,
-    starts: Sequence[Start] = (),
-    rescores: int | None = None,
-    command: str | None = None,
-) -> int:
-    """Writes down a new run and returns its number.
-
-    Args:
-        archive: Where to.
-        task: What is being solved.
-        config: The run's configuration.
-        name: What to call it; made from the task's name when empty.
-        maker: What `check` returned; None makes one.
-        starts: What it starts from; none is the task's initial program.
-        rescores: Number of the run whose programs it scores again, if it does.
-        command: A command line that repeats it; None makes that of `evolve run`.
-
-    Raises:
-        ConfigError: If a price table or a template is broken.
-    """
-    new = NewRun(
-        task=task.name,
-        task_origin=task.origin,
-        task_folder=str(task.folder or ""),
-        evaluator_sha256=task.evaluator_sha256,
-        direction=task.objective.direction,
-        metric=task.objective.metric,
-        seed=config.seed,
-        config=plain(config),
-        versions={**versions(), **(maker or Maker(task, config)).prompt_versions()},
-        commit=commit_of(task.folder),
-        command=repeat_command(task, config, [start.origin for start in starts]) if command is None else command,
-        name=name,
-        rescores=rescores,
-    )
-    return archive.create_run(new, starts)
-
-
-def recorded(archive: Archive, number: int, task: Task | None, changes: Mapping[str, Any]) -> tuple[Task, RunConfig]:
-    """Finds the task and the configuration of a recorded run again.
-
-    Args:
-        archive: Where the run is.
-        number: Which run.
-        task: The task of a run whose task was given inline; otherwise None.
-        changes: Settings that may differ from session to session; None values keep the recorded ones, but for the time limit,
-            which belongs to a session: a run that it stopped is resumed to go on.
-
-    Raises:
-        ConfigError: If the task was inline and is not given.
-        TaskError: If the task's evaluator has changed: old and new scores would not compare.
-    """
-    record = archive.run_record(number)
-    kept = {key: value for key, value in changes.items() if value is not None or key == "max_seconds"}
-    session = archive.session(number)
-    if session is not None and "budget_usd" not in kept:
-        kept["budget_usd"] = session.budget_usd
-    config = build(RunConfig, {**record.config, **kept}, "run")
-    task = task_of(record, task)
-    if task.evaluator_sha256 != record.evaluator_sha256:
-        raise TaskError(
-            f"the evaluator of task {task.name} has changed since run {record.name} began "
-            f"({record.evaluator_sha256[:12]} then, {task.evaluator_sha256[:12]} now): old and new scores would not compare; "
-            "restore it, or start a new run"
-        )
-    starts = archive.starts(number)
-    # The program may have been edited since; the run goes on from the one that it began with.
-    files = starts[0].files if starts else record.initial_files
-    return (begun_with(task, files) if files else task), config
-
-
-def task_of(record: RunRecord, task: Task | None) -> Task:
-    """Finds the task of a recorded run again, whatever has become of its evaluator.
-
-    Args:
-        record: The run's.
-        task: The task of a run whose task was given inline; otherwise None.
-
-    Raises:
-        ConfigError: If the task was inline and is not given.
-        TaskError: If it cannot be loaded.
-    """
-    if task is not None:
-        return task
-    if record.task_origin == "inline":
-        raise ConfigError(
-            f"run {record.name} was given its task {record.task!r} inline; take it up from Python with "
-            "evolve.resume(..., task=task)"
-        )
-    return locate(record.task_folder, record.task)
-
-
-def begun_with(task: Task, files: Files) -> Task:
-    """Returns a task whose program is the one that a run began with."""
-    # In the task's order: the first file holds the entry points.
-    names = [name for name in task.files if name in files] + [name for name in files if name not in task.files]
-    return dataclasses.replace(task, files={name: files[name] for name in names})
+    vectors: Vectors | None = None
+    unembedded: Collection[tuple[int, int]] = ()
 
 
 async def drive(
@@ -203,6 +86,7 @@ async def drive(
     config: RunConfig,
     *,
     watcher: Watcher | None = None,
+    starts_watcher: StartsWatcher | None = None,
     parts: Parts = Parts(),
     interrupts: Interrupts | None = None,
 ) -> Ending:
@@ -214,6 +98,7 @@ async def drive(
         task: What is being solved.
         config: The run's configuration.
         watcher: Told of every addition.
+        starts_watcher: Told of every starting program as it is scored.
         parts: Parts that are there already.
         interrupts: What runs that go on at the same time share; None stops this one alone.
 
@@ -234,6 +119,7 @@ async def drive(
                 budget=budget,
                 writer=writer,
                 watcher=watcher,
+                starts_watcher=starts_watcher,
                 parts=parts,
                 interrupts=interrupts or Interrupts(),
             )
@@ -262,25 +148,44 @@ async def _run_loop(
     budget: Budget,
     writer: RunWriter,
     watcher: Watcher | None,
+    starts_watcher: StartsWatcher | None,
     parts: Parts,
     interrupts: Interrupts,
 ) -> Loop:
     settled, pending = archive.history(number)
     dollars, ledger = Dollars(config.budget_usd, archive.spent_usd(number)), RunLedger(writer, pending)
     maker = None if parts.arms is not None else parts.maker or Maker(task, config)
-    async with (
-        _arms(archive, config, parts, maker, dollars=dollars, ledger=ledger) as arms,
-        _notes(archive, config, parts, maker, dollars=dollars, ledger=ledger, writer=writer) as notes,
-        parts.executor or make_executor(task, config) as executor,
-    ):
+    async with contextlib.AsyncExitStack() as stack:
+        arms = await stack.enter_async_context(_arms(archive, config, parts, maker, dollars=dollars, ledger=ledger))
+        vectors = await stack.enter_async_context(_vectors(archive, parts, maker, dollars=dollars, writer=writer))
+        if vectors is not None and parts.vectors is None:
+            config = await with_found_limit(archive, task, config, vectors, writer)
         search = make_search(task, config, list(arms.mutators))
+        # Where no prompt holds notes, none are made.
+        known = parts.notes if search.hindsight.run else ()
+        notes = await stack.enter_async_context(
+            _notes(archive, config, known, maker, dollars=dollars, ledger=ledger, writer=writer)
+        )
+        executor = await stack.enter_async_context(parts.executor or make_executor(task, config))
         order = parts.order or make_order(config)
         proposer = _proposer(task, config, parts, search=search, arms=arms, notes=notes, writer=writer)
-        stages = _stages(task, config, parts, search=search, order=order, proposer=proposer, executor=executor, writer=writer)
+        failed = parts.unembedded or archive.unembedded(number)
+        stages = Stages(
+            seed=config.seed,
+            config=config.stages,
+            search=search,
+            proposer=proposer,
+            executor=executor,
+            writer=writer,
+            order=order,
+            embeds=_embeds(config, search, vectors, writer, failed),
+            objective=task.objective,
+            cost_of=None if parts.costs is None else lambda step: (parts.costs or {}).get(step, 0.0),
+        )
         starts, scored = archive.starts(number), archive.scored_starts(number)
         # Rescoring chooses nothing, so no lucky score can mislead it.
         verify = archive.run_record(number).rescores is None
-        opening = Opening(task, starts, stages, writer, scored, verify=verify)
+        opening = Opening(task, starts, stages, writer, scored, verify=verify, watcher=starts_watcher)
         loop = Loop(
             opening=opening,
             search=search,
@@ -302,48 +207,57 @@ async def _run_loop(
         with interrupts.stopping(loop):
             await loop.run()
         if not loop.stop_reason:
-            await _hold_out(archive, executor, writer, config.seed)
+            await hold_out(archive, executor, writer, config.seed)
+            await measure_afresh(archive, executor, writer, config, task.objective)
     return loop
 
 
 def _proposer(
     task: Task, config: RunConfig, parts: Parts, *, search: Search, arms: Arms, notes: NoteTaker, writer: RunWriter
 ) -> Proposer:
+    def best_at(version: int) -> str | None:
+        best = search.best_at(version) if search.hindsight.run else None
+        return None if best is None else best.program
+
     return Proposer(
         task,
         config.seed,
         arms.mutators,
         writer,
-        best_at=lambda version: best.program if (best := search.best_at(version)) else None,
+        best_at=best_at,
         advice=writer.advice,
         notes_at=notes.text_at,
         recorded=parts.replies,
     )
 
 
-def _stages(
-    task: Task,
-    config: RunConfig,
-    parts: Parts,
-    *,
-    search: Search,
-    order: Order,
-    proposer: Proposer,
-    executor: Executor,
-    writer: RunWriter,
-) -> Stages:
-    return Stages(
-        seed=config.seed,
-        config=config.stages,
-        search=search,
-        proposer=proposer,
-        executor=executor,
-        writer=writer,
-        order=order,
-        embed=make_embed(config, search),
-        objective=task.objective,
-        cost_of=None if parts.costs is None else lambda step: (parts.costs or {}).get(step, 0.0),
-    )
+def _embeds(
+    config: RunConfig, search: Search, vectors: Vectors | None, writer: RunWriter, failed: Collection[tuple[int, int]]
+) -> Embeds | None:
+    """Makes what embeds programs; None where nothing but identity is compared, or nobody is there to be asked."""
+    if config.novelty.hashes:
+        embed = make_embed(config, search)
+        return None if embed is None else OnTheSpot(embed)
+    if vectors is None or not (config.novelty.compares or search.embeds):
+        return None
+    return ByModel(vectors, writer, failed)
+
+
+@contextlib.asynccontextmanager
+async def _vectors(
+    archive: Archive, parts: Parts, maker: Maker | None, *, dollars: Dollars, writer: RunWriter
+) -> AsyncIterator[Vectors | None]:
+    """Makes what embeds programs by a model, unless it is given; None where no model does."""
+    if maker is None or parts.vectors is not None:
+        yield parts.vectors
+        return
+    ledger = EmbeddingLedger(writer, archive.embedding_calls(writer.run))
+    vectors = maker.vectors(dollars, ledger, ArchiveShelf(archive, writer))
+    try:
+        yield vectors
+    finally:
+        if vectors is not None:
+            await vectors.close()
 
 
 @contextlib.asynccontextmanager
@@ -364,23 +278,23 @@ async def _arms(
 async def _notes(
     archive: Archive,
     config: RunConfig,
-    parts: Parts,
+    given: Sequence[Note] | None,
     maker: Maker | None,
     *,
     dollars: Dollars,
     ledger: Ledger,
     writer: RunWriter,
 ) -> AsyncIterator[NoteTaker]:
-    """Makes what makes notes on the run, unless they are given."""
-    if maker is None or parts.notes is not None:
-        yield NoteTaker.given(parts.notes or ())
+    """Makes what makes notes on the run, unless they are given; without a maker of models' arms, what counts."""
+    if given is not None:
+        yield NoteTaker.given(given)
         return
 
     def look_up(program_id: str) -> Scored:
         return Scored(*writer.program_of(program_id))
 
     author = None
-    if maker.note_spec is not None:
+    if maker is not None and maker.note_spec is not None:
         caller = maker.caller(maker.note_spec, dollars, ledger, waits=False)
         asking = maker.asking(maker.note_spec)
         author = ModelAuthor(maker.task, config.seed, caller=caller, prompts=maker.prompts(), asking=asking, look_up=look_up)
@@ -408,17 +322,3 @@ def _conditions(
     if recorded is None:
         return now
     return lambda step, _: recorded.get(step, Conditions())
-
-
-async def _hold_out(archive: Archive, executor: Executor, writer: RunWriter, seed: int) -> None:
-    """Scores a finished run's results on held-out data, where the task has some and they have not been scored on it."""
-    # Those that a summary shows: of several equally good programs, the search's best may be another one.
-    shown = summary(archive, writer.run)
-    results = {shown[place]["program"] for place in ("initial", "best") if shown[place] is not None}
-    for program_id in sorted(results - archive.held_out(writer.run)):
-        program, _ = writer.program_of(program_id)
-        evaluation = await executor.holdout(program.files, seed=seed)
-        if evaluation is None:
-            return
-        writer.holdout(program.step, evaluation)
-        writer.commit()

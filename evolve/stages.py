@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import functools
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -20,15 +21,17 @@ from evolve.archive.records import PendingStep, Plan, Screen, Verdict
 from evolve.archive.store import RunWriter
 from evolve.archive.traits import measure
 from evolve.edits import mutable_text
+from evolve.embedding import Embeds
 from evolve.errors import ModelError
 from evolve.executors.base import Executor
+from evolve.llm.stopping import Stopping
 from evolve.mutation import Complaint, MutationFailed, Scored
 from evolve.ordering import Order
 from evolve.program import Evaluation, Files, Objective, Outcome, Program
 from evolve.proposer import Proposer
 from evolve.resemblance import repeated
 from evolve.search import Finished, Search
-from evolve.verifying import verified
+from evolve.verifying import Verification
 
 
 class Abandoned(Exception):
@@ -42,7 +45,11 @@ class StageConfig:
     Attributes:
         proposals: Replies awaited at once.
         max_attempts: Replies asked for in one step before it is given up.
-        verify: Whether a program that would be the best is evaluated a second time, in a fresh sandbox, before it counts.
+        verify: Whether a program that would be the best is evaluated again, in a fresh sandbox, before it counts.
+        measurements: How often it is evaluated at most, the first time among them, where the task says that scores are noisy (see
+            `evolve.verifying`); otherwise it is twice.
+        final_measurements: How often a finished run's best is evaluated afresh, where its scores were not always the same, to say
+            what it is worth (see `evolve.closing`); 0 does not.
         patience_s: How long a run waits while no arm can be pulled, before it is given up.
         fill_in: Whether other arms are pulled while a model has all the calls in flight that it may have, rather than waiting
             for its next turn: more steps in the same time, most of them of the arms that answer soonest.
@@ -51,6 +58,8 @@ class StageConfig:
     proposals: int = 4
     max_attempts: int = 3
     verify: bool = True
+    measurements: int = 2
+    final_measurements: int = 8
     patience_s: float = 600.0
     fill_in: bool = False
 
@@ -59,6 +68,15 @@ class StageConfig:
             raise ValueError(f"proposals must be >= 1, got {self.proposals}")
         if self.max_attempts < 1:
             raise ValueError(f"max_attempts must be >= 1, got {self.max_attempts}")
+        if self.final_measurements == 1 or self.final_measurements < 0:
+            raise ValueError(f"final_measurements must be 0, or at least 2 to have a spread, got {self.final_measurements}")
+        if self.measurements < 2:
+            raise ValueError(f"measurements must be >= 2, got {self.measurements}; verify = false evaluates once")
+
+    @property
+    def most_evaluations(self) -> int:
+        """How often one program may be evaluated."""
+        return self.measurements if self.verify else 1
 
 
 class Child(NamedTuple):
@@ -98,7 +116,7 @@ class Stages:
         executor: Executor,
         writer: RunWriter,
         order: Order,
-        embed: Callable[[Files], np.ndarray] | None = None,
+        embeds: Embeds | None = None,
         objective: Objective = Objective(),
         cost_of: Callable[[int], float] | None = None,
     ) -> None:
@@ -112,8 +130,8 @@ class Stages:
             executor: Scores them; already entered.
             writer: The run's archive.
             order: Which results a screen may see.
-            embed: Makes the embedding that screening compares; None when it compares identity alone.
-            objective: What a second evaluation is compared by.
+            embeds: Makes the embeddings that screening compares; None when it compares identity alone.
+            objective: What further evaluations are compared by.
             cost_of: Returns what a step's calls cost; None asks the archive.
         """
         self._cost_of = cost_of or writer.cost_usd
@@ -125,7 +143,7 @@ class Stages:
         self._executor = executor
         self._writer = writer
         self._order = order
-        self._embed = embed
+        self._embeds = embeds
         self._generating = asyncio.Semaphore(config.proposals)
         self._evaluating = asyncio.Semaphore(executor.slots)
         self._advanced = asyncio.Event()
@@ -134,11 +152,13 @@ class Stages:
     @property
     def embeds(self) -> bool:
         """Whether screens compare embeddings, and not identity alone."""
-        return self._embed is not None
+        return self._embeds is not None
 
     def stop(self) -> None:
         """Makes every step end at the next stage that it would begin."""
         self._stopping = True
+        if self._embeds is not None:
+            self._embeds.stop()
         self.advanced()
 
     def advanced(self) -> None:
@@ -164,7 +184,7 @@ class Stages:
 
         Args:
             files: Its source.
-            verify: Whether to score it once more, as a program that would be the best is.
+            verify: Whether to score it again, as a program that would be the best is.
 
         Raises:
             Abandoned: If the run is stopping.
@@ -172,20 +192,35 @@ class Stages:
         async with self._evaluating:
             self._proceed()
             evaluation = (await self._executor.evaluate(files, seed=self._seed)).evaluation
-            return await self._verified(files, evaluation) if verify and evaluation.ok else evaluation
+            return await self._verified(files, evaluation, lambda _: True) if verify else evaluation
 
-    def started(self, step: int, files: Files, evaluation: Evaluation, *, known: bool = False) -> Result:
+    async def embedded(self, files: Files, step: int, attempt: int = 0) -> np.ndarray | None:
+        """Embeds a program, as ``(d,)``; None where identity alone is compared.
+
+        Raises:
+            Abandoned: If the run is stopping, and its embedder was not asked any more.
+        """
+        if self._embeds is None:
+            return None
+        try:
+            return await self._embeds.of(files, step, attempt)
+        except Stopping:
+            raise Abandoned from None
+
+    def started(
+        self, step: int, files: Files, evaluation: Evaluation, embedding: np.ndarray | None = None, *, known: bool = False
+    ) -> Result:
         """Takes down a starting program and what it scored, uncommitted.
 
         Args:
             step: Its number.
             files: Its source.
             evaluation: What it scored.
+            embedding: From `embedded`.
             known: Whether an earlier session took it down.
         """
         program = Program.make(step, files)
         mark = fingerprint(program.files)
-        embedding = self._embed(program.files) if self._embed is not None else None
         if not known:
             self._writer.program(program, mark, embedding)
             self._writer.evaluation(step, program.program_id, evaluation)
@@ -212,7 +247,7 @@ class Stages:
             children.append(child)
             if child.screen.verdict is Verdict.NEW:
                 break
-            if attempt + 1 < self._config.max_attempts:
+            if attempt + 1 < self._config.max_attempts and self._search.tells(pending.plan, child.screen.nearest):
                 known = Scored(*self._writer.program_of(str(child.screen.nearest)))
                 complaints.append(_complaint(pending, attempt, repeated(child.screen, known, child.program.files)))
         return children
@@ -232,7 +267,7 @@ class Stages:
             pending.replies[attempt] = reply
         program = self._proposer.child(plan, reply)
         mark = fingerprint(program.files)
-        embedding = self._embed(program.files) if self._embed is not None else None
+        embedding = await self.embedded(program.files, plan.step, attempt)
         screen = pending.screens.get(attempt)
         if screen is None:
             screen = await self._screen(plan, attempt, mark, embedding)
@@ -281,16 +316,17 @@ class Stages:
             self._proceed()
             evaluation = (await self._executor.evaluate(child.program.files, seed=self._seed)).evaluation
             # Against what the plan saw, so that it does not depend on how many workers there are.
-            if evaluation.objective is not None and self._search.beats_best_at(pending.plan.version, evaluation.objective):
-                evaluation = await self._verified(child.program.files, evaluation)
+            beats = functools.partial(self._search.beats_best_at, pending.plan.version)
+            evaluation = await self._verified(child.program.files, evaluation, beats)
         return self._record(pending.plan, child, evaluation)
 
-    async def _verified(self, files: Files, evaluation: Evaluation) -> Evaluation:
-        """Evaluates a program a second time, in a sandbox of its own, and returns what counts."""
-        if not self._config.verify:
-            return evaluation
-        second = (await self._executor.evaluate(files, seed=self._seed, fresh=True)).evaluation
-        return verified(evaluation, second, self._objective)
+    async def _verified(self, files: Files, evaluation: Evaluation, beats: Callable[[float], bool]) -> Evaluation:
+        """Evaluates a program that would be the best again, in sandboxes of their own, and returns what counts."""
+        verification = Verification(evaluation, self._objective, most=self._config.most_evaluations, beats=beats)
+        while verification.due:
+            further = await self._executor.evaluate(files, seed=verification.seed(self._seed), fresh=True)
+            verification.take(further.evaluation)
+        return verification.counts
 
     def _record(self, plan: Plan, child: Child, evaluation: Evaluation) -> Result:
         self._writer.evaluation(plan.step, child.program.program_id, evaluation)

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from evolve.archive.novelty import fingerprint
-from evolve.archive.queries import summary
 from evolve.archive.records import Start
 from evolve.archive.store import Archive
+from evolve.archive.summaries import summary
 from evolve.edits import check_edit
 from evolve.errors import ConfigError, RunNotFound
 from evolve.program import Files, Task

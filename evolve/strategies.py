@@ -7,8 +7,8 @@ in `BUILT_IN`; other packages add theirs by entry point (group ``evolve.strategi
         mine = build(MyConfig, config.options, "options")      # a frozen dataclass of one's own
         return compose(task, config, arms, MyPopulation(mine))
 
-What a strategy can be told beyond the tables of `RunConfig` stands in ``[options]``. A table that a strategy does not read is
-refused where it was changed: no setting is silently without effect.
+What a strategy can be told beyond the tables of `RunConfig` stands in ``[options]``. A setting that a strategy does not heed is
+refused where it was changed: none is silently without effect.
 """
 
 from __future__ import annotations
@@ -38,10 +38,12 @@ from evolve.archive.selection import (
 from evolve.bandits import Bandit, BanditConfig, PercentileReward, make_bandit
 from evolve.config import RunConfig
 from evolve.errors import ConfigError, nearest_hint
+from evolve.insight import InsightConfig
 from evolve.plugins import installed, load
 from evolve.program import Task
-from evolve.progress import Progress
-from evolve.search import Search
+from evolve.progress import Progress, StagnationConfig
+from evolve.prompts.config import PromptConfig
+from evolve.search import Hindsight, Search
 from evolve.settings import build
 
 Maker = Callable[[Task, RunConfig, Sequence[str]], Search]
@@ -55,17 +57,48 @@ class Strategy(NamedTuple):
 
     Attributes:
         make: Makes its state.
-        reads: The tables of `RunConfig` that it heeds, of those in `_TABLES`.
+        heeds: The settings of `RunConfig` that it heeds, of those in `_SETTINGS`.
         about: What it does, in a line.
     """
 
     make: Maker
-    reads: frozenset[str]
+    heeds: frozenset[str]
     about: str
 
 
-#: Tables that not every strategy heeds, with their defaults.
-_TABLES: Mapping[str, object] = {"islands": IslandConfig(), "parents": RankWeightedConfig(), "options": {}}
+class _Setting(NamedTuple):
+    """A table or a key that not every strategy heeds.
+
+    Attributes:
+        changed: Whether a configuration asks here for anything but the default. What is turned off is off without being heeded.
+        reason: Why a strategy does not heed it.
+    """
+
+    changed: Callable[[RunConfig], bool]
+    reason: str
+
+
+_SETTINGS: Mapping[str, _Setting] = {
+    "[islands]": _Setting(lambda config: config.islands != IslandConfig(), "it brings its own population"),
+    "[parents]": _Setting(lambda config: config.parents != RankWeightedConfig(), "it chooses parents in a way of its own"),
+    "[options]": _Setting(lambda config: config.options != {}, "it has none"),
+    "[insight]": _Setting(
+        lambda config: config.insight.every > 0 and config.insight != InsightConfig(), "its prompts hold no notes on the run"
+    ),
+    "[stagnation]": _Setting(
+        lambda config: config.stagnation.after > 0 and config.stagnation != StagnationConfig(), "it asks for no new approach"
+    ),
+    "stagnation.protect": _Setting(
+        lambda config: config.stagnation.after > 0 and config.stagnation.protect not in (0, StagnationConfig().protect),
+        "it protects nothing, for it keeps what is good or different and nothing besides; 0 says so",
+    ),
+    "prompts.n_failures": _Setting(
+        lambda config: config.prompts.n_failures not in (0, PromptConfig().n_failures),
+        "how many failures its prompts show is part of it",
+    ),
+}
+_TOLD = frozenset({"[insight]", "[stagnation]", "prompts.n_failures"})
+_ON_ISLANDS = _TOLD | {"[islands]", "stagnation.protect"}
 
 
 def compose(
@@ -76,6 +109,7 @@ def compose(
     *,
     bandit: BanditConfig | None = None,
     explores: bool = False,
+    hindsight: Hindsight = Hindsight(),
 ) -> Search:
     """Puts a population together with the configured bandit and screening.
 
@@ -86,6 +120,7 @@ def compose(
         population: Empty.
         bandit: In place of the configured one.
         explores: Whether the choice of parents is told how long the search has stood still.
+        hindsight: What prompts hold of the steps before.
 
     Raises:
         ConfigError: If the bandit's settings do not fit the arms.
@@ -100,6 +135,7 @@ def compose(
         screen=NoveltyScreen(config.novelty),
         progress=Progress(config.stagnation),
         explores=explores,
+        hindsight=hindsight,
     )
 
 
@@ -117,7 +153,7 @@ def make_search(task: Task, config: RunConfig, arms: Sequence[str]) -> Search:
     """
     name = config.strategy
     if name in BUILT_IN:
-        _refuse_unread(name, config)
+        _refuse_unheeded(name, config)
         return BUILT_IN[name].make(task, config, arms)
     plugins = installed(GROUP)
     if name not in plugins:
@@ -129,12 +165,15 @@ def make_search(task: Task, config: RunConfig, arms: Sequence[str]) -> Search:
     return made
 
 
-def _refuse_unread(name: str, config: RunConfig) -> None:
-    reads = BUILT_IN[name].reads
-    for table, default in _TABLES.items():
-        if table not in reads and getattr(config, table) != default:
-            heeded = ", ".join(f"[{other}]" for other in sorted(reads)) or "none of them"
-            raise ConfigError(f"strategy {name} does not heed [{table}]; of the settings of a search it heeds {heeded}")
+def _refuse_unheeded(name: str, config: RunConfig) -> None:
+    heeds = BUILT_IN[name].heeds
+    for key, setting in _SETTINGS.items():
+        if key not in heeds and setting.changed(config):
+            heeded = ", ".join(sorted(heeds)) or "none"
+            raise ConfigError(
+                f"strategy {name} does not heed {key}: {setting.reason}; leave it out (of the settings that not every strategy "
+                f"heeds, this one heeds {heeded})"
+            )
 
 
 def _make_bandit(arms: Sequence[str], config: BanditConfig) -> Bandit:
@@ -204,30 +243,40 @@ def _pareto(task: Task, config: RunConfig, arms: Sequence[str]) -> Search:
 
 
 def _best_of_n(task: Task, config: RunConfig, arms: Sequence[str]) -> Search:
-    return compose(task, config, arms, BestOfN())
+    """Draws independent samples: no prompt holds anything of another step."""
+    return compose(task, config, arms, BestOfN(), hindsight=Hindsight(failures=0, run=False))
 
 
 def _sequential(task: Task, config: RunConfig, arms: Sequence[str]) -> Search:
-    return compose(task, config, arms, Sequential())
+    """Goes on from where the chain is: its latest program with how that came about, and the latest change of it if that failed.
+
+    Whoever changes a program again and again has the last error before them; of errors before that, and of the best program,
+    a chain keeps nothing.
+    """
+    return compose(task, config, arms, Sequential(), hindsight=Hindsight(failures=1, run=False))
 
 
 BUILT_IN: Mapping[str, Strategy] = {
-    "default": Strategy(_default, frozenset({"islands", "parents"}), "islands, parents by rank and number of children"),
+    "default": Strategy(_default, _ON_ISLANDS | {"[parents]"}, "islands, parents by rank and number of children"),
     "shinka": Strategy(
-        _shinka, frozenset({"islands", "options"}), "islands, parents by a sigmoid of fitness, asymmetric UCB (like ShinkaEvolve)"
+        _shinka, _ON_ISLANDS | {"[options]"}, "islands, parents by a sigmoid of fitness, asymmetric UCB (like ShinkaEvolve)"
     ),
     "adaptive": Strategy(
         _adaptive,
-        frozenset({"islands", "parents"}),
+        _ON_ISLANDS | {"[parents]"},
         "islands that are founded and given up on stagnation, parents less by rank the longer nothing improves (like AdaEvolve)",
     ),
     "mapelites": Strategy(
-        _mapelites, frozenset({"parents", "options"}), "the best program in each cell of a grid of traits (like OpenEvolve)"
+        _mapelites, _TOLD | {"[parents]", "[options]"}, "the best program in each cell of a grid of traits (like OpenEvolve)"
     ),
-    "cvt": Strategy(_cvt, frozenset({"parents", "options"}), "the best program near each of many centroids of traits"),
-    "pareto": Strategy(_pareto, frozenset({"parents", "options"}), "a front of several objectives, or of instances (like GEPA)"),
-    "tournament": Strategy(_tournament, frozenset({"islands", "options"}), "islands, parents by tournament"),
-    "beam": Strategy(_beam, frozenset({"options"}), "the best few are worked on alike"),
-    "best_of_n": Strategy(_best_of_n, frozenset(), "independent samples from the initial program"),
-    "sequential": Strategy(_sequential, frozenset(), "one chain: every step changes the latest program"),
+    "cvt": Strategy(_cvt, _TOLD | {"[parents]", "[options]"}, "the best program near each of many centroids of traits"),
+    "pareto": Strategy(_pareto, _TOLD | {"[parents]", "[options]"}, "a front of several objectives, or of instances (like GEPA)"),
+    "tournament": Strategy(_tournament, _ON_ISLANDS | {"[options]"}, "islands, parents by tournament"),
+    "beam": Strategy(_beam, _TOLD | {"[options]"}, "the best few are worked on alike"),
+    "best_of_n": Strategy(
+        _best_of_n, frozenset(), "independent samples from the initial program; no prompt holds anything of another step"
+    ),
+    "sequential": Strategy(
+        _sequential, frozenset(), "one chain: every step changes the latest program; prompts hold its latest failure alone"
+    ),
 }

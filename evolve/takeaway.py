@@ -12,8 +12,9 @@ from evolve.config import RunConfig, make_executor
 from evolve.diffing import unified
 from evolve.errors import ConfigError
 from evolve.executors.base import Evaluated
-from evolve.program import Evaluation, Program, Task
-from evolve.session import recorded
+from evolve.program import Evaluation, Objective, Program, Task
+from evolve.recording import recorded
+from evolve.verifying import agree
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,17 +26,14 @@ class Takeaway:
         files: Paths in it, sorted.
         evaluation: The program's evaluation in a fresh sandbox.
         recorded: The objective that the archive holds.
+        agrees: Whether the fresh score is the recorded one, or what was measured at first where that was measured again.
     """
 
     folder: Path
     files: tuple[str, ...]
     evaluation: Evaluation
     recorded: float | None
-
-    @property
-    def agrees(self) -> bool:
-        """Whether the fresh score is the recorded one."""
-        return self.evaluation.objective == self.recorded
+    agrees: bool
 
 
 async def take_away(archive: Archive, number: int, program_id: str, folder: Path, task: Task | None = None) -> Takeaway:
@@ -74,7 +72,17 @@ async def take_away(archive: Archive, number: int, program_id: str, folder: Path
     except OSError as error:
         raise ConfigError(f"cannot write to {folder}: {error.strerror}") from error
     names = [*texts, *(["figure.png"] if fresh.figure_png is not None else [])]
-    return Takeaway(folder, tuple(sorted(names)), fresh.evaluation, evaluation.objective if evaluation else None)
+    recorded_objective = evaluation.objective if evaluation else None
+    agrees = _agrees(fresh.evaluation, evaluation, task.objective)
+    return Takeaway(folder, tuple(sorted(names)), fresh.evaluation, recorded_objective, agrees)
+
+
+def _agrees(fresh: Evaluation, known: Evaluation | None, objective: Objective) -> bool:
+    if fresh.objective is None or known is None or known.objective is None:
+        return known is not None and fresh.outcome is known.outcome
+    # A program that became the best was measured with further seeds as well; the fresh evaluation has the first ones.
+    begins_alike = bool(fresh.values) and known.values[: len(fresh.values)] == fresh.values
+    return begins_alike or agree(fresh.objective, known.objective, objective.tolerance)
 
 
 def _provenance(

@@ -2,18 +2,12 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
-from model_kit import improver
 
-import evolve
-from evolve.arms import Arms, check_models, make_mutators
-from evolve.config import RunConfig, resolve
+from evolve.arms import Arms, make_mutators
+from evolve.config import RunConfig
 from evolve.errors import ConfigError
-from evolve.llm.openai import OpenAIModel
-from evolve.llm.prices import PriceTable, shipped
 from evolve.program import Task
-from evolve.prompts.templates import Templates
 from evolve.settings import build
-from evolve.testing.model_server import ModelServer
 
 TASK = Task("t", {"a.py": "x = 1"})
 
@@ -124,43 +118,6 @@ def test_there_is_hope_while_one_of_the_arms_may_come_back():
     gone, down = FakeCaller(available=False, hopeless=True), FakeCaller(available=False)
     assert not Arms({"a": None, "b": None}, {"a": gone, "b": down}).outage().hopeless
     assert Arms({"a": None}, {"a": gone}).outage().hopeless
-
-
-def counting(monkeypatch, kind, name) -> list[tuple]:
-    """Counts calls of a method, which still does what it does."""
-    seen = []
-    method = getattr(kind, name)
-
-    def counted(*arguments, **more):
-        seen.append(arguments)
-        return method(*arguments, **more)
-
-    monkeypatch.setattr(kind, name, staticmethod(counted) if isinstance(vars(kind)[name], classmethod) else counted)
-    return seen
-
-
-def test_a_run_reads_prices_and_templates_once_and_closes_every_client(monkeypatch, tmp_path, parabola):
-    (tmp_path / "own.toml").write_text('[openai]\n"scripted" = { price = "1/2" }\n')
-    shipped()  # which every run of a process shares
-    loads, reads = counting(monkeypatch, Templates, "load"), counting(monkeypatch, PriceTable, "read")
-    made, closed = counting(monkeypatch, OpenAIModel, "__init__"), counting(monkeypatch, OpenAIModel, "close")
-    with ModelServer(improver) as server:
-        evolve.run(
-            parabola,
-            steps=2,
-            arms=[f"openai/scripted@{server.url}"],
-            budget_usd=1.0,
-            settings={"prices": str(tmp_path / "own.toml")},
-            archive=tmp_path / "a.db",
-        )
-    assert (len(loads), len(reads), len(made), len(closed)) == (1, 1, 1, 1)
-
-
-def test_models_are_checked_without_a_client_for_each(monkeypatch):
-    made = counting(monkeypatch, OpenAIModel, "__init__")
-    config = resolve(TASK, options={"arms": ["openai/m@http://127.0.0.1:1/v1"]})
-    assert [spec.name for spec in check_models(TASK, config, {}).specs] == ["openai/m"]
-    assert made == []
 
 
 def test_a_free_model_is_no_paid_arm_that_is_left():

@@ -17,12 +17,12 @@ from evolve.archive.cvt import CvtConfig
 from evolve.archive.front import FrontConfig
 from evolve.archive.grid import GridConfig
 from evolve.archive.islands import IslandConfig
-from evolve.arms import model_specs
 from evolve.config import RunConfig
 from evolve.llm.agent_command import AgentCommand, Edits
 from evolve.llm.call_config import CallConfig
 from evolve.llm.prices import Price, price_table, shipped
 from evolve.llm.specs import PROVIDERS, ModelSettings, parse_spec
+from evolve.maker import model_specs
 from evolve.settings import build, plain
 
 ROOT = Path(__file__).parent.parent

@@ -150,7 +150,7 @@ def test_two_runs_share_an_archive(tmp_path):
         _, err = process.communicate(timeout=120)
         assert process.returncode == 0, err
     with evolve.Archive.open(where) as archive:
-        from evolve.archive.queries import summaries
+        from evolve.archive.summaries import summaries
 
         assert [item["steps"]["done"] for item in summaries(archive)] == [1, 40, 40]
 

@@ -15,8 +15,8 @@ from conftest import PARABOLA
 from model_kit import CANARY, improver, sometimes, source
 
 import evolve
-from evolve.archive.queries import summary
 from evolve.archive.store import Archive
+from evolve.archive.summaries import summary
 from evolve.errors import ConfigError, ModelError
 from evolve.evaluators import Score
 from evolve.llm.base import Finish, Usage

@@ -138,6 +138,32 @@ def test_a_note_that_is_there_is_not_made_again():
     assert notes.text_at(3) == "known"
 
 
+def test_no_note_is_owed_that_became_due_while_another_was_being_written():
+    shelf, author = Shelf(), Slow()
+
+    async def two_are_due_before_the_first_is_there():
+        notes = taker(shelf, author=author)
+        go_on(notes, 1, 2, 3, 4, 5)
+        await until_written()
+        author.answer.set()
+        await notes.finish()
+
+    asyncio.run(two_are_due_before_the_first_is_there())
+    assert [(note.about, note.version) for note in shelf.notes] == [(2, 6)]
+    later = taker(Shelf(), known=shelf.notes)
+    go_on(later, 1, 2, 3, 4, 5, by="folded")
+    later.restored()
+    assert later.text_at(6) == "written at 2"
+
+
+def test_a_note_is_owed_that_became_due_after_another_was_there():
+    shelf = Shelf()
+    notes = taker(shelf, known=[Note(2, 4, "known")])
+    go_on(notes, 1, 2, 3, 4, 5, by="folded")
+    notes.restored()
+    assert [(note.about, note.version) for note in shelf.notes] == [(5, 6)]
+
+
 def test_after_the_last_step_no_model_is_asked():
     shelf, author = Shelf(), Slow()
     go_on(taker(shelf, author=author, steps=2), 1, 2)

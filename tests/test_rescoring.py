@@ -118,5 +118,38 @@ def test_an_evaluator_by_which_nothing_scores_is_named(folder, old, tmp_path):
         evolve.rescore("old", archive=tmp_path / "a.db")
 
 
+def test_what_changed_is_counted_by_the_direction_of_the_objective(folder, old, tmp_path):
+    change(folder, "abs(x + 3)")
+    result = evolve.rescore("old", archive=tmp_path / "a.db")
+    changes = result.changes
+    assert changes.better == sum(row.after < row.before for row in result.programs)
+    assert changes.worse == sum(row.after > row.before for row in result.programs) > 0
+    assert (changes.failed, changes.best) == (0, result.programs[0])
+    assert changes.best_before.program == old.summary()["best"]["program"]
+    assert changes.moved == sum(row.rank_after != row.rank_before for row in result.programs)
+
+
+def test_programs_without_a_score_now_are_counted_apart(folder, old, tmp_path):
+    change(folder, "(x - 3) ** 2 if x == 1.0 else float('nan')")
+    changes = evolve.rescore("old", archive=tmp_path / "a.db").changes
+    assert (changes.better, changes.worse) == (0, 0)
+    assert changes.failed > 0
+    assert changes.best.before == 4.0
+    assert changes.best_before.after is None
+
+
+def test_a_watcher_is_told_of_every_program_as_it_is_scored(folder, old, tmp_path):
+    told = []
+
+    class Watching:
+        def scored(self, evaluation, total):
+            told.append((evaluation.objective, total))
+
+    change(folder, "abs(x + 3)")
+    result = evolve.rescore("old", archive=tmp_path / "a.db", watcher=Watching())
+    assert sorted(objective for objective, _ in told) == [row.after for row in result.programs]
+    assert {total for _, total in told} == {len(result.programs)}
+
+
 def test_equal_scores_share_a_rank():
     assert _ranks({"a": 1.0, "b": 2.0, "c": 2.0, "d": 0.0}) == {"b": 1, "c": 1, "a": 3, "d": 4}

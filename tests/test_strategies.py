@@ -1,14 +1,16 @@
 import re
+from dataclasses import replace
 
 import pytest
 
 from evolve.archive.chains import BestOfN, Sequential
 from evolve.archive.islands import Islands
 from evolve.archive.population import Member
+from evolve.archive.records import Plan
 from evolve.config import RunConfig, resolve
 from evolve.errors import ConfigError
 from evolve.program import Outcome, Task
-from evolve.search import Finished, Search
+from evolve.search import Conditions, Finished, Hindsight, Search
 from evolve.strategies import BUILT_IN, compose, make_search, strategy_names
 
 TASK = Task("t", {"a.py": "x = 1\n"})
@@ -72,11 +74,80 @@ def test_an_unknown_option_is_refused():
         ("beam", "islands.n_islands=4", "islands"),
         ("best_of_n", "parents.pressure=1.0", "parents"),
         ("default", "options.a=1", "options"),
+        ("best_of_n", "insight.every=10", "insight"),
+        ("sequential", "insight.model=openai/gpt-5-nano", "insight"),
+        ("best_of_n", "stagnation.after=10", "stagnation"),
     ],
 )
-def test_a_setting_that_a_strategy_does_not_heed_is_refused(strategy, setting, table):
-    with pytest.raises(ConfigError, match=rf"strategy {strategy} does not heed \[{table}\]"):
+def test_a_table_that_a_strategy_does_not_heed_is_refused(strategy, setting, table):
+    with pytest.raises(ConfigError, match=rf"strategy {strategy} does not heed \[{table}\]: "):
         make_search(TASK, resolve(TASK, settings=[f"strategy={strategy}", setting]), ARMS)
+
+
+def test_a_key_that_a_strategy_does_not_heed_is_refused():
+    with pytest.raises(ConfigError, match=r"strategy sequential does not heed prompts\.n_failures: how many failures"):
+        make_search(TASK, resolve(TASK, settings=["strategy=sequential", "prompts.n_failures=3"]), ARMS)
+
+
+@pytest.mark.parametrize("strategy", ["beam", "mapelites", "cvt", "pareto"])
+def test_a_strategy_that_protects_nothing_refuses_to_protect_for_longer(strategy):
+    with pytest.raises(ConfigError, match=rf"strategy {strategy} does not heed stagnation\.protect: it protects nothing"):
+        make_search(TASK, resolve(TASK, settings=[f"strategy={strategy}", "stagnation.protect=20"]), ARMS)
+    make_search(TASK, resolve(TASK, settings=[f"strategy={strategy}", "stagnation.protect=0"]), ARMS)
+    make_search(TASK, resolve(TASK, settings=[f"strategy={strategy}", "stagnation.after=30"]), ARMS)
+
+
+def protecting(strategy: str, protect: int) -> list[str]:
+    """The programs that a strategy keeps after a new approach that scored badly, on islands that hold two programs."""
+    islands = {"n_islands": 1, "capacity": 2}
+    settings = {"strategy": strategy, "stagnation": {"protect": protect}, "islands": islands}
+    search = make_search(TASK, resolve(TASK, options=settings), ARMS)
+    search.settle(Finished(None, Outcome.OK, "initial", "f0", 0.0, 10))
+    for step in range(1, 4):
+        search.settle(Finished(search.plan(step), Outcome.OK, f"p{step}", f"f{step}", float(step), 10))
+    plan = replace(search.plan(4), new_approach=True)
+    search.settle(Finished(plan, Outcome.OK, "new", "f4", -9.0, 10))
+    return [member.program_id for member in search._population.members()]
+
+
+@pytest.mark.parametrize("strategy", ["default", "shinka", "adaptive", "tournament"])
+def test_islands_heed_how_long_a_new_approach_is_protected(strategy):
+    assert "new" in protecting(strategy, 20)
+    assert "new" not in protecting(strategy, 0)
+
+
+@pytest.mark.parametrize("strategy", ["best_of_n", "sequential"])
+def test_what_baselines_leave_out_may_be_turned_off(strategy):
+    off = ["insight.every=0", "stagnation.after=0", "prompts.n_failures=0"]
+    make_search(TASK, resolve(TASK, settings=[f"strategy={strategy}", *off]), ARMS)
+
+
+def planned_after_failures(strategy: str) -> Plan:
+    """The plan of a step after two failures, with an arm to ask for a new approach once nothing got better for long enough."""
+    search = make_search(TASK, resolve(TASK, options={"strategy": strategy}), ARMS)
+    search.settle(Finished(None, Outcome.OK, "initial", "f0", 0.0, 10))
+    for step in range(1, 60):
+        search.settle(Finished(search.plan(step), Outcome.CRASHED, f"p{step}", f"f{step}"))
+    return search.plan(60, Conditions(strongest=(ARMS[0],)))
+
+
+def test_plans_of_baselines_name_what_plain_baselines_are_told():
+    default, samples, chain = map(planned_after_failures, ("default", "best_of_n", "sequential"))
+    assert (default.failures, default.new_approach) == (("p59", "p58", "p57"), True)
+    assert (samples.failures, samples.new_approach) == ((), False)
+    assert (chain.failures, chain.new_approach) == (("p59",), False)
+
+
+def test_a_baseline_is_told_that_it_repeats_its_parent_and_no_other_program():
+    default, samples = (make_search(TASK, resolve(TASK, options={"strategy": name}), ARMS) for name in ("default", "best_of_n"))
+    plan = Plan(step=5, version=4, island=0, parent="initial", inspirations=(), arm=ARMS[0])
+    assert (default.tells(plan, "p3"), samples.tells(plan, "p3")) == (True, False)
+    assert samples.tells(plan, "initial")
+
+
+def test_hindsight_reaches_no_further_than_failures_are_remembered():
+    with pytest.raises(ValueError, match="failures must lie between 0 and 3, got 4"):
+        Hindsight(failures=4)
 
 
 def test_shinka_brings_its_own_bandit_unless_another_is_chosen():

@@ -14,6 +14,8 @@ from evolve.program import Direction, Evaluation, Files, Metric, Objective, Outc
 
 #: How far from the initial program to the optimum the mark lies.
 MARK_SHARE = 0.9
+#: A tolerance that any two scores are within: they differ by at most twice the larger magnitude.
+ANY_DIFFERENCE = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,8 @@ class Landscape:
 
     def task(self) -> Task:
         """What a `Search` is made for."""
-        return Task(self.name, self.files, Objective(direction=self.direction, best_known=self.optimum))
+        tolerance = ANY_DIFFERENCE if self.noise else 0.0
+        return Task(self.name, self.files, Objective(direction=self.direction, best_known=self.optimum, tolerance=tolerance))
 
     def passes(self, objective: float) -> bool:
         """Whether an objective is at the mark or beyond."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +20,7 @@ from benchmarks.landscapes.text import PATH, read
 from evolve.archive.novelty import fingerprint
 from evolve.archive.records import Plan, Verdict
 from evolve.config import RunConfig, make_embed
+from evolve.intervals import Interval, interval_of
 from evolve.mutation import MutationFailed
 from evolve.ordering import Strict
 from evolve.program import Evaluation, Files, Outcome, Program
@@ -26,6 +28,7 @@ from evolve.rng import generator
 from evolve.search import Conditions, Finished, Search
 from evolve.stages import finished_with
 from evolve.strategies import make_search
+from evolve.verifying import Verification, pooled
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +41,11 @@ class Trace:
         believed: ``(steps + 1,)`` objective, without noise, of the program that the search held to be the best after each
             step; the initial program's comes first. With noise it may get worse.
         best: ``(steps + 1,)`` the best objective, without noise, of all programs evaluated so far.
+        reported: ``(steps + 1,)`` objective of the same programs as it was measured.
+        spent: ``(steps + 1,)`` evaluations so far, further ones of a program among them; those after the last step are not.
+        interval: Of the last program's mean, as it was measured afresh when the run was over; None without noise.
         evaluations: Programs that were scored, the initial one among them.
+        verifications: Further evaluations of programs that would have been the best.
         reevaluations: Those of them whose fingerprint had been scored before: the first one was in flight when the second was
             screened.
         repeats: Those of them that do what a program scored before does, call by call, whatever they look like.
@@ -53,7 +60,11 @@ class Trace:
     seed: int
     believed: np.ndarray
     best: np.ndarray
+    reported: np.ndarray
+    spent: np.ndarray
+    interval: Interval | None
     evaluations: int
+    verifications: int
     reevaluations: int
     repeats: int
     copies: int
@@ -117,7 +128,9 @@ class _Simulation:
         self._landscape = landscape
         self._config = config
         self._habits = {habit.name: habit for habit in habits}
-        self._search: Search = make_search(landscape.task(), config, list(self._habits))
+        task = landscape.task()
+        self._objective = task.objective
+        self._search: Search = make_search(task, config, list(self._habits))
         self._embed = make_embed(config, self._search)
         # Every arm is the same scripted model, so a new approach may be asked of any.
         self._conditions = Conditions(strongest=tuple(self._habits))
@@ -130,7 +143,8 @@ class _Simulation:
         self._best: float | None = None
 
     def run(self) -> Trace:
-        believed: list[float] = []
+        believed: list[_Scored] = []
+        spent: list[int] = []
         best: list[float | None] = []
         waiting: list[Plan] = []
         self._start()
@@ -139,14 +153,19 @@ class _Simulation:
                 self._take(waiting.pop(0))
             believed.append(self._believed())
             best.append(self._best)
+            spent.append(self._counts["evaluations"] + self._counts["verifications"])
             while (following := step + len(waiting) + 1) <= self._config.steps and self._order.may_plan(following, step):
                 waiting.append(self._search.plan(following, self._conditions))
         return Trace(
             landscape=self._landscape.name,
             seed=self._config.seed,
-            believed=np.array(believed),
+            believed=np.array([scored.truth for scored in believed], dtype=float),
             best=np.array(best, dtype=float),
+            reported=np.array([scored.evaluation.objective for scored in believed], dtype=float),
+            spent=np.array(spent),
+            interval=self._afresh(believed[-1]),
             evaluations=self._counts["evaluations"],
+            verifications=self._counts["verifications"],
             reevaluations=self._counts["reevaluations"],
             repeats=self._counts["repeats"],
             copies=self._counts["copies"],
@@ -156,12 +175,11 @@ class _Simulation:
             pulls={name: self._pulls[name] for name in self._habits},
         )
 
-    def _believed(self) -> float:
+    def _believed(self) -> _Scored:
         best = self._search.best
-        truth = None if best is None else self._programs[best.program].truth
-        if truth is None:
+        if best is None:
             raise ValueError(f"the initial program of landscape {self._landscape.name} does not score")
-        return truth
+        return self._programs[best.program]
 
     def _start(self) -> None:
         program = Program.make(0, self._landscape.files)
@@ -186,18 +204,21 @@ class _Simulation:
     def _attempts(self, plan: Plan) -> list[_Child]:
         """Asks until a child is new, or attempts run out; the last of what is returned is the latest."""
         children: list[_Child] = []
+        complaints = 0
         for attempt in range(self._config.stages.max_attempts):
-            asked = Asked(self._text(plan.parent), tuple(map(self._text, plan.inspirations)), attempt, plan.new_approach)
+            asked = Asked(self._text(plan.parent), tuple(map(self._text, plan.inspirations)), complaints, plan.new_approach)
             rng = generator(self._config.seed, plan.step, f"generate/{attempt}")
             try:
                 text = child(self._habits[plan.arm], self._landscape.vocabulary, asked, rng)
             except MutationFailed:
                 self._counts["edits_failed"] += 1
+                complaints += 1
                 continue
             children.append(self._screened(plan, attempt, text))
             if children[-1].verdict is Verdict.NEW:
                 break
             self._counts["rejected"] += 1
+            complaints += self._search.tells(plan, children[-1].nearest)
         return children
 
     def _text(self, program: str) -> str:
@@ -215,15 +236,38 @@ class _Simulation:
 
     def _add(self, plan: Plan | None, made: _Child) -> None:
         """Scores a new program and settles its step."""
-        rng = generator(self._config.seed, made.program.step, "noise")
-        evaluation = self._landscape.score(made.program.files, rng)
+        evaluation = self._evaluation(made.program, 0)
         truth = evaluation.objective
         if self._landscape.noise and truth is not None:
             truth = self._landscape.truth(made.program.files)
         self._note(truth)
         self._count(made, evaluation)
+        evaluation = self._verified(plan, made.program, evaluation)
         self._programs[made.program.program_id] = _Scored(made.program, evaluation, truth)
         self._settle(plan, made, evaluation)
+
+    def _evaluation(self, program: Program, number: int) -> Evaluation:
+        rng = generator(self._config.seed, program.step, f"noise/{number}" if number else "noise")
+        return self._landscape.score(program.files, rng)
+
+    def _verified(self, plan: Plan | None, program: Program, first: Evaluation) -> Evaluation:
+        """Evaluates a program that would be the best again, as a run does."""
+        beats = (lambda _: True) if plan is None else partial(self._search.beats_best_at, plan.version)
+        verification = Verification(first, self._objective, most=self._config.stages.most_evaluations, beats=beats)
+        number = 0
+        while verification.due:
+            number += 1
+            verification.take(self._evaluation(program, number))
+        self._counts["verifications"] += number
+        return verification.counts
+
+    def _afresh(self, best: _Scored) -> Interval | None:
+        """Measures the best program again when the run is over, as a run does (`evolve.closing`)."""
+        n = self._config.stages.final_measurements
+        if not n or not best.evaluation.standard_error:
+            return None
+        rngs = (generator(self._config.seed, number, "afresh") for number in range(n))
+        return interval_of(pooled([self._landscape.score(best.program.files, rng) for rng in rngs]))
 
     def _note(self, truth: float | None) -> None:
         oriented = self._landscape.direction.oriented

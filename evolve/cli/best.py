@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
-from evolve.archive.queries import summary
 from evolve.archive.store import Archive
+from evolve.archive.summaries import summary
 from evolve.cli.options import DEFAULT, ArchiveOption, JsonOption, OutputOption, RunArgument
-from evolve.cli.output import held_out_text, number, print_json, stderr, stdout
+from evolve.cli.output import held_out_text, number, print_json, spread_text, stderr, stdout
 from evolve.errors import RunNotFound
 from evolve.takeaway import Takeaway, take_away
 
@@ -27,6 +27,7 @@ def best(run: RunArgument = None, output: OutputOption = None, archive: ArchiveO
         print_json({"run": shown["run"], "name": shown["name"], **best, "files": dict(program.files), **written})
         return
     heading = f"{program.program_id}, step {best['step']}, generation {best['generation']}: objective {number(best['objective'])}"
+    heading += spread_text(best["interval"], best["objective"])
     stderr.print(heading, style="bold", markup=False)
     if best["holdout"] is not None:
         stderr.print(f"on held-out data: {held_out_text(best['holdout'])}", markup=False)

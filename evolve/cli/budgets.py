@@ -11,13 +11,17 @@ from urllib.parse import urlsplit
 
 import typer
 
-from evolve.arms import model_specs, note_spec
+from evolve.calibration import probes
 from evolve.cli.output import dollars, stderr
 from evolve.config import RunConfig
+from evolve.edits import mutable_text
 from evolve.errors import ConfigError
+from evolve.llm.chunks import text_of
+from evolve.llm.embedders import parse_embedder
 from evolve.llm.estimate import ArmForecast, Estimate, estimate, warning
 from evolve.llm.prices import FREE, Price, PriceTable, lookup, price_table, require_price, typical_tokens
 from evolve.llm.specs import ModelSpec, is_model
+from evolve.maker import model_specs, note_spec
 from evolve.program import Task
 
 #: Tokens of the words around programs in a prompt, and around the edit in an answer.
@@ -80,7 +84,8 @@ def forecast(task: Task, config: RunConfig) -> Estimate:
 def _capped(config: RunConfig) -> tuple[RunConfig, list[_Priced]]:
     """Returns the configuration with a budget, and the models whose calls it pays; none where nothing is paid for."""
     noting = note_spec(config)
-    specs = [*model_specs(config), *([] if noting is None else [noting])]
+    embedder = _embedder(config)
+    specs = [*model_specs(config), *(spec for spec in (noting, embedder) if spec is not None)]
     table = price_table(config.prices) if specs else PriceTable({})
     facts = [lookup(spec, table) for spec in specs]
     if config.budget_usd is None and not any(_may_cost(spec, known.price) for spec, known in zip(specs, facts, strict=True)):
@@ -106,8 +111,36 @@ def _estimate(task: Task, config: RunConfig, models: Sequence[_Priced]) -> Estim
     ]
     others = [ArmForecast(name, FREE) for name in config.arms if not is_model(name)]
     prompt = min(config.prompts.max_tokens, typical_tokens(task.background) + 3 * source + _WORDS)
-    return estimate(
+    found = estimate(
         [*arms, *others], config.steps, prompt_tokens=prompt, answer_tokens=source + _WORDS, attempts=config.stages.max_attempts
+    )
+    return _with_embeddings(found, task, config, models)
+
+
+def _embedder(config: RunConfig) -> ModelSpec | None:
+    """Reads which model behind an API embeds programs; None where none does."""
+    found = parse_embedder(config.novelty.embedder, config.models)
+    return found if isinstance(found, ModelSpec) else None
+
+
+def _with_embeddings(expected: Estimate, task: Task, config: RunConfig, models: Sequence[_Priced]) -> Estimate:
+    """Adds what embeddings cost: of the edits that the limit is found by, of starting programs, and of a child each step."""
+    embedder = _embedder(config)
+    price = next((model.price for model in models if model.spec == embedder), None)
+    if embedder is None or price is None:
+        return expected
+    finds_limit = config.novelty.calibrate and not config.novelty.compares
+    tried = probes(task.files, config.seed).all if finds_limit else []
+    once = sum(typical_tokens(text_of(mutable_text(files))) for files in tried)
+    program = typical_tokens(text_of(mutable_text(task.files)))
+    least, most = (once + program * (1 + config.steps * times) for times in (1, config.stages.max_attempts))
+    usd = price.most(least, 0)
+    return dataclasses.replace(
+        expected,
+        low=expected.low + usd,
+        typical=expected.typical + usd,
+        worst=expected.worst + price.most(most, 0),
+        embeddings=usd,
     )
 
 
@@ -116,9 +149,10 @@ def _tell(expected: Estimate, config: RunConfig) -> None:
     if config.budget_usd is None:
         return
     each, total = dollars(expected.typical_call), dollars(expected.typical)
+    embedded = f" and embeddings for {dollars(expected.embeddings)} usd" if expected.embeddings else ""
     stderr.print(
-        f"expected: about {expected.calls:.0f} calls at {each} usd, {total} usd in all (if answers are as long as the program; "
-        f"reasoning costs more); no more than {dollars(config.budget_usd)} usd will be spent",
+        f"expected: about {expected.calls:.0f} calls at {each} usd{embedded}, {total} usd in all (if answers are as long as the "
+        f"program; reasoning costs more); no more than {dollars(config.budget_usd)} usd will be spent",
         style="dim",
         markup=False,
     )

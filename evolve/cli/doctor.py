@@ -121,7 +121,7 @@ def _agents() -> Iterator[Finding]:
 
 
 def _plugins() -> list[Finding]:
-    groups = ("evolve.mutators", "evolve.executors", "evolve.strategies")
+    groups = ("evolve.mutators", "evolve.executors", "evolve.strategies", "evolve.embedders")
     names = [name for group in groups for name in installed(group)]
     return [Finding("plug-ins", True, True, ", ".join(names))] if names else []
 

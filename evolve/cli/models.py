@@ -45,7 +45,14 @@ def list_models(prices: PricesOption = None, json: JsonOption = False) -> None:
         print_json(rows)
         return
     headings = ["model", *_PRICES, "context"]
-    cells = [[row["model"], *(number(row[f"{name}_usd"]) for name in _PRICES), number(row["context"])] for row in rows]
+    cells = [
+        [
+            f"{row['model']} (embeddings)" if row["embeds"] else row["model"],
+            *(number(row[f"{name}_usd"]) for name in _PRICES),
+            number(row["context"]),
+        ]
+        for row in rows
+    ]
     stdout.print(table(headings, cells, right=headings[1:]))
     for line in _notes(specs, len(known.facts) if known.below is not None else 0, prices):
         stdout.print(line, style="dim", markup=False)
@@ -152,6 +159,7 @@ def _row(spec: ModelSpec, facts: ModelFacts) -> dict[str, Any]:  # Any: JSON val
         "written_usd": written,
         "output_usd": price and price.output,
         "context": facts.context,
+        "embeds": facts.embeds,
         "price_from": facts.source,
         "key_env": spec.key_env,
         "key_found": _has_key(spec),

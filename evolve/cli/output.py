@@ -74,6 +74,22 @@ def outcomes_text(outcomes: Mapping[str, int]) -> str:
     return ", ".join(f"{name} {count}" for name, count in sorted(outcomes.items(), key=lambda item: (-item[1], item[0])))
 
 
+def spread_text(interval: Mapping[str, Any] | None, objective: float | None) -> str:  # Any: JSON values
+    """Writes how sure an objective is that was measured several times; nothing for one that was measured once.
+
+    Args:
+        interval: As in a run's summary.
+        objective: That it belongs to.
+    """
+    if interval is None:
+        return ""
+    half = f"± {(interval['high'] - interval['low']) / 2:.2g} (95 %, mean of {interval['values']} measurements)"
+    if interval["afresh"]:
+        return f"; measured afresh {number(interval['mean'])} {half}"
+    # Of scores that disagree the worse one counts.
+    return f" {half}" if interval["mean"] == objective else f", the worse of two; in the mean {number(interval['mean'])} {half}"
+
+
 def held_out_text(holdout: Mapping[str, Any]) -> str:  # Any: JSON values
     """Writes what a result scored on held-out data, or how it failed there."""
     return number(holdout["objective"]) if holdout["objective"] is not None else str(holdout["outcome"])

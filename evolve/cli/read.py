@@ -17,8 +17,9 @@ import typer
 from rich.syntax import Syntax
 from rich.tree import Tree
 
-from evolve.archive.queries import attempts, curve, lineage, steps, summaries, summary
+from evolve.archive.queries import attempts, curve, lineage, steps
 from evolve.archive.store import Archive
+from evolve.archive.summaries import summaries, summary
 from evolve.cli.options import DEFAULT, ArchiveOption, JsonOption, RunArgument, RunOption
 from evolve.cli.output import (
     arms_table,
@@ -28,6 +29,7 @@ from evolve.cli.output import (
     outcomes_text,
     print_json,
     seconds,
+    spread_text,
     stdout,
     table,
 )
@@ -86,12 +88,13 @@ def show(run: RunArgument = None, archive: ArchiveOption = DEFAULT, json: JsonOp
         ["isolation", isolation_text(shown)],
         ["initial", number(shown["initial"]["objective"] if shown["initial"] else None)],
         *_start_rows(shown),
-        ["best", "–" if best is None else f"{number(best['objective'])}  (program {best['program']}, step {best['step']})"],
+        ["best", "–" if best is None else _best_text(best)],
         *_held_out_rows(shown),
-        ["verified", f"{shown['verification']['checked']} evaluated twice, {shown['verification']['disagreed']} disagreed"],
+        ["verified", f"{shown['verification']['checked']} evaluated again, {shown['verification']['disagreed']} disagreed"],
         ["curve", sparkline([point.best for point in best_so_far if point.best is not None])],
         ["outcomes", outcomes_text(shown["outcomes"])],
         ["spent", _spent_text(shown, record.config.get("budget_usd"))],
+        *_embedding_rows(shown["embeddings"]),
         ["evaluator", record.evaluator_sha256[:16]],
         ["again with", record.command or "(task given inline)"],
     ]
@@ -101,6 +104,11 @@ def show(run: RunArgument = None, archive: ArchiveOption = DEFAULT, json: JsonOp
     if notes:
         stdout.print(f"── note of version {notes[-1].about} ({notes[-1].source})", style="dim", markup=False)
         stdout.print(notes[-1].text, markup=False)
+
+
+def _best_text(best: dict[str, Any]) -> str:  # Any: JSON values
+    spread = spread_text(best["interval"], best["objective"])
+    return f"{number(best['objective'])}{spread}  (program {best['program']}, step {best['step']})"
 
 
 #: Starting programs that `show` names; rescoring a run has thousands.
@@ -119,6 +127,15 @@ def _start_rows(shown: dict[str, Any]) -> list[list[str]]:  # Any: JSON values
         place = "" if start["program"] is None else f"  (program {start['program']}, step {start['step']})"
         rows.append(["", f"{start['origin']}  {result}{place}"])
     return rows if len(found) <= _STARTS_SHOWN else [*rows, ["", f"and {len(found) - _STARTS_SHOWN} more"]]
+
+
+def _embedding_rows(embedded: dict[str, Any]) -> list[list[str]]:  # Any: JSON values
+    """Says what a model of embeddings took of that; no row for a run that asked none and missed none."""
+    if not embedded["calls"] and not embedded["failed"]:
+        return []
+    text = f"{embedded['usd']:.4f} usd of that, {embedded['calls']} calls"
+    failed = f"; {embedded['failed']} programs were not embedded, and compared by identity alone" if embedded["failed"] else ""
+    return [["embeddings", text + failed]]
 
 
 def _spent_text(shown: dict[str, Any], budget_usd: object) -> str:  # Any: JSON values
@@ -191,7 +208,7 @@ def _print_evaluation(evaluation: Evaluation) -> None:
     found = f"{evaluation.outcome}{at}, objective {number(evaluation.objective)}"
     if evaluation.standard_error is not None:
         found += f" ± {number(evaluation.standard_error)} (standard error, {len(evaluation.values)} values)"
-    again = {None: "", True: ", evaluated twice", False: ", evaluated twice: the scores disagree"}[evaluation.verified]
+    again = {None: "", True: ", evaluated again", False: ", evaluated twice: the scores disagree"}[evaluation.verified]
     stdout.print(found + again, markup=False)
     for metric, value in evaluation.metrics.items():
         stdout.print(f"  {metric:<24}{number(value.value)}", markup=False)

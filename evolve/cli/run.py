@@ -11,8 +11,8 @@ from typing import Annotated, Any
 import typer
 
 from evolve import api
-from evolve.archive.queries import summary
 from evolve.archive.store import Archive
+from evolve.archive.summaries import summary
 from evolve.cli.budgets import with_budget
 from evolve.cli.options import (
     DEFAULT,
@@ -25,12 +25,12 @@ from evolve.cli.options import (
     VerboseOption,
     WorkersOption,
 )
-from evolve.cli.output import arms_table, isolation_text, number, outcomes_text, print_json, seconds, stderr, stdout
+from evolve.cli.output import arms_table, isolation_text, number, outcomes_text, print_json, seconds, spread_text, stderr, stdout
 from evolve.cli.progress import progress
 from evolve.config import resolve
 from evolve.evaluators.sandbox import what_strong_lacks
 from evolve.program import Isolation
-from evolve.session import recorded
+from evolve.recording import recorded
 from evolve.starting import find_starts
 from evolve.tasks.catalog import find
 
@@ -196,9 +196,16 @@ def _print_summary(shown: dict[str, Any], done: api.Run) -> None:  # Any: JSON v
     if shown["isolation"] not in (None, Isolation.STRONG) and (lacks := what_strong_lacks()):
         stderr.print(f"the strongest level to be had here was {shown['isolation']}: {lacks}", style="dim", markup=False)
     if best is not None and initial is not None:
-        stdout.print(f"objective {number(initial['objective'])} → {number(best['objective'])} at step {best['step']}", style="bold")
+        spread = spread_text(best["interval"], best["objective"])
+        stdout.print(
+            f"objective {number(initial['objective'])} → {number(best['objective'])}{spread} at step {best['step']}", style="bold"
+        )
     stdout.print(f"outcomes: {outcomes_text(shown['outcomes'])}", markup=False)
     stdout.print(arms_table(shown["arms"]))
+    if shown["embeddings"]["usd"]:
+        stdout.print(f"embeddings: {shown['embeddings']['usd']:.4f} usd", markup=False)
+    if shown["embeddings"]["failed"]:
+        stdout.print(f"{shown['embeddings']['failed']} programs were not embedded, and compared by identity alone", markup=False)
     option = _archive_option(done.archive)
     name = shown["name"]
     stdout.print("next:", style="dim")

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from evolve.archive.queries import summary
 from evolve.archive.store import Archive
+from evolve.archive.summaries import summary
 from evolve.comparing.curves import Axis, Curve, areas, read_curve
-from evolve.comparing.inference import Interval, PairTest, compare_pairs, mean_interval, median_interval
+from evolve.comparing.inference import PairTest, compare_pairs, median_interval
 from evolve.comparing.study import Study, recorded
-from evolve.program import Direction, Evaluation
+from evolve.intervals import Interval, interval_of
+from evolve.program import Direction
 
 #: Shares of the budget at which the best so far is reported.
 CHECKPOINTS = (0.25, 0.5, 1.0)
@@ -28,7 +29,7 @@ class RunResult:
         value: The best objective within the budget.
         initial: What the initial program scored.
         program: Identifier of the best program.
-        noise: The best objective with its interval, where the evaluator measured it repeatedly; otherwise None.
+        noise: The best program's mean with its interval, where it was measured repeatedly (see `evolve.closing`); otherwise None.
         holdout: What the best program scored on held-out data; None where there is none, or it has not been scored on it.
         curve: How it came along.
         early: Whether it ended, by another limit, before the budget was spent.
@@ -192,7 +193,7 @@ def _run_result(archive: Archive, study: Study, label: str, seed: int, number: i
         value=float(curve.best[place]),
         initial=curve.initial,
         program=program,
-        noise=_noise(archive.program(number, program)[1]),
+        noise=_noise(archive, number, shown, program),
         holdout=_holdout(shown, program),
         curve=curve,
         early=_ended_early(study.axis, study.budget, shown),
@@ -202,17 +203,21 @@ def _run_result(archive: Archive, study: Study, label: str, seed: int, number: i
     )
 
 
+def _noise(archive: Archive, number: int, shown: dict[str, Any], program: str) -> Interval | None:  # Any: JSON values
+    """How sure a program's objective is: by what was measured when the run was finished, if it is the best of all its steps."""
+    best = shown["best"]
+    if best["program"] == program:
+        found = best["interval"]
+        return None if found is None else Interval(found["mean"], found["low"], found["high"])
+    evaluation = archive.program(number, program)[1]
+    return None if evaluation is None else interval_of(evaluation)
+
+
 def _ended_early(axis: Axis, budget: float, shown: dict[str, Any]) -> bool:  # Any: JSON values
     """Says whether a run had to end before its budget was spent: for want of dollars or time, or of steps."""
     if axis is Axis.STEPS:
         return bool(shown["steps"]["done"] < budget)
     return bool(shown["status"] == "finished")
-
-
-def _noise(evaluation: Evaluation | None) -> Interval | None:
-    if evaluation is None or evaluation.objective is None or evaluation.standard_error is None:
-        return None
-    return mean_interval(evaluation.objective, evaluation.standard_error, len(evaluation.values))
 
 
 def _holdout(shown: dict[str, Any], program: str) -> float | None:  # Any: JSON values

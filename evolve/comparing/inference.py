@@ -11,23 +11,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from evolve.intervals import LEVEL, Interval
 from evolve.rng import generator
 
-#: Of intervals.
-LEVEL = 0.95
 #: Up to so many pairs every flip of signs is tried: 4096 of them.
 MOST_ENUMERATED = 12
 _RESAMPLES = 10_000
 #: Sums that differ by less than rounding does are ties.
 _ROUNDING = 1e-12
-
-
-class Interval(NamedTuple):
-    """A value and where it may lie."""
-
-    value: float
-    low: float
-    high: float
 
 
 class PairTest(NamedTuple):
@@ -211,23 +202,3 @@ def _p(differences: Sequence[float]) -> _Tested:
     if len(differences) <= MOST_ENUMERATED:
         return _Tested("sign-flip permutation, exact", sign_flip_p(differences))
     return _Tested("Wilcoxon signed-rank", wilcoxon_p(differences))
-
-
-def mean_interval(mean: float, standard_error: float, n_values: int) -> Interval:
-    """Puts an interval at `LEVEL` around the mean of repeated measurements.
-
-    It is Student's with ``n_values - 1`` degrees of freedom, or the normal one when it is not known how many there were. It
-    says nothing of having been picked: the best of many noisy programs is on average worse than it looks.
-
-    Source: Student 1908.
-
-    Args:
-        mean: Of the values.
-        standard_error: Of that mean.
-        n_values: How many there were; 0 or 1 when that is not known.
-    """
-    from scipy.stats import norm, t  # half a second to import, and only needed for noisy tasks
-
-    upper = (1 + LEVEL) / 2
-    factor = float(t.ppf(upper, n_values - 1)) if n_values > 1 else float(norm.ppf(upper))
-    return Interval(mean, mean - factor * standard_error, mean + factor * standard_error)

@@ -8,7 +8,8 @@ from typing import Any
 
 from evolve.comparing.comparison import CHECKPOINTS, Comparison, StrategyResult, checkpoint_budgets
 from evolve.comparing.curves import Axis
-from evolve.comparing.inference import LEVEL, Interval, PairTest, smallest_p, widest_coverage
+from evolve.comparing.inference import PairTest, smallest_p, widest_coverage
+from evolve.intervals import LEVEL, Interval
 
 Json = dict[str, Any]  # Any: JSON values
 
@@ -47,7 +48,7 @@ def _strategy_json(result: StrategyResult) -> Json:
                 "initial": run.initial,
                 "best": run.value,
                 "program": run.program,
-                "noise": None if run.noise is None else {"low": run.noise.low, "high": run.noise.high},
+                "noise": None if run.noise is None else _interval_json("mean", run.noise),
                 "holdout": run.holdout,
                 "early": run.early,
                 "steps": run.steps,
@@ -174,13 +175,13 @@ def _runs_table(comparison: Comparison) -> str:
     runs = [run for result in comparison.strategies for run in result.runs]
     noisy = any(run.noise is not None for run in runs)
     paid = any(run.usd for run in runs)
-    heads = ["run", "initial", "best", *(["its interval"] if noisy else []), "steps", *(["usd"] if paid else []), "seconds"]
+    heads = ["run", "initial", "best", *(["its mean"] if noisy else []), "steps", *(["usd"] if paid else []), "seconds"]
     rows = [
         [
             f"`{run.name}`",
             figures(run.initial),
             figures(run.value),
-            *(["–" if run.noise is None else f"{figures(run.noise.low)} to {figures(run.noise.high)}"] if noisy else []),
+            *(["–" if run.noise is None else interval_text(run.noise)] if noisy else []),
             str(run.steps),
             *([f"{run.usd:.4f}"] if paid else []),
             f"{run.seconds:.1f}",
@@ -201,8 +202,9 @@ def _remarks(comparison: Comparison) -> list[str]:
         )
     if any(run.noise is not None for run in runs):
         remarks.append(
-            "The objective is measured with noise: the table of runs gives an interval of each best program's own mean. It says "
-            "nothing of having been picked: the best of many noisy programs is on average worse than it looks."
+            "The objective is measured with noise: the table of runs gives an interval of each best program's own mean. Where a "
+            "run is finished it comes from measurements that nothing was picked by; the best itself, and every other interval, is "
+            "on average too good: the best of many noisy programs is the luckiest of them as well."
         )
     return remarks
 

@@ -13,9 +13,9 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from evolve.archive.queries import summary
 from evolve.archive.records import RunRecord, Session
 from evolve.archive.store import Archive
+from evolve.archive.summaries import summary
 from evolve.comparing.curves import Axis
 from evolve.comparing.variants import Variant
 from evolve.config import RunConfig, with_limit
@@ -23,7 +23,8 @@ from evolve.errors import ArchiveError, ConfigError, TaskError
 from evolve.interrupts import Interrupts
 from evolve.loop import Watcher
 from evolve.program import Task
-from evolve.session import Parts, check, create, drive
+from evolve.recording import check, create
+from evolve.session import Parts, drive
 from evolve.settings import build, plain
 
 #: Settings that do not change what a run finds by a given budget.

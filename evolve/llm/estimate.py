@@ -49,6 +49,7 @@ class Estimate:
         typical_call: Dollars of one call of an arm that asks a model, by their shares; 0 without such arms.
         worst_call: The most dollars that one call is reserved.
         unknown: Arms whose price is not known, which count as free.
+        embeddings: Dollars of them that embeddings cost.
     """
 
     low: float
@@ -58,6 +59,7 @@ class Estimate:
     typical_call: float
     worst_call: float
     unknown: tuple[str, ...] = ()
+    embeddings: float = 0.0
 
 
 def estimate(arms: Sequence[ArmForecast], steps: int, *, prompt_tokens: int, answer_tokens: int, attempts: int = 1) -> Estimate:

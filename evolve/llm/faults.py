@@ -30,7 +30,7 @@ _OVERFLOW = re.compile(
     r"context[_ ]length[_ ]exceeded|exceed_context_size|context_window_exceeded|contextwindowexceeded|maximum context length|"
     r"prompt is too long|exceeds? (the )?(available |model'?s? )?context|exceeds? the context window|"
     r"exceeds? the maximum (number of )?(input )?tokens|input is too long|prompt too long|request_too_large|"
-    r"input length and `max_tokens` exceed"
+    r"input length and `max_tokens` exceed|is too large to process|must have less than \d+ tokens"
 )
 _UNKNOWN_MODEL = re.compile(r"model_not_found|not a valid model|model .{0,80}(does not exist|not found)|unknown model")
 _FILTERED = re.compile(r"content_filter|content_policy_violation|contentpolicyviolation|responsibleaipolicy")

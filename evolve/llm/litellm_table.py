@@ -12,7 +12,8 @@ from typing import NamedTuple, cast
 from evolve.errors import ConfigError
 
 FILE = "model_prices_and_context_window_backup.json"
-_MODES = ("chat", "completion", "responses")
+_EMBEDDING = "embedding"
+_MODES = ("chat", "completion", "responses", _EMBEDDING)
 _MILLION = 1_000_000
 #: A table of prices by length of the prompt is read at the tier that takes prompts of this many tokens.
 _LONG_PROMPT = 128_000
@@ -27,6 +28,7 @@ class Row(NamedTuple):
         context: Tokens of a prompt that the model takes at this price: longer ones cost more at some providers.
         max_output: Tokens of an answer.
         source: Where litellm has it from; empty where it does not say.
+        embeds: Whether it answers with embeddings, which cost nothing beside what is asked.
     """
 
     input: float | None
@@ -36,6 +38,7 @@ class Row(NamedTuple):
     context: int | None
     max_output: int | None
     source: str
+    embeds: bool = False
 
 
 class LitellmTable:
@@ -54,7 +57,7 @@ class LitellmTable:
         self.version = version
 
     def row(self, name: str) -> Row | None:
-        """Reads one model; None when it is not there or answers no text."""
+        """Reads one model; None when it is not there or answers neither text nor embeddings."""
         entry = self._entries.get(name) or self._of_provider(name)
         if not isinstance(entry, dict) or entry.get("mode") not in _MODES:
             return None
@@ -62,16 +65,20 @@ class LitellmTable:
         context = min((int(tokens) for tokens in (limit, _number(entry.get("max_input_tokens"))) if tokens), default=None)
         output = _number(entry.get("max_output_tokens"))
         source = entry.get("source")
+        embeds = entry.get("mode") == _EMBEDDING
         asked, written = _per_million(prices, "input_cost_per_token"), _per_million(prices, "cache_creation_input_token_cost")
         return Row(
             asked,
             _per_million(prices, "cache_read_input_token_cost"),
             # Zero where a provider asks nothing on top: its tokens are paid like others all the same.
             written if written is not None and asked is not None and written > asked else None,
-            _dearer(_per_million(prices, "output_cost_per_token"), _per_million(prices, "output_cost_per_reasoning_token")),
+            0.0
+            if embeds
+            else _dearer(_per_million(prices, "output_cost_per_token"), _per_million(prices, "output_cost_per_reasoning_token")),
             context,
             int(output) if output else None,
             source if isinstance(source, str) else "",
+            embeds,
         )
 
     def _of_provider(self, name: str) -> object:

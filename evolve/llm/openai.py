@@ -66,7 +66,7 @@ class OpenAIModel(Client):
     # of every answer and every event, which is taken apart again here. That costs more than all the rest of a call.
 
     async def _whole(self, path: str, body: _Body) -> object:
-        return _json(await self._client.post(path, cast_to=object, body=body))
+        return json_of(await self._client.post(path, cast_to=object, body=body))
 
     async def _streamed(self, path: str, body: _Body, pieces: _Pieces) -> Completion:
         events = await self._client.post(
@@ -118,7 +118,7 @@ def open_client(spec: ModelSpec, key: str | None) -> openai.AsyncOpenAI:
     )
 
 
-def _json(answer: object) -> object:
+def json_of(answer: object) -> object:
     """Reads JSON that its server calls text; what is none it passes on as it is."""
     try:
         return json.loads(answer) if isinstance(answer, str) else answer

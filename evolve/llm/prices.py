@@ -43,7 +43,7 @@ _ALIASES = {
 _PASSED_ON = ("openai", "anthropic", "gemini", "xai")
 _OPENROUTER = "openrouter"
 #: Sections to look for a bare name in.
-_VENDORS = ("openai", "anthropic", "gemini", "deepseek", "mistral", "xai", "dashscope", "moonshot", "zai", "minimax")
+_VENDORS = ("openai", "anthropic", "gemini", "deepseek", "mistral", "xai", "dashscope", "moonshot", "zai", "minimax", "voyage")
 #: How alike two names must be, from 0 to 1, for one to be a mistyped other; openai_like, which litellm knows, is none of openai.
 _A_TYPO = 0.85
 #: Bytes of ten tokens. Measured over this repository's Python and Markdown with the tokenizers cl100k_base, DeepSeek's and
@@ -102,12 +102,14 @@ class ModelFacts:
             more for it.
         max_output: Tokens of one answer; None when it is not known.
         source: Who says so; empty when nothing is known.
+        embeds: Whether it makes embeddings and answers no text.
     """
 
     price: Price | None = None
     context: int | None = None
     max_output: int | None = None
     source: str = ""
+    embeds: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +120,7 @@ class _Entry:
     context: int | None = None
     max_output: int | None = None
     source: str = ""
+    embeds: bool = False
 
     def __post_init__(self) -> None:
         for name, tokens in (("context", self.context), ("max_output", self.max_output)):
@@ -199,7 +202,7 @@ def _section(path: Path, vendor: str, models: object, source: str) -> Iterator[t
             raise ConfigError(f'{where} holds tables: a name with a dot must stand in quotes, such as "gpt-4.1" = {{ ... }}')
         entry = build(_Entry, written, where)
         price = parse_price(entry.price, where)
-        yield f"{vendor}/{model}".lower(), ModelFacts(price, entry.context, entry.max_output, entry.source or source)
+        yield f"{vendor}/{model}".lower(), ModelFacts(price, entry.context, entry.max_output, entry.source or source, entry.embeds)
 
 
 @functools.cache
@@ -337,7 +340,7 @@ def _from_litellm(spec: ModelSpec) -> ModelFacts | None:
     price = None
     if row.input is not None and row.output is not None:
         price = Price(row.input, row.input if row.cached is None else row.cached, row.output, row.written)
-    return ModelFacts(price, row.context, row.max_output, f"litellm {table.version}")
+    return ModelFacts(price, row.context, row.max_output, f"litellm {table.version}", row.embeds)
 
 
 def upper_bound_tokens(request: ModelRequest) -> int:

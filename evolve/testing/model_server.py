@@ -12,9 +12,9 @@ A client is pointed at it as at any other server, and so is tested with its SDK,
     >>> server.asked[0].messages[-1].text
     'What is 2 + 2?'
 
-It speaks OpenAI's Chat Completions and Responses and Anthropic's Messages, each whole or as events, and lists its models. A
-script is a sequence of answers, used in order, or a function from what was asked to the answer. Everything that was asked is
-kept, headers too. Needs nothing but the standard library and binds 127.0.0.1 only.
+It speaks OpenAI's Chat Completions and Responses and Anthropic's Messages, each whole or as events, lists its models, and embeds
+texts. A script is a sequence of answers, used in order, or a function from what was asked to the answer. Everything that was
+asked is kept, headers too. Needs nothing but the standard library and binds 127.0.0.1 only.
 """
 
 from __future__ import annotations
@@ -28,8 +28,10 @@ from http.client import responses
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from evolve.testing import wire_formats
-from evolve.testing.wire import Answer, Asked, Fault, Wire
+from evolve.archive.embeddings import HashedNgrams
+from evolve.llm.base import Usage
+from evolve.testing import wire_formats, wire_openai
+from evolve.testing.wire import Answer, Asked, Fault, Json, Wire
 
 __all__ = ["Answer", "Asked", "Fault", "ModelServer", "Script", "Wire"]
 
@@ -63,14 +65,26 @@ class ModelServer:
         script: Answers in order, or a function from what was asked to the answer; text alone is an answer too. The function
             runs in the server's thread, one call at a time.
         models: What ``/v1/models`` lists.
+        embed: Makes the embedding of a text; by itself the server counts tokens, as the built-in embedder of Python does.
+        embedding: What becomes of a request for embeddings, where it is not answered: its faults and waits; words are for chats.
         count_tokens: Whether answers without a usage get one of four bytes a token; otherwise they say nothing of tokens.
 
     Raises:
         AssertionError: At the end of the block, if the script was asked for more answers than it holds, or raised.
     """
 
-    def __init__(self, script: Script, *, models: Sequence[str] = ("scripted",), count_tokens: bool = True) -> None:
+    def __init__(
+        self,
+        script: Script,
+        *,
+        models: Sequence[str] = ("scripted",),
+        embed: Callable[[str], Sequence[float]] | None = None,
+        embedding: Callable[[Asked], Answer] = lambda _: Answer(),
+        count_tokens: bool = True,
+    ) -> None:
         self._script = script
+        self._embed = embed or _hashed
+        self._embedding = embedding
         self._models = tuple(models)
         self._count_tokens = count_tokens
         self._changed = threading.Condition()
@@ -222,6 +236,8 @@ class ModelServer:
     def _decide(self, asked: Asked) -> Answer:
         """Takes the script's answer; one that fails is remembered, and fails the test at the end of its block."""
         try:
+            if asked.wire is Wire.EMBEDDINGS:
+                return self._embedding(asked)
             decided = self._script(asked) if callable(self._script) else self._script[asked.number]
         except IndexError:
             return self._break(f"it holds {asked.number} answers, and call {asked.number + 1} came")
@@ -241,12 +257,21 @@ class ModelServer:
         if asked.stream and (fault is None or fault in _BROKEN_STREAMS):
             await _stream(asked, answer, wire_formats.events(asked, answer, usage), reader, writer)
         elif fault is None or fault in (Fault.CUT, Fault.ENDED_EARLY):
-            await _send_slowly(json.dumps(wire_formats.whole(asked, answer, usage)).encode(), answer, reader, writer)
+            await _send_slowly(json.dumps(self._whole(asked, answer, usage)).encode(), answer, reader, writer)
         elif fault in _BODIES:
             await _send(writer, 200, _BODIES[fault], answer.headers)
         else:
             status, body = wire_formats.error(asked.wire, answer)
             await _send(writer, status, json.dumps(body).encode(), answer.headers)
+
+    def _whole(self, asked: Asked, answer: Answer, usage: Usage | None) -> Json:
+        if asked.wire is not Wire.EMBEDDINGS:
+            return wire_formats.whole(asked, answer, usage)
+        return wire_openai.embeddings(asked, [self._embed(message.text) for message in asked.messages], usage)
+
+
+def _hashed(text: str) -> list[float]:
+    return [float(number) for number in HashedNgrams(64).embed({"text.py": text})]
 
 
 async def _read(reader: asyncio.StreamReader) -> _Request | None:

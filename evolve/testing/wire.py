@@ -22,6 +22,7 @@ class Wire(StrEnum):
     RESPONSES = "/responses"
     MESSAGES = "/messages"
     MODELS = "/models"
+    EMBEDDINGS = "/embeddings"
 
 
 class Fault(StrEnum):

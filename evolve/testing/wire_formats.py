@@ -1,6 +1,6 @@
-"""The three ways a model server is asked and answers, as bytes on the wire: for `evolve.testing.model_server`.
+"""The ways a model server is asked and answers, as bytes on the wire: for `evolve.testing.model_server`.
 
-OpenAI's Chat Completions and Responses (`evolve.testing.wire_openai`) and Anthropic's Messages
+OpenAI's Chat Completions, Responses and embeddings (`evolve.testing.wire_openai`) and Anthropic's Messages
 (`evolve.testing.wire_anthropic`), as their public references describe them, whole or as server-sent events, with the errors in each
 one's own words.
 """
@@ -83,8 +83,11 @@ def _messages(body: Json) -> Iterator[Message]:
     for apart in ("system", "instructions"):
         if body.get(apart):
             yield Message(Role.SYSTEM, _plain(body[apart]))
-    turns: str | list[Json] = body.get("messages") or body.get("input") or []
-    for turn in [{"role": "user", "content": turns}] if isinstance(turns, str) else turns:
+    turns: str | list[Json | str] = body.get("messages") or body.get("input") or []
+    for turn in [turns] if isinstance(turns, str) else turns:
+        if isinstance(turn, str):
+            yield Message(Role.USER, turn)
+            continue
         role = turn.get("role", "user")
         yield Message(Role.SYSTEM if role == "developer" else Role(role), _plain(turn.get("content")))
 

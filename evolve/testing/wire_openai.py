@@ -1,6 +1,8 @@
-"""OpenAI's Chat Completions and Responses, as a scripted server writes them: whole or as events."""
+"""OpenAI's Chat Completions and Responses, as a scripted server writes them, whole or as events; and its embeddings."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from evolve.llm.base import Finish, Usage
 from evolve.testing.wire import Answer, Asked, Json, event, pieces
@@ -69,6 +71,16 @@ def chat_events(asked: Asked, answer: Answer, usage: Usage | None) -> list[bytes
     if counts is not None and (asked.body.get("stream_options") or {}).get("include_usage"):
         sent.append(event({**head, "choices": [], "usage": counts}))
     return [*sent, b"data: [DONE]\n\n"]
+
+
+def embeddings(asked: Asked, vectors: Sequence[Sequence[float]], usage: Usage | None) -> Json:
+    """Writes embeddings, those of the last text first: an answer's order says nothing, its numbers do."""
+    data: list[Json] = [
+        {"object": "embedding", "index": index, "embedding": [float(number) for number in vector]}
+        for index, vector in enumerate(vectors)
+    ]
+    body: Json = {"object": "list", "model": asked.model, "data": data[::-1]}
+    return body if usage is None else {**body, "usage": {"prompt_tokens": usage.input, "total_tokens": usage.input}}
 
 
 def _responses_usage(answer: Answer, usage: Usage | None) -> Json | None:

@@ -7,6 +7,8 @@ from evolve.archive.migrations import MIGRATIONS, bring_up_to_date, m001_initial
 from evolve.archive.store import Archive
 from evolve.errors import ArchiveError
 
+EMBEDDERS = ("vectors", "embedding_calls", "embedding_call_ends", "unembedded", "calibrations")
+
 
 def m002_remarks(connection):
     Table("remarks", MetaData(), Column("run", Integer)).create(connection)
@@ -86,7 +88,7 @@ def test_an_archive_of_the_first_version_is_taken_up(tmp_path):
             ):
                 connection.execute(text("ALTER TABLE {} DROP COLUMN {}".format(*column.split("."))))
             connection.execute(text("ALTER TABLE runs DROP COLUMN rescores"))
-            for table in ("calls", "call_ends", "advice", "start_sources", "starts", "notes"):
+            for table in ("calls", "call_ends", "advice", "start_sources", "starts", "notes", "afresh", *EMBEDDERS):
                 connection.execute(text(f"DROP TABLE {table}"))
             connection.execute(text("DELETE FROM evolve_migrations WHERE number > 1"))
     with Archive.open(tmp_path / "a.db") as archive:

@@ -7,8 +7,9 @@ import pytest
 from archive_kit import ok, write_step
 
 from evolve.archive.migrations import MIGRATIONS, schema_version
-from evolve.archive.queries import steps, summary
+from evolve.archive.queries import steps
 from evolve.archive.store import Archive
+from evolve.archive.summaries import summary
 from evolve.program import Stage
 
 SCHEMA_1 = Path(__file__).with_name("schema_1.sql")

@@ -1,10 +1,11 @@
 import pytest
 from archive_kit import EVALUATOR, INITIAL, SOURCE, child_of, new_run, ok, started, write_step
 
-from evolve.archive.queries import steps, summary
+from evolve.archive.queries import steps
 from evolve.archive.records import Addition, Start
 from evolve.archive.rescorable import scored_programs
 from evolve.archive.store import Archive
+from evolve.archive.summaries import summary
 from evolve.program import Evaluation, Outcome, Program
 
 GIVEN = [Start("mine.py", {"initial.py": SOURCE}), Start("old/ab12", {"initial.py": SOURCE + "x = 1\n", "more.py": "y = 2\n"})]

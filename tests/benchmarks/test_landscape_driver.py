@@ -9,6 +9,7 @@ from evolve.archive.novelty import NoveltyConfig
 from evolve.config import RunConfig
 from evolve.progress import StagnationConfig
 from evolve.search import Search
+from evolve.stages import StageConfig
 
 STEPS = 60
 
@@ -45,6 +46,34 @@ def test_counts_add_up_and_the_best_never_gets_worse(name):
 def test_without_noise_the_program_held_to_be_the_best_is_the_best():
     trace = simulated("genes")
     assert np.array_equal(trace.believed, trace.best)
+
+
+def test_without_noise_what_is_reported_is_true_and_every_best_is_evaluated_twice():
+    trace = simulated("genes")
+    assert np.array_equal(trace.reported, trace.believed)
+    assert trace.interval is None
+    # As many as became the best, and those that would have if another had not come first.
+    assert trace.verifications >= len(np.unique(trace.believed))
+    assert trace.spent[-1] == trace.evaluations + trace.verifications
+
+
+def test_with_noise_challengers_are_measured_again_and_the_last_best_afresh():
+    trace = simulated("noisy")
+    assert list(trace.spent) == sorted(trace.spent)
+    assert trace.spent[0] == 2
+    assert trace.spent[-1] == trace.evaluations + trace.verifications
+    low, high = trace.interval.low, trace.interval.high
+    assert low < trace.interval.value < high
+    assert trace.interval.value != trace.reported[-1]
+
+
+def test_without_measuring_again_a_lucky_measurement_is_believed():
+    once = RunConfig(stages=StageConfig(verify=False))
+    trace = simulated("noisy", config=once, steps=150)
+    assert trace.verifications == 0
+    assert trace.interval is None
+    # Minimised to 0, which no program is below: what is reported is luck.
+    assert trace.reported[-1] < 0 < trace.believed[-1]
 
 
 @pytest.fixture

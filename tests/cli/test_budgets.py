@@ -11,6 +11,7 @@ import pytest
 from conftest import PARABOLA
 from model_kit import improver
 
+from evolve.archive.novelty import NoveltyConfig
 from evolve.cli.budgets import forecast, with_budget
 from evolve.config import RunConfig
 from evolve.errors import ConfigError
@@ -214,3 +215,26 @@ def test_at_a_real_terminal_the_answer_is_the_runs_budget(tmp_path):
     assert json.loads(done.stdout)["steps"]["done"] == 1
     with sqlite3.connect(tmp_path / "a.db") as connection:
         assert json.loads(connection.execute("SELECT config FROM runs").fetchone()[0])["budget_usd"] == 0.25
+
+
+def test_a_forecast_counts_embeddings_with_the_edits_that_find_their_limit(capsys):
+    def expected(**novelty):
+        config = RunConfig(arms=(PAID,), steps=10, budget_usd=1.0, novelty=NoveltyConfig(**novelty))
+        return forecast(find(str(PARABOLA)), config)
+
+    without, calibrated = expected(), expected(embedder="openai/text-embedding-3-small")
+    uncalibrated = expected(embedder="openai/text-embedding-3-small", max_similarity=0.99)
+    assert 0 == without.embeddings < uncalibrated.embeddings < calibrated.embeddings
+    assert calibrated.typical == pytest.approx(without.typical + calibrated.embeddings)
+    assert calibrated.worst > without.worst + calibrated.embeddings
+
+
+def test_an_embedder_that_costs_money_wants_a_budget_and_a_price(capsys):
+    config = RunConfig(arms=("local",), novelty=NoveltyConfig(embedder="openai/text-embedding-3-small"))
+    assert with_budget(find(str(PARABOLA)), config).budget_usd == 5.0
+    assert "embeddings for" in told(capsys)
+    unknown = RunConfig(arms=("local",), novelty=NoveltyConfig(embedder="openai/e@http://models.example/v1"))
+    with pytest.raises(ConfigError, match=r"price of openai/e is not known"):
+        with_budget(find(str(PARABOLA)), unknown)
+    own = RunConfig(arms=("local",), novelty=NoveltyConfig(embedder="openai/e@http://127.0.0.1:8000/v1"))
+    assert with_budget(find(str(PARABOLA)), own) == own

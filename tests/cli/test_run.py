@@ -4,7 +4,8 @@ import re
 import pytest
 
 KEYS = {"run", "name", "task", "status", "seed", "steps", "evaluated", "outcomes", "initial", "best", "calls", "usd", "tokens",
-        "seconds", "arms", "isolation", "shared_process", "verification", "starts", "rescores"}  # fmt: skip
+        "seconds", "arms", "isolation", "shared_process", "verification", "starts", "rescores",
+        "embeddings"}  # fmt: skip
 
 
 def test_run_prints_one_json_value_and_nothing_else(cli, parabola):
@@ -15,7 +16,7 @@ def test_run_prints_one_json_value_and_nothing_else(cli, parabola):
     assert shown["steps"] == {"asked": 30, "done": 30}
     assert shown["initial"]["objective"] == 4.0
     assert shown["best"]["objective"] < 4.0
-    assert set(shown["best"]) == {"program", "objective", "metrics", "generation", "step", "holdout"}
+    assert set(shown["best"]) == {"program", "objective", "interval", "metrics", "generation", "step", "holdout"}
     assert sum(shown["outcomes"].values()) == 30
     assert sum(arm["pulls"] for arm in shown["arms"].values()) == 30
     assert shown["usd"] == 0

@@ -103,12 +103,24 @@ def test_the_shipped_table_knows_the_usual_models_with_date_and_source():
     assert len(table.facts) >= 60
     assert all("litellm" in facts.source or facts.source.startswith("https://") for facts in table.facts.values())
     for name, facts in table.facts.items():
+        if facts.embeds:
+            continue
         assert facts.price is not None, name
         assert 0 < facts.price.input <= facts.price.output <= 1000, name
         assert 0 <= facts.price.cached <= facts.price.input, name
         assert facts.price.written is None or facts.price.input < facts.price.written <= 2 * facts.price.input, name
         assert facts.context >= 32_000, name
         assert facts.max_output >= 4_000, name
+
+
+def test_the_shipped_table_knows_models_of_embeddings_which_are_paid_for_what_they_are_asked():
+    found = {name: facts for name, facts in shipped().facts.items() if facts.embeds}
+    assert {"openai/text-embedding-3-small", "mistral/codestral-embed", "voyage/voyage-code-3"} <= found.keys()
+    for name, facts in found.items():
+        assert 0 < facts.price.input < 1, name
+        assert facts.price.output == 0, name
+        assert 500 <= facts.context <= 100_000, name
+    assert known("openai/text-embedding-3-small").price == Price(0.02, 0.02, 0.0)
 
 
 @pytest.mark.parametrize(
@@ -296,7 +308,8 @@ ENTRY = {"mode": "chat", "input_cost_per_token": 3e-07, "output_cost_per_token":
         ({**ENTRY, "cache_creation_input_token_cost": 3.75e-07}, Price(0.3, 0.3, 1.1, 0.375), 1000),
         ({**ENTRY, "cache_creation_input_token_cost": 0.0}, Price(0.3, 0.3, 1.1), 1000),
         ({**ENTRY, "output_cost_per_token": "unknown"}, None, 1000),
-        ({**ENTRY, "mode": "embedding"}, None, None),
+        ({**ENTRY, "mode": "embedding", "output_cost_per_token": None}, Price(0.3, 0.3, 0.0), 1000),
+        ({**ENTRY, "mode": "image_generation"}, None, None),
         (
             {
                 "mode": "chat",
