@@ -126,10 +126,10 @@ def test_what_stands_after_the_correction_is_marked():
 
 def test_every_variant_can_be_configured_and_parts_change_the_default():
     default = resolve(make("tiny").task(), settings=STRATEGIES["default"])
-    for settings in STRATEGIES.values():
-        resolve(make("tiny").task(), settings=settings)
-    for name, settings in PARTS.items():
-        assert resolve(make("tiny").task(), settings=settings) != default, name
+    for chosen in STRATEGIES.values():
+        resolve(make("tiny").task(), settings=chosen)
+    for name, changed in PARTS.items():
+        assert resolve(make("tiny").task(), settings=changed) != default, name
 
 
 def test_what_was_measured_is_read_again(tmp_path):
