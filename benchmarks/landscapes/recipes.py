@@ -1,11 +1,12 @@
-"""Composable steps whose worth depends on one another, with numbers to tune: ``genes``, and ``tiny`` at an awkward scale."""
+"""Composable steps whose worth hangs together, with numbers to tune: ``genes``, ``uneven``, and ``tiny`` at an awkward scale."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from benchmarks.landscapes.base import Landscape
+from benchmarks.landscapes.scripted import Habits
 from benchmarks.landscapes.text import Call, Source, Span, Vocabulary
 
 
@@ -127,6 +128,23 @@ def genes() -> Landscape:
         recipe.optimum,
         recipe,
     )
+
+
+#: One arm that can do it all, and seven of little use: half of what they say cannot be applied, most of the rest repeats.
+_ABLE = Habits("able", tune=0.4, structural=0.4, cross=0.15, wild=0.05)
+_UNABLE = tuple(
+    Habits(f"unable-{number}", tune=0.1, structural=0.05, copy=0.6, wild=0.25, favourite=0.2, broken=0.5, crashing=0.2)
+    for number in range(1, 8)
+)
+
+
+def uneven() -> Landscape:
+    """The recipe of ``genes`` with arms of which only one is of use, as among models of very different strength.
+
+    Whoever asks all arms alike spends seven steps of eight on those that hardly ever improve anything: choosing arms by what
+    they brought pays here. On the other landscapes every arm has something that the others lack.
+    """
+    return replace(genes(), name="uneven", habits=(*_UNABLE[:4], _ABLE, *_UNABLE[4:]))
 
 
 _TINY = {
