@@ -34,7 +34,7 @@ class IslandConfig:
     """How the population is divided.
 
     Attributes:
-        n_islands: Populations that evolve apart; they take turns.
+        n_islands: Populations that evolve apart; they take turns. None is what the strategy has, or one.
         capacity: Programs kept on each.
         migration_every: Finished steps between migrations.
         migrants: Programs copied along each edge of the topology at a migration, the best ones.
@@ -51,7 +51,7 @@ class IslandConfig:
             at least one), or ``"initial"``, the initial program.
     """
 
-    n_islands: int = 2
+    n_islands: int | None = None
     capacity: int = 20
     migration_every: int = 40
     migrants: int = 2
@@ -64,18 +64,23 @@ class IslandConfig:
     refound: Refound = Refound.BEST
 
     def __post_init__(self) -> None:
-        for name in ("n_islands", "capacity", "migration_every"):
+        for name in ("at_first", "capacity", "migration_every"):
             if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be >= 1, got {getattr(self, name)}")
+                raise ValueError(f"{'n_islands' if name == 'at_first' else name} must be >= 1, got {getattr(self, name)}")
         for name in ("migrants", "n_inspirations"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must be >= 0, got {getattr(self, name)}")
         for name, value in (("retire_after", self.retire_after), ("spawn_after", self.spawn_after)):
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be >= 1 or left out, got {value}")
-        if self.spawn_after is not None and self.max_islands < self.n_islands:
-            raise ValueError(f"max_islands must be >= n_islands ({self.n_islands}), got {self.max_islands}")
-        check_topology(self.topology, self.n_islands if self.spawn_after is None else self.max_islands)
+        if self.spawn_after is not None and self.max_islands < self.at_first:
+            raise ValueError(f"max_islands must be >= n_islands ({self.at_first}), got {self.max_islands}")
+        check_topology(self.topology, self.at_first if self.spawn_after is None else self.max_islands)
+
+    @property
+    def at_first(self) -> int:
+        """Islands that there are at first."""
+        return 1 if self.n_islands is None else self.n_islands
 
 
 class _Island:
@@ -119,8 +124,8 @@ class Islands(Population):
         """
         self._config = config
         self._parents = parents
-        self._protection = Protection(protect, config.n_islands)
-        self._islands = [_Island(config) for _ in range(config.n_islands)]
+        self._protection = Protection(protect, config.at_first)
+        self._islands = [_Island(config) for _ in range(config.at_first)]
         self._children: dict[str, int] = {}
         self._initial = Pool(config.capacity)
         self._steps = 0

@@ -42,8 +42,8 @@ class RankWeightedConfig:
         offspring_discount: Exponent of the number of children: 0 ignores it, larger values spread the work more.
     """
 
-    pressure: float = 2.0
-    offspring_discount: float = 0.25
+    pressure: float = 4.0
+    offspring_discount: float = 2.0
 
     def __post_init__(self) -> None:
         if not 0 <= self.pressure <= 100:

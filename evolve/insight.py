@@ -51,12 +51,14 @@ class InsightConfig:
         model: SPEC of the model that writes them, a cheap one; None counts only.
     """
 
-    every: int = 50
+    every: int = 0
     model: str | None = None
 
     def __post_init__(self) -> None:
         if self.every < 0:
             raise ValueError(f"every must be >= 0, got {self.every}")
+        if self.model is not None and not self.every:
+            raise ValueError(f"model is {self.model!r}, but every is 0, so that it is asked for no note; say how often: every = 50")
 
 
 @dataclass(slots=True)

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 #: Gaps between improvements that the usual one is taken from: the latest, since they widen as a run goes on.
 _GAPS = 8
+#: Steps without anything better that are nothing unusual, whatever a run's gaps have been.
+_PATIENCE = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +28,7 @@ class StagnationConfig:
         arm: Beginning of the name of the arms that are asked; empty asks the model of the highest price.
     """
 
-    after: int = 40
+    after: int = 0
     every: int = 20
     protect: int = 10
     arm: str = ""
@@ -37,6 +39,8 @@ class StagnationConfig:
                 raise ValueError(f"{name} must be >= 0, got {getattr(self, name)}")
         if self.every < 1:
             raise ValueError(f"every must be >= 1, got {self.every}")
+        if self.arm and not self.after:
+            raise ValueError(f"arm is {self.arm!r}, but after is 0, so that it is never asked; say when: after = 40")
 
 
 class Progress:
@@ -53,10 +57,10 @@ class Progress:
         """How much there is to be said for something else, in [0, 1).
 
         It is 0 after an improvement and rises with every step without one, also while none ever comes again: to 1/2 when the
-        steps are as many as lie between improvements usually (the median of the latest gaps), and at least ``after``.
+        steps are as many as lie between improvements usually (the median of the latest gaps), and at least ``after``, or 40.
         """
         usual = statistics.median(self._gaps) if self._gaps else 0
-        return self.since_best / (self.since_best + max(self._config.after, usual, 1))
+        return self.since_best / (self.since_best + max(self._config.after or _PATIENCE, usual))
 
     def settle(self, *, improved: bool) -> None:
         """Takes note of a finished step; the initial program is none.

@@ -190,12 +190,15 @@ def _default(task: Task, config: RunConfig, arms: Sequence[str]) -> Search:
     return compose(task, config, arms, _islands(config, RankWeighted(config.parents)))
 
 
-def _islands(config: RunConfig, parents: ParentChoice) -> Islands:
-    return Islands(config.islands, parents, protect=config.stagnation.protect)
+def _islands(config: RunConfig, parents: ParentChoice, *, at_first: int = 1) -> Islands:
+    """Makes islands as configured; of ``at_first`` where nobody says how many."""
+    given = config.islands
+    islands = given if given.n_islands is not None else replace(given, n_islands=at_first)
+    return Islands(islands, parents, protect=config.stagnation.protect)
 
 
 def _shinka(task: Task, config: RunConfig, arms: Sequence[str]) -> Search:
-    population = _islands(config, SigmoidWeighted(build(SigmoidConfig, config.options, "options")))
+    population = _islands(config, SigmoidWeighted(build(SigmoidConfig, config.options, "options")), at_first=2)
     # Its own bandit, unless another one was chosen.
     bandit = BanditConfig(name="asymmetric") if config.bandit == BanditConfig() else config.bandit
     return compose(task, config, arms, population, bandit=bandit)
@@ -223,7 +226,12 @@ def _adaptive(task: Task, config: RunConfig, arms: Sequence[str]) -> Search:
     unit of the score; here both follow counts of steps (`evolve.progress`).
     """
     given = config.islands
-    islands = replace(given, spawn_after=given.spawn_after or _ADAPTS_AFTER, retire_after=given.retire_after or _ADAPTS_AFTER)
+    islands = replace(
+        given,
+        n_islands=given.n_islands or 2,
+        spawn_after=given.spawn_after or _ADAPTS_AFTER,
+        retire_after=given.retire_after or _ADAPTS_AFTER,
+    )
     population = Islands(islands, RankWeighted(config.parents), protect=config.stagnation.protect)
     return compose(task, config, arms, population, explores=True)
 
@@ -257,9 +265,9 @@ def _sequential(task: Task, config: RunConfig, arms: Sequence[str]) -> Search:
 
 
 BUILT_IN: Mapping[str, Strategy] = {
-    "default": Strategy(_default, _ON_ISLANDS | {"[parents]"}, "islands, parents by rank and number of children"),
+    "default": Strategy(_default, _ON_ISLANDS | {"[parents]"}, "one island or more, parents by rank and number of children"),
     "shinka": Strategy(
-        _shinka, _ON_ISLANDS | {"[options]"}, "islands, parents by a sigmoid of fitness, asymmetric UCB (like ShinkaEvolve)"
+        _shinka, _ON_ISLANDS | {"[options]"}, "two islands, parents by a sigmoid of fitness, asymmetric UCB (like ShinkaEvolve)"
     ),
     "adaptive": Strategy(
         _adaptive,

@@ -13,7 +13,7 @@ from evolve.errors import nearest_hint
 NUMBERS: Mapping[str, Mapping[str, float]] = MappingProxyType(
     {
         "ucb1": {"exploration": 0.05},
-        "discounted-ucb": {"exploration": 0.05, "discount": 0.998},
+        "discounted-ucb": {"exploration": 0.1, "discount": 0.998},
         "thompson-beta": {"exploration": 0.05, "discount": 0.995},
         "thompson-gaussian": {"exploration": 0.03, "discount": 0.99},
         "exp3": {"exploration": 0.6, "discount": 1.0},
