@@ -39,8 +39,15 @@ class StagnationConfig:
                 raise ValueError(f"{name} must be >= 0, got {getattr(self, name)}")
         if self.every < 1:
             raise ValueError(f"every must be >= 1, got {self.every}")
-        if self.arm and not self.after:
-            raise ValueError(f"arm is {self.arm!r}, but after is 0, so that it is never asked; say when: after = 40")
+        if not self.after and (set_in_vain := self._changed()):
+            raise ValueError(f"{set_in_vain}, but after is 0, so that no new approach is asked for; say when: after = 40")
+
+    def _changed(self) -> str:
+        """Names a setting that is not as it is by default; one that turns something off is as good as unset."""
+        for name, unset in (("every", (20,)), ("protect", (0, 10)), ("arm", ("",))):
+            if getattr(self, name) not in unset:
+                return f"{name} is {getattr(self, name)!r}"
+        return ""
 
 
 class Progress:

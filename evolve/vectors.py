@@ -21,7 +21,7 @@ from evolve.errors import ModelError
 from evolve.llm.base import CallFailed, Failure
 from evolve.llm.calling import Caller
 from evolve.llm.chunks import pieces, pooled, text_of, unit
-from evolve.llm.embedded import Embedded, embedding_request
+from evolve.llm.embedding_format import Embedded, embedding_request
 from evolve.program import Files
 
 #: Texts of one request, and characters: common servers take 32 texts, and one slow request should not hold all of them.

@@ -63,7 +63,7 @@ def test_a_run_that_stands_still_asks_its_dearest_model_for_a_new_approach(tmp_p
 
 def test_an_arm_for_new_approaches_that_there_is_not_is_refused(tmp_path):
     with ModelServer(improver) as server, pytest.raises(ConfigError, match=r"stagnation\.arm: no arm that asks a model begins"):
-        run(server, tmp_path, settings={"stagnation": {"arm": "anthropic/"}})
+        run(server, tmp_path, settings={"stagnation": {"after": 40, "arm": "anthropic/"}})
 
 
 def test_counted_notes_are_recorded_and_stand_in_the_prompts_of_the_plans_that_saw_them(tmp_path):

@@ -75,7 +75,7 @@ def test_an_unknown_option_is_refused():
         ("best_of_n", "parents.pressure=1.0", "parents"),
         ("default", "options.a=1", "options"),
         ("best_of_n", "insight.every=10", "insight"),
-        ("sequential", "insight.model=openai/gpt-5-nano", "insight"),
+        ("sequential", "insight.every=50", "insight"),
         ("best_of_n", "stagnation.after=10", "stagnation"),
     ],
 )
@@ -92,7 +92,7 @@ def test_a_key_that_a_strategy_does_not_heed_is_refused():
 @pytest.mark.parametrize("strategy", ["beam", "mapelites", "cvt", "pareto"])
 def test_a_strategy_that_protects_nothing_refuses_to_protect_for_longer(strategy):
     with pytest.raises(ConfigError, match=rf"strategy {strategy} does not heed stagnation\.protect: it protects nothing"):
-        make_search(TASK, resolve(TASK, settings=[f"strategy={strategy}", "stagnation.protect=20"]), ARMS)
+        make_search(TASK, resolve(TASK, settings=[f"strategy={strategy}", "stagnation.after=40", "stagnation.protect=20"]), ARMS)
     make_search(TASK, resolve(TASK, settings=[f"strategy={strategy}", "stagnation.protect=0"]), ARMS)
     make_search(TASK, resolve(TASK, settings=[f"strategy={strategy}", "stagnation.after=30"]), ARMS)
 
@@ -100,7 +100,7 @@ def test_a_strategy_that_protects_nothing_refuses_to_protect_for_longer(strategy
 def protecting(strategy: str, protect: int) -> list[str]:
     """The programs that a strategy keeps after a new approach that scored badly, on islands that hold two programs."""
     islands = {"n_islands": 1, "capacity": 2}
-    settings = {"strategy": strategy, "stagnation": {"protect": protect}, "islands": islands}
+    settings = {"strategy": strategy, "stagnation": {"after": 40, "protect": protect}, "islands": islands}
     search = make_search(TASK, resolve(TASK, options=settings), ARMS)
     search.settle(Finished(None, Outcome.OK, "initial", "f0", 0.0, 10))
     for step in range(1, 4):
@@ -122,9 +122,9 @@ def test_what_baselines_leave_out_may_be_turned_off(strategy):
     make_search(TASK, resolve(TASK, settings=[f"strategy={strategy}", *off]), ARMS)
 
 
-def planned_after_failures(strategy: str) -> Plan:
+def planned_after_failures(strategy: str, **settings) -> Plan:
     """The plan of a step after two failures, with an arm to ask for a new approach once nothing got better for long enough."""
-    search = make_search(TASK, resolve(TASK, options={"strategy": strategy}), ARMS)
+    search = make_search(TASK, resolve(TASK, options={"strategy": strategy, **settings}), ARMS)
     search.settle(Finished(None, Outcome.OK, "initial", "f0", 0.0, 10))
     for step in range(1, 60):
         search.settle(Finished(search.plan(step), Outcome.CRASHED, f"p{step}", f"f{step}"))
@@ -132,7 +132,8 @@ def planned_after_failures(strategy: str) -> Plan:
 
 
 def test_plans_of_baselines_name_what_plain_baselines_are_told():
-    default, samples, chain = map(planned_after_failures, ("default", "best_of_n", "sequential"))
+    default = planned_after_failures("default", stagnation={"after": 40})
+    samples, chain = map(planned_after_failures, ("best_of_n", "sequential"))
     assert (default.failures, default.new_approach) == (("p59", "p58", "p57"), True)
     assert (samples.failures, samples.new_approach) == ((), False)
     assert (chain.failures, chain.new_approach) == (("p59",), False)

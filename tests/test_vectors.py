@@ -10,7 +10,7 @@ from evolve.errors import ModelError
 from evolve.llm.base import CallFailed, Failure, Usage
 from evolve.llm.call_config import CallConfig
 from evolve.llm.calling import Caller
-from evolve.llm.embedded import Embedded
+from evolve.llm.embedding_format import Embedded
 from evolve.llm.specs import ModelSpec
 from evolve.vectors import RecordedVectors, ServedVectors, ThreadedVectors, longest_piece, source_key
 

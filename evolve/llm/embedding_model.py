@@ -6,7 +6,7 @@ from typing import Any
 
 from evolve.llm.base import Completion, ModelRequest
 from evolve.llm.client import Client
-from evolve.llm.embedded import read_embeddings
+from evolve.llm.embedding_format import read_embeddings
 from evolve.llm.openai import json_of, open_client
 from evolve.llm.specs import ModelSpec
 

@@ -9,10 +9,10 @@ from evolve.edits import mutable_text
 
 
 @settings(deadline=None)  # the first program of some landscapes is made slowly
-@given(st.sampled_from(ALL), st.integers(0, 2**31), st.sampled_from([habits.name for habits in scripted.HABITS]))
+@given(st.sampled_from(ALL), st.integers(0, 2**31), st.integers(0, 7))
 def test_what_is_written_reads_back_as_it_was(name, seed, arm):
     landscape = catalog.make(name)
-    habits = next(habits for habits in landscape.habits if habits.name == arm)
+    habits = landscape.habits[arm % len(landscape.habits)]
     asked = scripted.Asked(text.written(landscape.initial), (text.written(landscape.solution),))
     try:
         child = scripted.child(habits, landscape.vocabulary, asked, np.random.default_rng(seed))

@@ -128,7 +128,7 @@ def test_an_interrupted_study_is_taken_up_and_comes_to_the_same(whole, tmp_path,
 def test_a_run_that_was_made_otherwise_is_refused_by_what_differs_and_nothing_is_run(tmp_path):
     where = tmp_path / "a.db"
     evolve.run(peak(), steps=2, seed=1, settings={"islands": {"n_islands": 3}}, name="peak/default/1", archive=where)
-    with pytest.raises(ConfigError, match=r"peak/default/1 .*: islands.n_islands was 3 and is 2 here; ask for the same, or"):
+    with pytest.raises(ConfigError, match=r"peak/default/1 .*: islands.n_islands was 3 and is None here; ask for the same, or"):
         carry_out(study_of(peak()), where)
     assert list(driven(where)) == ["peak/default/1"]
 

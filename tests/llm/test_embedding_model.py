@@ -3,7 +3,7 @@ import asyncio
 import pytest
 
 from evolve.llm.base import CallFailed, Failure, Usage
-from evolve.llm.embedded import Embedded, embedding_request
+from evolve.llm.embedding_format import Embedded, embedding_request
 from evolve.llm.embedding_model import EmbeddingModel
 from evolve.llm.specs import ModelSettings, ModelSpec
 from evolve.testing.model_server import Answer, Fault, ModelServer, Wire

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from evolve.llm.embedded import read_embeddings
+from evolve.llm.embedding_format import read_embeddings
 from evolve.llm.faults import Malformed
 
 
