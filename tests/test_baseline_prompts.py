@@ -23,14 +23,14 @@ def wayward(asked):
     return Answer(answers[number % len(answers)])
 
 
-def asked_by(strategy, where):
+def asked_by(strategy, where, **tables):
     """Returns what a run asked, with the direction left out, which hangs on seed and step alone; and the notes that it made."""
     templates = where / "templates"
     templates.mkdir()
     (templates / "directions.md").write_text("")
     with ModelServer(wayward) as server:
         arms = [f"openai/scripted[kinds=full+repair]@{server.url}"]
-        settings = {"prompts": {"templates": str(templates)}, "order": "strict", "lag": 1}
+        settings = {"prompts": {"templates": str(templates)}, "order": "strict", "lag": 1, **tables}
         options = {"strategy": strategy, "steps": STEPS, "seed": 3, "arms": arms, "settings": settings}
         made = evolve.run(str(PARABOLA), archive=where / "a.db", **options)
         assert made.summary()["steps"]["done"] == STEPS
@@ -75,7 +75,7 @@ def test_a_chain_is_told_its_latest_failure_alone(tmp_path):
 
 
 def test_the_default_is_told_of_the_run(tmp_path):
-    asked, notes = asked_by("default", tmp_path)
+    asked, notes = asked_by("default", tmp_path, insight={"every": 50}, stagnation={"after": 40})
     assert notes
     told = "".join(map(all_text, asked))
     assert [phrase for phrase in OF_THE_RUN if phrase not in told] == []

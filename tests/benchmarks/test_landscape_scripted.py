@@ -31,7 +31,7 @@ def test_children_change_nothing_outside_the_markers_and_most_can_be_scored(name
         for child in made:
             check_edit(landscape.files, {text.PATH: child})
         scored = [landscape.truth({text.PATH: child}) is not None for child in made]
-        assert (0.85 - habits.crashing) * len(scored) < sum(scored) < len(scored)
+        assert (0.78 - habits.crashing) * len(scored) < sum(scored) < len(scored)
 
 
 @pytest.mark.parametrize("name", ALL)
