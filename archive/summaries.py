@@ -31,9 +31,9 @@ def summary(archive: Archive, run: int) -> Json:
     ``evaluated`` leaves out evaluations that were copied from a known program; ``tokens`` are those asked and answered together;
     ``isolation`` is the weakest level that anything ran at; ``shared_process`` tells whether programs could forge their scores;
     ``embeddings`` counts what a model of embeddings was asked (``calls``, ``tokens``, ``usd``, which are in the run's own too) and
-    ``failed``, programs that it did not embed; ``judge`` counts likewise what a judge of borderline children was asked, and those that
-    it found ``same`` and ``different``, or ``unknown`` where there was no judgement to be had; ``rescores`` is the number of the run
-    whose programs this one scores again.
+    ``failed``, programs that it did not embed; ``judge`` counts likewise what a judge of borderline children was asked, and the
+    children that it found ``same`` and ``different``, or ``unknown`` where there was no judgement to be had; ``rescores`` is the
+    number of the run whose programs this one scores again.
     ``initial`` and ``best`` are None until something scored; in them ``interval`` is None where the objective was measured once
     (``interval.afresh``: by measurements made when the run was finished, which the program was not chosen by), and ``holdout``
     until the run is finished, and for a task without held-out data.

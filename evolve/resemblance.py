@@ -35,7 +35,8 @@ def repeated(screen: Screen, known: Scored, child: Files, judgement: Judgement |
         found = f"this does the same as {original}: so a model found that compared the two{why}"
     else:
         found = f"this is too near to {original}: but for the names of variables next to nothing differs"
-    return f"{found}; {asked}. All that differs, from that program to this one:\n{_cut(unified(known.program.files, child, context=0))}"
+    differs = _cut(unified(known.program.files, child, context=0))
+    return f"{found}; {asked}. All that differs, from that program to this one:\n{differs}"
 
 
 def _cut(difference: str) -> str:
