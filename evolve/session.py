@@ -273,7 +273,7 @@ async def _judge(
     archive: Archive, config: RunConfig, parts: Parts, maker: Maker | None, *, dollars: Dollars, writer: RunWriter
 ) -> AsyncIterator[Judge | None]:
     """Makes what judges borderline children, unless it is given; None where nobody does."""
-    if maker is None or parts.judge is not None or config.novelty.judge is None or maker.judge_spec is None:
+    if maker is None or parts.judge is not None or maker.judge_spec is None:
         yield parts.judge
         return
     if not config.novelty.compares:
