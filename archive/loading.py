@@ -10,8 +10,9 @@ import numpy as np
 from sqlalchemy import BindParameter, Connection, Integer, Select, Subquery, Table, bindparam, func, select, union_all
 
 from evolve.archive.embedded import embedding_spending
+from evolve.archive.judged import judge_spending
 from evolve.archive.records import NOTE_ATTEMPT, Addition, Note, PendingStep, Plan, Screen, Settled
-from evolve.archive.rows import Found, conditions_of, evaluation_of, note_of, plan_of, program_of, reply_of, screen_of
+from evolve.archive.rows import Found, conditions_of, evaluation_of, judgement_of, note_of, plan_of, program_of, reply_of, screen_of
 from evolve.archive.tables import (
     additions,
     advice,
@@ -20,6 +21,7 @@ from evolve.archive.tables import (
     edit_failures,
     embeddings,
     evaluations,
+    judgements,
     notes,
     plans,
     programs,
@@ -42,7 +44,8 @@ def _select_steps(table: Table) -> Select[Any]:
 
 # Building a statement costs as much as running it, and a run's programs are looked up one by one.
 _SELECT_STEPS: Mapping[Table, Select[Any]] = {
-    table: _select_steps(table) for table in (calls, call_ends, replies, edit_failures, screens, programs, sources, evaluations)
+    table: _select_steps(table)
+    for table in (calls, call_ends, replies, edit_failures, screens, judgements, programs, sources, evaluations)
 }
 _SELECT_STEP = select(programs.c.step).where(programs.c.program_id == bindparam("program"), programs.c.run == bindparam("run"))
 
@@ -199,8 +202,11 @@ def load_pending(connection: Connection, texts: TextReader, run: int) -> list[Pe
     pending = {row.step: PendingStep(plan_of(row)) for row in connection.execute(query)}
     answers = rows_of_steps(connection, replies, run, pending)
     failures = rows_of_steps(connection, edit_failures, run, pending)
+    judged = rows_of_steps(connection, judgements, run, pending)
     hashes = [row.text for row in answers] + [row.prompt for row in answers] + [row.why for row in failures]
-    read = texts.read(connection, hashes)
+    read = texts.read(connection, hashes + [text for row in judged for text in (row.prompt, row.reply)])
+    for row in judged:
+        pending[row.step].judgements[row.attempt] = judgement_of(row, read)
     for row in answers:
         pending[row.step].replies[row.attempt] = reply_of(row, read)
     for row in failures:
@@ -231,14 +237,20 @@ def find_reply(connection: Connection, texts: TextReader, request_sha256: str) -
 
 
 def spent_usd(connection: Connection, run: int) -> float:
-    """Sums what a run has spent, embeddings included, and what may have been spent on calls that a kill cut off."""
+    """Sums what a run has spent, embeddings and judgements included, and what may have been spent on calls that a kill cut off."""
     called = float(connection.execute(select(func.coalesce(dollars(spending(run)), 0.0))).scalar_one())
-    return round(called + embedding_usd(connection, run), NANO_DIGITS)
+    return round(called + embedding_usd(connection, run) + judge_usd(connection, run), NANO_DIGITS)
 
 
 def embedding_usd(connection: Connection, run: int) -> float:
     """Sums what a run has spent on embeddings; a call that a kill cut off counts with the most that it could cost."""
     spent = embedding_spending(run).subquery("embedding_spending")
+    return float(connection.execute(select(func.coalesce(dollars(spent), 0.0))).scalar_one())
+
+
+def judge_usd(connection: Connection, run: int) -> float:
+    """Sums what a run has spent on judgements; a call that a kill cut off counts with the most that it could cost."""
+    spent = judge_spending(run).subquery("judge_spending")
     return float(connection.execute(select(func.coalesce(dollars(spent), 0.0))).scalar_one())
 
 

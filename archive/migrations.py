@@ -79,6 +79,12 @@ def m006_embedders(connection: Connection) -> None:
         made.create(connection)
 
 
+def m007_judge(connection: Connection) -> None:
+    """Adds what runs whose borderline children a model judges have to say: calls and judgements."""
+    for made in (tables.judge_calls, tables.judge_call_ends, tables.judgements):
+        made.create(connection)
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     m001_initial,
     m002_stages_and_holdouts,
@@ -86,6 +92,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     m004_search,
     m005_afresh,
     m006_embedders,
+    m007_judge,
 )
 
 

@@ -7,6 +7,7 @@ their embeddings are, by their cosine or by a distance that does not shrink as p
 from __future__ import annotations
 
 import bisect
+import dataclasses
 import hashlib
 import math
 from dataclasses import dataclass
@@ -63,6 +64,9 @@ SLACK = 256
 _BLOCK = 512
 
 
+#: How far borderline reaches when nobody says, in limits. A limit that was found is an eighth of the smallest edit that was tried,
+#: so this is twice that edit. Copies that are written in another way lie there, among edits (benchmarks/NOVELTY.md).
+BORDERLINE = 16.0
 #: The name of the built-in embedder, for who wants to write it.
 HASHED = "hashed"
 
@@ -81,6 +85,10 @@ class NoveltyConfig:
             creeps towards 1.
         memory: Latest programs whose embeddings are compared; identity is compared with all.
         embedder: SPEC of what embeds programs (`evolve.llm.embedders`); empty, or ``"hashed"``, is the built-in one.
+        judge: SPEC of a language model that is asked whether a borderline child does the same as the nearest known program, which
+            rejects it; None asks nobody, and none is rejected beyond the limit.
+        borderline: How far borderline reaches: below so many times the limit, and with `max_similarity` so many times ``1 -
+            max_similarity``; above 1.
     """
 
     calibrate: bool = True
@@ -88,6 +96,8 @@ class NoveltyConfig:
     min_distance: float | None = None
     memory: int = 10_000
     embedder: str = ""
+    judge: str | None = None
+    borderline: float = BORDERLINE
 
     def __post_init__(self) -> None:
         if self.max_similarity is not None and not 0 < self.max_similarity <= 1:
@@ -96,6 +106,19 @@ class NoveltyConfig:
             raise ValueError(f"min_distance must be > 0, got {self.min_distance}")
         if self.memory < 1:
             raise ValueError(f"memory must be >= 1, got {self.memory}")
+        self._check_judge()
+
+    def _check_judge(self) -> None:
+        if not 1 < self.borderline < float("inf"):
+            raise ValueError(f"borderline must be finite and > 1, got {self.borderline}")
+        if self.judge is None:
+            if self.borderline != BORDERLINE:
+                raise ValueError(f"borderline is {self.borderline}, and nobody is asked; name a judge, or leave borderline out")
+            return
+        if not self.calibrate and not self.compares:
+            raise ValueError("a judge needs a limit to be asked beyond; set max_similarity or min_distance, or leave calibrate on")
+        if self.max_similarity == 1 and self.min_distance is None:
+            raise ValueError("max_similarity = 1 leaves nothing borderline to ask a judge about; set a lower one, or min_distance")
 
     @property
     def hashes(self) -> bool:
@@ -112,6 +135,18 @@ class NoveltyConfig:
         if self.max_similarity is not None and neighbour.similarity > self.max_similarity:
             return True
         return self.min_distance is not None and neighbour.distance < self.min_distance
+
+    def is_borderline(self, neighbour: Neighbour) -> bool:
+        """Whether a judge is to say if a child with this nearest neighbour is rejected."""
+        if self.judge is None or self.too_near(neighbour):
+            return False
+        if self.max_similarity is not None and 1 - neighbour.similarity < self.borderline * (1 - self.max_similarity):
+            return True
+        return self.min_distance is not None and neighbour.distance < self.borderline * self.min_distance
+
+    def without_limit(self) -> NoveltyConfig:
+        """Returns the same with identity alone compared, so that there is nothing to judge either."""
+        return dataclasses.replace(self, calibrate=False, max_similarity=None, min_distance=None, judge=None, borderline=BORDERLINE)
 
 
 class Neighbour(NamedTuple):
@@ -185,7 +220,8 @@ class NoveltyScreen:
         if nearest is None:
             return Screen(step, attempt, version, Verdict.NEW)
         verdict = Verdict.NEAR if self._config.too_near(nearest) else Verdict.NEW
-        return Screen(step, attempt, version, verdict, nearest.program_id, nearest.similarity)
+        borderline = self._config.is_borderline(nearest)
+        return Screen(step, attempt, version, verdict, nearest.program_id, nearest.similarity, borderline)
 
 
 class _Ring:

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Select, select
 from evolve.archive.loading import NANO_DIGITS, of_attempts, rows_of_steps, spending
 from evolve.archive.rows import Found, Json, details_of, metric_values
 from evolve.archive.store import Archive
-from evolve.archive.tables import additions, edit_failures, evaluations, plans, programs, replies, screens
+from evolve.archive.tables import additions, edit_failures, evaluations, judgements, plans, programs, replies, screens
 from evolve.errors import RunNotFound
 from evolve.program import Direction, Stage
 
@@ -137,11 +137,12 @@ def note(reply: str) -> str | None:
 
 
 def attempts(archive: Archive, run: int, step: int) -> list[Json]:
-    """Lists what one step was told and what came of it, attempt by attempt: replies, edit failures and screens."""
+    """Lists what one step was told and what came of it, attempt by attempt: replies, edit failures, screens and judgements."""
     with archive.read() as connection:
         answers = rows_of_steps(connection, replies, run, [step])
         failures = rows_of_steps(connection, edit_failures, run, [step])
         screened = rows_of_steps(connection, screens, run, [step])
+        judged = rows_of_steps(connection, judgements, run, [step])
         hashes = [row.text for row in answers] + [row.prompt for row in answers] + [row.why for row in failures]
         read = archive.texts.read(connection, hashes)
     listed: dict[int, Json] = {row.attempt: {} for row in (*answers, *failures, *screened)}
@@ -162,6 +163,8 @@ def attempts(archive: Archive, run: int, step: int) -> list[Json]:
     for row in screened:
         seen = {"verdict": row.verdict, "nearest": row.nearest, "similarity": row.similarity, "screened_version": row.version}
         listed[row.attempt].update(seen)
+    for row in judged:
+        listed[row.attempt]["judge"] = {"found": row.found, "why": row.why, "source": row.source, "error": row.error}
     return [{"attempt": attempt, **listed[attempt]} for attempt in sorted(listed)]
 
 

@@ -29,6 +29,16 @@ class Verdict(StrEnum):
     """Too close to a known program."""
 
 
+class Likeness(StrEnum):
+    """What a judge found when it compared a child with the nearest known program."""
+
+    SAME = "same"
+    """It does the same: it is rejected as a near copy."""
+    DIFFERENT = "different"
+    UNKNOWN = "unknown"
+    """Nobody said, or not so that it could be read: it passes for different."""
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What a step sets out to do.
@@ -114,6 +124,7 @@ class Screen:
         verdict: What was found.
         nearest: Identifier of the known program it repeats or resembles most, if any.
         similarity: Cosine with the nearest program's embedding; None where none was computed.
+        borderline: Whether a judge is to be asked before the verdict holds; never so of one that is recorded.
     """
 
     step: int
@@ -122,6 +133,35 @@ class Screen:
     verdict: Verdict
     nearest: str | None = None
     similarity: float | None = None
+    borderline: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What a model said of a borderline child, in comparison with the program that its screen names.
+
+    Attributes:
+        step, attempt: Whose child it is.
+        found: What it comes to.
+        why: The model's reason, in a line; empty without any.
+        source: The model that was asked, ``PROVIDER/MODEL``.
+        prompt, reply: What it was told, and its whole answer; both empty where it did not answer.
+        tokens_in, tokens_out: Of the answer; what it cost is in the calls.
+        latency_s: How long it took.
+        error: Why nothing was found; empty when something was.
+    """
+
+    step: int
+    attempt: int
+    found: Likeness
+    why: str = ""
+    source: str = ""
+    prompt: str = ""
+    reply: str = ""
+    tokens_in: int = 0
+    tokens_out: int = 0
+    latency_s: float = 0.0
+    error: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +262,7 @@ class PendingStep:
         replies: By attempt.
         edit_failures: Why an attempt's reply could not be applied, by attempt.
         screens: By attempt.
+        judgements: By attempt, of those whose child was borderline.
         program: Its program, once one was accepted.
         evaluation: Of that program, once there is one.
         calls: Calls of language models that were begun, by attempt.
@@ -231,6 +272,7 @@ class PendingStep:
     replies: dict[int, Reply] = field(default_factory=dict)
     edit_failures: dict[int, str] = field(default_factory=dict)
     screens: dict[int, Screen] = field(default_factory=dict)
+    judgements: dict[int, Judgement] = field(default_factory=dict)
     program: Program | None = None
     evaluation: Evaluation | None = None
     calls: dict[int, int] = field(default_factory=dict)

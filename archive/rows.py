@@ -9,7 +9,19 @@ from typing import Any
 
 from sqlalchemy import Row
 
-from evolve.archive.records import Addition, CallBegun, CallEnded, NewRun, Note, Plan, RunRecord, Screen, Verdict
+from evolve.archive.records import (
+    Addition,
+    CallBegun,
+    CallEnded,
+    Judgement,
+    Likeness,
+    NewRun,
+    Note,
+    Plan,
+    RunRecord,
+    Screen,
+    Verdict,
+)
 from evolve.program import Direction, Evaluation, Files, Isolation, Metric, Outcome, Program, Reply, Stage
 
 Values = dict[str, object]
@@ -164,6 +176,28 @@ def screen_values(screen: Screen) -> Values:
 def screen_of(row: Found) -> Screen:
     """Reads a screen back."""
     return Screen(row.step, row.attempt, row.version, Verdict(row.verdict), row.nearest, row.similarity)
+
+
+def judgement_values(judgement: Judgement, prompt: bytes | None, reply: bytes | None) -> Values:
+    """Makes the row of a judgement whose texts are stored under these hashes."""
+    return {**asdict(judgement), "found": judgement.found.value, "prompt": prompt, "reply": reply}
+
+
+def judgement_of(row: Found, texts: Mapping[bytes | None, str]) -> Judgement:
+    """Reads a judgement back."""
+    return Judgement(
+        step=row.step,
+        attempt=row.attempt,
+        found=Likeness(row.found),
+        why=row.why,
+        source=row.source,
+        prompt=texts[row.prompt],
+        reply=texts[row.reply],
+        tokens_in=row.tokens_in,
+        tokens_out=row.tokens_out,
+        latency_s=row.latency_s,
+        error=row.error,
+    )
 
 
 def program_values(program: Program, fingerprint: str) -> Values:

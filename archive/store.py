@@ -23,6 +23,7 @@ from sqlalchemy import Connection, Table, func, insert, select
 from evolve.archive import finding, rows
 from evolve.archive.connect import Database, Durability, locate, make_engine
 from evolve.archive.embedded import embedding_calls_begun, load_limit, load_unembedded, load_vectors
+from evolve.archive.judged import judge_calls_begun, load_judgements
 from evolve.archive.loading import (
     attempt_costs,
     find_reply,
@@ -39,7 +40,7 @@ from evolve.archive.loading import (
 )
 from evolve.archive.locks import this_process
 from evolve.archive.migrations import MIGRATIONS, bring_up_to_date, refuse_newer, schema_version
-from evolve.archive.records import FoundLimit, NewRun, Note, PendingStep, RunRecord, Screen, Session, Settled, Start
+from evolve.archive.records import FoundLimit, Judgement, NewRun, Note, PendingStep, RunRecord, Screen, Session, Settled, Start
 from evolve.archive.sessions import begin_session, latest_session
 from evolve.archive.starts import ScoredStart, load_scored_starts, load_starts, write_starts
 from evolve.archive.tables import advice, afresh, holdouts, programs, runs
@@ -336,6 +337,18 @@ class Archive:
         """Counts the calls that were begun to embed programs of a run, by step and attempt."""
         with self.read() as connection:
             return embedding_calls_begun(connection, run)
+
+    # What a model judged
+
+    def judgements(self, run: int) -> dict[tuple[int, int], Judgement]:
+        """Reads what a model said of a run's borderline children, by step and attempt."""
+        with self.read() as connection:
+            return load_judgements(connection, self.texts, run)
+
+    def judge_calls(self, run: int) -> dict[tuple[int, int], int]:
+        """Counts the calls that were begun to judge children of a run, by step and attempt."""
+        with self.read() as connection:
+            return judge_calls_begun(connection, run)
 
     # Advice
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 from sqlalchemy import Connection, func, select
 
 from evolve.archive.embedded import embedding_figures
-from evolve.archive.loading import dollars, embedding_usd, of_attempts, spending, spent_usd
+from evolve.archive.judged import judge_figures
+from evolve.archive.loading import dollars, embedding_usd, judge_usd, of_attempts, spending, spent_usd
 from evolve.archive.records import RunRecord
 from evolve.archive.rows import Found, Json, details_of, metric_values
 from evolve.archive.store import Archive
@@ -30,7 +31,9 @@ def summary(archive: Archive, run: int) -> Json:
     ``evaluated`` leaves out evaluations that were copied from a known program; ``tokens`` are those asked and answered together;
     ``isolation`` is the weakest level that anything ran at; ``shared_process`` tells whether programs could forge their scores;
     ``embeddings`` counts what a model of embeddings was asked (``calls``, ``tokens``, ``usd``, which are in the run's own too) and
-    ``failed``, programs that it did not embed; ``rescores`` is the number of the run whose programs this one scores again.
+    ``failed``, programs that it did not embed; ``judge`` counts likewise what a judge of borderline children was asked, and the
+    children that it found ``same`` and ``different``, or ``unknown`` where there was no judgement to be had; ``rescores`` is the
+    number of the run whose programs this one scores again.
     ``initial`` and ``best`` are None until something scored; in them ``interval`` is None where the objective was measured once
     (``interval.afresh``: by measurements made when the run was finished, which the program was not chosen by), and ``holdout``
     until the run is finished, and for a task without held-out data.
@@ -51,7 +54,7 @@ def summary(archive: Archive, run: int) -> Json:
                 notes.c.run == run
             )
         ).one()
-        embedded = embedding_figures(connection, run)
+        embedded, judged = embedding_figures(connection, run), judge_figures(connection, run)
         return {
             "run": run,
             "name": record.name,
@@ -65,10 +68,11 @@ def summary(archive: Archive, run: int) -> Json:
             "starts": _starts(connection, run),
             "initial": _scored(connection, run, 0),
             "best": _best(connection, record),
-            "calls": replied + noted + embedded["calls"],
+            "calls": replied + noted + embedded["calls"] + judged["calls"],
             "usd": spent_usd(connection, run),
-            "tokens": tokens + more + embedded["tokens"],
+            "tokens": tokens + more + embedded["tokens"] + judged["tokens"],
             "embeddings": {**embedded, "usd": embedding_usd(connection, run)},
+            "judge": {**judged, "usd": judge_usd(connection, run)},
             "seconds": session.seconds if session else 0.0,
             "arms": _arms(connection, run),
             "isolation": _isolation(connection, run),

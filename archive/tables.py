@@ -48,6 +48,43 @@ def _text(name: str, *, nullable: bool = False) -> Column[bytes]:
     return Column(name, LargeBinary, ForeignKey("texts.hash"), nullable=nullable)
 
 
+def _calls(name: str, *constraints: SchemaItem) -> Table:
+    """Declares a table of calls that are about to be sent."""
+    return _keyed(
+        name,
+        _run(),
+        _step(),
+        _attempt(),
+        Column("number", SmallInteger, primary_key=True, autoincrement=False),
+        Column("model", Text, nullable=False),
+        Column("reserved_usd", Double, nullable=False),
+        Column("called_at", Double, nullable=False),
+        *constraints,
+    )
+
+
+def _call_ends(name: str) -> Table:
+    """Declares a table of what came of calls for planned steps."""
+    return _keyed(
+        name,
+        _run(),
+        _step(),
+        _attempt(),
+        Column("number", SmallInteger, primary_key=True, autoincrement=False),
+        Column("outcome", Text, nullable=False),
+        Column("tokens_in", Integer, nullable=False),
+        Column("tokens_cached", Integer, nullable=False),
+        Column("tokens_out", Integer, nullable=False),
+        Column("tokens_reasoning", Integer, nullable=False),
+        Column("usd", Double, nullable=False),
+        Column("presumed", Boolean, nullable=False),
+        Column("latency_s", Double, nullable=False),
+        _text("error", nullable=True),
+        Column("ended_at", Double, nullable=False),
+        _of_step("plans"),
+    )
+
+
 def _of_step(table: str) -> ForeignKeyConstraint:
     return ForeignKeyConstraint(["run", "step"], [f"{table}.run", f"{table}.step"])
 
@@ -155,36 +192,9 @@ replies = _keyed(
 replies_by_request = Index("replies_by_request", replies.c.request, sqlite_where=replies.c.request.is_not(None))
 
 # Two rows for one call: the first is there before anything is sent, so that money in flight at a kill is known of.
-calls = _keyed(
-    "calls",
-    _run(),
-    _step(),
-    _attempt(),
-    Column("number", SmallInteger, primary_key=True, autoincrement=False),
-    Column("model", Text, nullable=False),
-    Column("reserved_usd", Double, nullable=False),
-    Column("called_at", Double, nullable=False),
-    _of_step("plans"),
-)
+calls = _calls("calls", _of_step("plans"))
 
-call_ends = _keyed(
-    "call_ends",
-    _run(),
-    _step(),
-    _attempt(),
-    Column("number", SmallInteger, primary_key=True, autoincrement=False),
-    Column("outcome", Text, nullable=False),
-    Column("tokens_in", Integer, nullable=False),
-    Column("tokens_cached", Integer, nullable=False),
-    Column("tokens_out", Integer, nullable=False),
-    Column("tokens_reasoning", Integer, nullable=False),
-    Column("usd", Double, nullable=False),
-    Column("presumed", Boolean, nullable=False),
-    Column("latency_s", Double, nullable=False),
-    _text("error", nullable=True),
-    Column("ended_at", Double, nullable=False),
-    _of_step("plans"),
-)
+call_ends = _call_ends("call_ends")
 
 edit_failures = _keyed("edit_failures", _run(), _step(), _attempt(), _text("why"), _of_step("plans"))
 
@@ -305,16 +315,7 @@ vectors = Table(
 )
 
 # As `calls` and `call_ends`, of models of embeddings: starting programs and the calibration have no plan that rows could refer to.
-embedding_calls = _keyed(
-    "embedding_calls",
-    _run(),
-    _step(),
-    _attempt(),
-    Column("number", SmallInteger, primary_key=True, autoincrement=False),
-    Column("model", Text, nullable=False),
-    Column("reserved_usd", Double, nullable=False),
-    Column("called_at", Double, nullable=False),
-)
+embedding_calls = _calls("embedding_calls")
 
 embedding_call_ends = _keyed(
     "embedding_call_ends",
@@ -351,6 +352,30 @@ calibrations = _keyed(
     Column("calibrated_at", Double, nullable=False),
 )
 
+# As `calls` and `call_ends`, of the model that judges borderline children: what it costs is no step's.
+judge_calls = _calls("judge_calls", _of_step("plans"))
+
+judge_call_ends = _call_ends("judge_call_ends")
+
+# What became of the question; the screen of the same attempt names the program that the child was compared with.
+judgements = _keyed(
+    "judgements",
+    _run(),
+    _step(),
+    _attempt(),
+    Column("found", Text, nullable=False),
+    Column("why", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    _text("prompt", nullable=True),
+    _text("reply", nullable=True),
+    Column("tokens_in", Integer, nullable=False),
+    Column("tokens_out", Integer, nullable=False),
+    Column("latency_s", Double, nullable=False),
+    Column("error", Text, nullable=False),
+    Column("judged_at", Double, nullable=False),
+    _of_step("plans"),
+)
+
 # What people tell a live run; not the run's writer's, but anybody's.
 advice = _keyed(
     "advice",
@@ -382,4 +407,7 @@ RECORD_TABLES = (
     embedding_call_ends,
     unembedded,
     calibrations,
+    judge_calls,
+    judge_call_ends,
+    judgements,
 )

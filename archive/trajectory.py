@@ -8,6 +8,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection, func, select, union_all
 
 from evolve.archive.embedded import embedding_spending
+from evolve.archive.judged import judge_spending
 from evolve.archive.loading import spending
 from evolve.archive.store import Archive
 from evolve.archive.tables import additions, evaluations, sessions
@@ -47,7 +48,7 @@ def progress(archive: Archive, run: int) -> list[ProgressPoint]:
         .order_by(additions.c.version)
     )
     called = spending(run)
-    paid = union_all(select(called.c.step, called.c.usd), embedding_spending(run)).subquery("paid")
+    paid = union_all(select(called.c.step, called.c.usd), embedding_spending(run), judge_spending(run)).subquery("paid")
     with archive.read() as connection:
         driven = _session_times(connection, run)
         costs = connection.execute(select(paid.c.step, func.sum(paid.c.usd).label("usd")).group_by(paid.c.step))

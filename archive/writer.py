@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Select, bindparam, insert, select
 from evolve.archive import rows
 from evolve.archive.connect import Database
 from evolve.archive.loading import advice_of_run, load_evaluations, load_programs, paid_steps, step_cost, step_of
-from evolve.archive.records import Addition, CallBegun, CallEnded, FoundLimit, Note, Plan, Screen
+from evolve.archive.records import Addition, CallBegun, CallEnded, FoundLimit, Judgement, Note, Plan, Screen
 from evolve.archive.sessions import change_session
 from evolve.archive.tables import RECORD_TABLES, runs, sessions
 from evolve.archive.texts import Packed, Packer, TextReader, pack, pack_vector
@@ -139,6 +139,21 @@ class RunWriter:
             {"min_distance": found.min_distance, "copy": float(found.copy), "edits": edits},
             calibrated_at=self._clock(),
         )
+
+    def judge_call_begun(self, begun: CallBegun) -> None:
+        """Writes down at once that a model is about to be asked for a judgement, and what that may cost."""
+        self._add("judge_calls", rows.call_values(begun), called_at=self._clock())
+        self.commit()
+
+    def judge_call_ended(self, ended: CallEnded) -> None:
+        """Takes down what came of a call for a judgement."""
+        error = self._text(pack(ended.error)) if ended.error else None
+        self._add("judge_call_ends", rows.call_end_values(ended, error), ended_at=self._clock())
+
+    def judgement(self, judgement: Judgement) -> None:
+        """Takes down what a model said of a borderline child."""
+        prompt, reply = (self._text(pack(said)) if said else None for said in (judgement.prompt, judgement.reply))
+        self._add("judgements", rows.judgement_values(judgement, prompt, reply), judged_at=self._clock())
 
     def edit_failed(self, step: int, attempt: int, why: str) -> None:
         """Takes down why an attempt came to no source."""

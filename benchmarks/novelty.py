@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import itertools
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +19,7 @@ import numpy as np
 from evolve.archive.embeddings import HashedNgrams
 from evolve.archive.novelty import NoveltyConfig, NoveltyScreen, fingerprint
 from evolve.calibration import calibrated, distance, small_edits
-from evolve.edits import mutable_regions, mutable_text
+from evolve.edits import Region, mutable_regions, mutable_text
 from evolve.mutators import source
 from evolve.program import Files
 from evolve.rng import generator
@@ -27,7 +28,10 @@ from evolve.tasks.catalog import find
 TASKS = ("circle_packing", "cache_eviction", "vehicle_routing", "lossless_compression")
 DIMENSION = 512
 _REPEATS = 40
+#: Values of ``novelty.borderline``.
+_BORDERS = (2, 8, 12, 16, 32)
 _IDENTIFIER = re.compile(r"(?<![.\w])[a-z_]\w*(?= =[^=]| = )")
+_ASSIGNED = re.compile(r"(\s*(?:return|[\w.\[\]]+ =))\s+([^;\n]+?)(;?\n)$")
 
 
 def milliseconds(work: Callable[[], object], repeats: int = _REPEATS) -> float:
@@ -77,6 +81,57 @@ def distributions() -> None:
             f"| {name} | {float(origin @ origin):.0f} | {found.min_distance:.3f} | {least:.2f}, {median:.2f}, {most:.2f} "
             f"| {np.median(cosines):.4f}, {max(cosines):.4f} | {low} of {len(copies)} |"
         )
+
+
+def _lines(files: Files) -> Iterator[tuple[str, Region, list[str]]]:
+    """Yields the path, the place and the lines of all that may change."""
+    for path, regions in mutable_regions(files).items():
+        for region in regions:
+            yield path, region, files[path][region.start : region.end].splitlines(keepends=True)
+
+
+def _with(files: Files, path: str, region: Region, lines: Sequence[str]) -> Files:
+    return {**files, path: files[path][: region.start] + "".join(lines) + files[path][region.end :]}
+
+
+def reordered(files: Files) -> Iterator[Files]:
+    """Yields copies with two neighbouring lines of one depth exchanged; of some of them the second needs the first."""
+    for path, region, lines in _lines(files):
+        for number, (one, two) in enumerate(itertools.pairwise(lines)):
+            plain = all(line.strip() and line.rstrip()[-1] not in ":{}" for line in (one, two))
+            if plain and one != two and _depth(one) == _depth(two):
+                yield _with(files, path, region, [*lines[:number], two, one, *lines[number + 2 :]])
+
+
+def _depth(line: str) -> int:
+    return len(line) - len(line.lstrip())
+
+
+def bracketed(files: Files) -> Iterator[Files]:
+    """Yields copies with a pair of brackets put around what one line assigns or returns."""
+    for path, region, lines in _lines(files):
+        for number, line in enumerate(lines):
+            found = _ASSIGNED.match(line)
+            if found is not None and found[2][-1] not in "([{,":
+                yield _with(files, path, region, [*lines[:number], f"{found[1]} ({found[2]}){found[3]}", *lines[number + 1 :]])
+
+
+def borders() -> None:
+    """Prints how much of what a judge would be asked about lies within so many limits, task by task."""
+    kinds = {"small edits": lambda files: small_edits(files, generator(0, 0, "calibrate")), "brackets": bracketed}
+    kinds["exchanged lines"] = reordered
+    print(f"Nearer than {', '.join(map(str, _BORDERS))} limits:")
+    print(f"| task | {' | '.join(kinds)} |")
+    print(f"|---|{'---|' * len(kinds)}")
+    for name in TASKS:
+        files = find(name).files
+        origin, limit = embed(files), calibrated(files, embed, 0).min_distance or 0.0
+        cells = []
+        for make in kinds.values():
+            distances = [distance(origin, embed(made)) for made in make(files)]
+            counts = (sum(one < times * limit for one in distances) for times in _BORDERS)
+            cells.append(f"{', '.join(map(str, counts))} of {len(distances)}")
+        print(f"| {name} | {' | '.join(cells)} |")
 
 
 def embedding_cost() -> None:
@@ -133,6 +188,7 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=[1000, 10_000, 100_000], help="programs to compare with")
     asked = parser.parse_args()
     distributions()
+    borders()
     embedding_cost()
     query_cost(asked.sizes)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from evolve.archive.records import CallBegun, CallEnded, PendingStep
 from evolve.archive.store import RunWriter
@@ -41,28 +41,48 @@ class RunLedger:
             self._writer.commit()
 
 
-class EmbeddingLedger:
-    """A `evolve.llm.calling.Ledger` over a run's writer, of calls that embed programs: they are no step's cost."""
+class SideLedger:
+    """A `evolve.llm.calling.Ledger` of calls that have tables of their own, since they are no step's cost."""
 
-    def __init__(self, writer: RunWriter, begun: Mapping[tuple[int, int], int]) -> None:
+    def __init__(
+        self,
+        begin: Callable[[CallBegun], None],
+        end: Callable[[CallEnded], None],
+        commit: Callable[[], None],
+        begun: Mapping[tuple[int, int], int],
+    ) -> None:
         """Starts to count.
 
         Args:
-            writer: The run's.
+            begin: Writes down at once that a call is about to be sent.
+            end: Takes down what came of one.
+            commit: Writes what was taken down.
             begun: How many calls earlier sessions began, by step and attempt.
         """
-        self._writer = writer
+        self._begin = begin
+        self._end = end
+        self._commit = commit
         self._counts = Counter(begun)
+
+    @classmethod
+    def of_embeddings(cls, writer: RunWriter, begun: Mapping[tuple[int, int], int]) -> SideLedger:
+        """Makes the ledger of calls that embed programs of a run."""
+        return cls(writer.embedding_call_begun, writer.embedding_call_ended, writer.commit, begun)
+
+    @classmethod
+    def of_judgements(cls, writer: RunWriter, begun: Mapping[tuple[int, int], int]) -> SideLedger:
+        """Makes the ledger of calls that judge children of a run."""
+        return cls(writer.judge_call_begun, writer.judge_call_ended, writer.commit, begun)
 
     def number(self, step: int, attempt: int) -> int:
         return self._counts[step, attempt]
 
     def began(self, call: CallBegun) -> None:
-        self._writer.embedding_call_begun(call)
+        self._begin(call)
         self._counts[call.step, call.attempt] = call.number + 1
 
     def ended(self, call: CallEnded) -> None:
-        self._writer.embedding_call_ended(call)
-        # With an answer come its vectors, at once and in one transaction.
+        self._end(call)
+        # With an answer comes what is made of it, at once and in one transaction.
         if call.outcome not in _ANSWERS:
-            self._writer.commit()
+            self._commit()

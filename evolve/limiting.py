@@ -73,5 +73,7 @@ def with_recorded_limit(archive: Archive, run: int, config: RunConfig) -> RunCon
     found = archive.limit(run)
     if found is None:
         return config
+    if found.min_distance is None:
+        return dataclasses.replace(config, novelty=config.novelty.without_limit())
     novelty = dataclasses.replace(config.novelty, calibrate=False, min_distance=found.min_distance)
     return dataclasses.replace(config, novelty=novelty)

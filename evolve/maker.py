@@ -17,7 +17,7 @@ from evolve.llm.clients import check_client, make_client
 from evolve.llm.embedders import LocalEmbedder, check_embedder, embedder_name, parse_embedder
 from evolve.llm.pacing import Lane
 from evolve.llm.prices import Price, PriceTable, lookup, price_table, require_price
-from evolve.llm.specs import DEFAULT_PROMPT, EditKind, ModelSpec, is_model, parse_spec
+from evolve.llm.specs import DEFAULT_PROMPT, EditKind, ModelSettings, ModelSpec, is_model, parse_spec
 from evolve.mutators.asking import Asking
 from evolve.program import Reply, Task
 from evolve.rng import generator
@@ -81,6 +81,28 @@ def note_spec(config: RunConfig) -> ModelSpec | None:
     return spec
 
 
+#: Settings of a model that edits programs.
+_OF_EDITS = ("kinds", "prompts", "grammar")
+
+
+def judge_spec(config: RunConfig) -> ModelSpec | None:
+    """Reads which language model judges borderline children; None where none does.
+
+    Raises:
+        ConfigError: If its SPEC is malformed, names a coding agent, which edits programs, or holds a setting of edits.
+    """
+    if config.novelty.judge is None:
+        return None
+    spec = parse_spec(config.novelty.judge, config.models)
+    if spec.provider == "agent":
+        raise ConfigError(f"novelty.judge: {spec.name} is a coding agent; children are judged by a model, PROVIDER/MODEL")
+    usual = ModelSettings()
+    for name in _OF_EDITS:
+        if getattr(spec.settings, name) != getattr(usual, name):
+            raise ConfigError(f"novelty.judge: {spec.name}: {name} says nothing to a judge, which edits nothing; leave it out")
+    return spec
+
+
 class Maker:
     """Makes what stands between a mutator and a model, for one task and one configuration; reads prices and templates once.
 
@@ -89,6 +111,7 @@ class Maker:
         config: The run's configuration.
         specs: The language models among its arms.
         note_spec: The language model that writes notes on the run; None where none does.
+        judge_spec: The language model that judges borderline children; None where none does.
         embedder: What embeds programs; None is the built-in embedder.
     """
 
@@ -107,6 +130,7 @@ class Maker:
         self.config = config
         self.specs = model_specs(config)
         self.note_spec = note_spec(config)
+        self.judge_spec = judge_spec(config)
         self.embedder = parse_embedder(config.novelty.embedder, config.models)
         self._environment = environment
         priced = self.asked or isinstance(self.embedder, ModelSpec)
@@ -117,7 +141,7 @@ class Maker:
     @property
     def asked(self) -> list[ModelSpec]:
         """Every language model that a run asks."""
-        return [*self.specs, *([] if self.note_spec is None else [self.note_spec])]
+        return [*self.specs, *(spec for spec in (self.note_spec, self.judge_spec) if spec is not None)]
 
     def prompts(self) -> Prompts:
         """Loads the templates that the task and the configuration ask for, when it is first asked for them.

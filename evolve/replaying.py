@@ -22,6 +22,7 @@ from evolve.archive.store import Archive
 from evolve.arms import make_mutators
 from evolve.config import is_local
 from evolve.errors import ModelError
+from evolve.judging import RecordedJudge
 from evolve.llm.embedders import embedder_name, parse_embedder
 from evolve.mutation import MutationFailed, MutationRequest, Mutator
 from evolve.ordering import Recorded
@@ -99,6 +100,7 @@ async def replay(archive: Archive, number: int, task: Task | None = None) -> Rep
         notes=archive.notes(number),
         vectors=None if embedder is None else RecordedVectors(embedder_name(embedder), ArchiveShelf(archive)),
         unembedded=archive.unembedded(number).keys(),
+        judge=RecordedJudge(archive.judgements(number)),
     )
     with (
         tempfile.TemporaryDirectory(prefix="evolve-replay-") as folder,

@@ -6,6 +6,7 @@ A run is created once and may be driven by several sessions, one after another; 
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -24,7 +25,8 @@ from evolve.embedding import ByModel, Embeds, OnTheSpot
 from evolve.errors import EvolveError
 from evolve.executors.base import Executor
 from evolve.interrupts import Interrupts
-from evolve.ledger import EmbeddingLedger, RunLedger
+from evolve.judging import Judge, ModelJudge
+from evolve.ledger import RunLedger, SideLedger
 from evolve.limiting import with_found_limit
 from evolve.llm.calling import Ledger
 from evolve.loop import Loop, Watcher
@@ -41,6 +43,8 @@ from evolve.stages import Stages
 from evolve.strategies import make_search
 from evolve.strength import strongest
 from evolve.vectors import ArchiveShelf, Vectors
+
+logger = logging.getLogger(__name__)
 
 
 class Ending(NamedTuple):
@@ -65,6 +69,7 @@ class Parts:
         notes: On the run; None makes them.
         vectors: Embeddings by a model; None asks the one that the configuration names, or nobody where ``arms`` are given.
         unembedded: Steps and attempts whose programs have none.
+        judge: Of borderline children; None asks the one that the configuration names, or nobody where ``arms`` are given.
     """
 
     executor: Executor | None = None
@@ -77,6 +82,7 @@ class Parts:
     notes: Sequence[Note] | None = None
     vectors: Vectors | None = None
     unembedded: Collection[tuple[int, int]] = ()
+    judge: Judge | None = None
 
 
 async def drive(
@@ -166,6 +172,7 @@ async def _run_loop(
         notes = await stack.enter_async_context(
             _notes(archive, config, known, maker, dollars=dollars, ledger=ledger, writer=writer)
         )
+        judge = await stack.enter_async_context(_judge(archive, config, parts, maker, dollars=dollars, writer=writer))
         executor = await stack.enter_async_context(parts.executor or make_executor(task, config))
         order = parts.order or make_order(config)
         proposer = _proposer(task, config, parts, search=search, arms=arms, notes=notes, writer=writer)
@@ -179,6 +186,7 @@ async def _run_loop(
             writer=writer,
             order=order,
             embeds=_embeds(config, search, vectors, writer, failed),
+            judge=judge,
             objective=task.objective,
             cost_of=None if parts.costs is None else lambda step: (parts.costs or {}).get(step, 0.0),
         )
@@ -251,13 +259,34 @@ async def _vectors(
     if maker is None or parts.vectors is not None:
         yield parts.vectors
         return
-    ledger = EmbeddingLedger(writer, archive.embedding_calls(writer.run))
+    ledger = SideLedger.of_embeddings(writer, archive.embedding_calls(writer.run))
     vectors = maker.vectors(dollars, ledger, ArchiveShelf(archive, writer))
     try:
         yield vectors
     finally:
         if vectors is not None:
             await vectors.close()
+
+
+@contextlib.asynccontextmanager
+async def _judge(
+    archive: Archive, config: RunConfig, parts: Parts, maker: Maker | None, *, dollars: Dollars, writer: RunWriter
+) -> AsyncIterator[Judge | None]:
+    """Makes what judges borderline children, unless it is given; None where nobody does."""
+    if maker is None or parts.judge is not None or maker.judge_spec is None:
+        yield parts.judge
+        return
+    if not config.novelty.compares:
+        logger.warning("novelty.judge is asked nothing: there is no limit, and identity alone is compared")
+        yield None
+        return
+    ledger = SideLedger.of_judgements(writer, archive.judge_calls(writer.run))
+    # A run goes on without: nobody waits while the model is down.
+    caller = maker.caller(maker.judge_spec, dollars, ledger, waits=False)
+    try:
+        yield ModelJudge(config.seed, caller=caller, prompts=maker.prompts(), asking=maker.asking(maker.judge_spec))
+    finally:
+        await caller.close()
 
 
 @contextlib.asynccontextmanager

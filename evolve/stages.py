@@ -17,13 +17,14 @@ from typing import NamedTuple
 import numpy as np
 
 from evolve.archive.novelty import fingerprint
-from evolve.archive.records import PendingStep, Plan, Screen, Verdict
+from evolve.archive.records import Judgement, Likeness, PendingStep, Plan, Screen, Verdict
 from evolve.archive.store import RunWriter
 from evolve.archive.traits import measure
 from evolve.edits import mutable_text
 from evolve.embedding import Embeds
 from evolve.errors import ModelError
 from evolve.executors.base import Executor
+from evolve.judging import Judge
 from evolve.llm.stopping import Stopping
 from evolve.mutation import Complaint, MutationFailed, Scored
 from evolve.ordering import Order
@@ -86,6 +87,7 @@ class Child(NamedTuple):
     fingerprint: str
     screen: Screen
     embedding: np.ndarray | None
+    judgement: Judgement | None = None
 
 
 class Result(NamedTuple):
@@ -117,6 +119,7 @@ class Stages:
         writer: RunWriter,
         order: Order,
         embeds: Embeds | None = None,
+        judge: Judge | None = None,
         objective: Objective = Objective(),
         cost_of: Callable[[int], float] | None = None,
     ) -> None:
@@ -131,6 +134,7 @@ class Stages:
             writer: The run's archive.
             order: Which results a screen may see.
             embeds: Makes the embeddings that screening compares; None when it compares identity alone.
+            judge: Judges borderline children; None lets them pass.
             objective: What further evaluations are compared by.
             cost_of: Returns what a step's calls cost; None asks the archive.
         """
@@ -144,6 +148,7 @@ class Stages:
         self._writer = writer
         self._order = order
         self._embeds = embeds
+        self._judge = judge
         self._generating = asyncio.Semaphore(config.proposals)
         self._evaluating = asyncio.Semaphore(executor.slots)
         self._advanced = asyncio.Event()
@@ -159,6 +164,8 @@ class Stages:
         self._stopping = True
         if self._embeds is not None:
             self._embeds.stop()
+        if self._judge is not None:
+            self._judge.stop()
         self.advanced()
 
     def advanced(self) -> None:
@@ -249,7 +256,7 @@ class Stages:
                 break
             if attempt + 1 < self._config.max_attempts and self._search.tells(pending.plan, child.screen.nearest):
                 known = Scored(*self._writer.program_of(str(child.screen.nearest)))
-                complaints.append(_complaint(pending, attempt, repeated(child.screen, known, child.program.files)))
+                complaints.append(_complaint(pending, attempt, repeated(child.screen, known, child.program.files, child.judgement)))
         return children
 
     async def _attempt(self, pending: PendingStep, attempt: int, complaints: Sequence[Complaint]) -> Child:
@@ -271,12 +278,33 @@ class Stages:
         screen = pending.screens.get(attempt)
         if screen is None:
             screen = await self._screen(plan, attempt, mark, embedding)
+            if screen.borderline:
+                screen = await self._judged(pending, screen, program.files)
             self._writer.screen(screen)
             if screen.verdict is Verdict.NEW:
                 self._writer.program(program, mark, embedding)
             self._writer.commit()
             pending.screens[attempt] = screen
-        return Child(program, mark, screen, embedding)
+        return Child(program, mark, screen, embedding, pending.judgements.get(attempt))
+
+    async def _judged(self, pending: PendingStep, screen: Screen, files: Files) -> Screen:
+        """Has a borderline child judged; what was found is written down together with the screen that comes of it.
+
+        Raises:
+            Abandoned: If the run is stopping, and its judge was not asked any more.
+        """
+        passed = dataclasses.replace(screen, borderline=False)
+        if self._judge is None:
+            return passed
+        self._proceed()
+        known, _ = self._writer.program_of(str(screen.nearest))
+        try:
+            judgement = await self._judge.judge(known.files, files, screen.step, screen.attempt)
+        except Stopping:
+            raise Abandoned from None
+        self._writer.judgement(judgement)
+        pending.judgements[screen.attempt] = judgement
+        return dataclasses.replace(passed, verdict=Verdict.NEAR) if judgement.found is Likeness.SAME else passed
 
     def unanswered(self, pending: PendingStep, error: ModelError) -> Result:
         """Ends a step whose model did not answer, however often it was asked."""

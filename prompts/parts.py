@@ -12,7 +12,7 @@ from typing import NamedTuple
 from evolve.diffing import unified
 from evolve.llm.specs import DEFAULT_PROMPT, EditKind
 from evolve.mutation import MutationRequest, Scored
-from evolve.program import Direction, Objective, Task
+from evolve.program import Direction, Files, Objective, Task
 from evolve.prompts.budget import Detail
 from evolve.prompts.fencing import block, fenced, shortened, visible
 from evolve.prompts.precision import Precision, exact
@@ -228,6 +228,25 @@ def _change(parent: Scored, child: Scored, number: Precision) -> ChangeView:
     text = unified(parent.program.files, child.program.files, context=1)
     came_of_it = f"from {_scored(parent, number)} to {_scored(child, number)}" if child.evaluation.ok else _scored(child, number)
     return ChangeView(came_of_it, block(shortened(visible(text), _CHANGE_CHARS), "diff"))
+
+
+def judge(known: Files, child: Files, context: int | None) -> Part:
+    """Returns the part that asks whether a child does the same as a known program.
+
+    Nothing is cut: of half a difference nobody could say that it is none.
+
+    Args:
+        known: The known source.
+        child: The new one, its files in the same order.
+        context: None shows the known source whole, and the new one or what differs, whichever is shorter; a number shows what
+            differs alone, with so many unchanged lines around each change.
+    """
+    diff = block(visible(unified(known, child, context=3 if context is None else context)), "diff")
+    if context is not None:
+        return Part("judge.md", {"known": "", "child": "", "diff": diff})
+    before, after = (render_files({path: visible(text) for path, text in files.items()}).rstrip("\n") for files in (known, child))
+    shorter = len(diff) < len(after)
+    return Part("judge.md", {"known": before, "child": "" if shorter else after, "diff": diff if shorter else ""})
 
 
 def _scored(scored: Scored, number: Precision) -> str:

@@ -12,11 +12,11 @@ from evolve.llm.base import Message, Role
 from evolve.llm.prices import typical_tokens
 from evolve.llm.specs import DEFAULT_PROMPT, EditKind
 from evolve.mutation import Complaint, MutationRequest, Scored
-from evolve.program import Objective, Task
+from evolve.program import Files, Objective, Task
 from evolve.prompts.budget import CUTS, Detail, brief_detail, full_detail
 from evolve.prompts.config import PromptConfig
 from evolve.prompts.fencing import fenced, shortened, visible
-from evolve.prompts.parts import Part, Parts, effective_kind, initial, initial_retry, note
+from evolve.prompts.parts import Part, Parts, effective_kind, initial, initial_retry, judge, note
 from evolve.prompts.templates import Templates
 from evolve.prompts.views import Diff, difference
 
@@ -26,6 +26,8 @@ _BEGINNINGS = 32
 _DIFFS = 512
 #: What servers add around each message to tell whose it is.
 _TOKENS_PER_MESSAGE = 4
+#: Unchanged lines around each change where there is no room for the program that a judge is to compare with.
+_JUDGED_CONTEXTS = (20, 6, 2)
 
 
 class Prompt(NamedTuple):
@@ -188,6 +190,25 @@ class Prompts:
             tokens = self._tokens(messages)
             if tokens <= budget:
                 return Prompt(messages, (), tokens)
+        raise ValueError(_too_long(tokens, budget))
+
+    def judge(self, known: Files, child: Files, *, budget_tokens: int) -> Prompt:
+        """Writes the prompt that asks whether a child does the same as a known program; the known one is left out for length.
+
+        Args:
+            known: The text that may change of the known program, in the order in which it is shown.
+            child: That of the child.
+            budget_tokens: What the model's context leaves for the prompt; the configuration may allow less.
+
+        Raises:
+            ValueError: If not even what differs fits.
+        """
+        budget = min(budget_tokens, self._config.max_tokens)
+        for context in (None, *_JUDGED_CONTEXTS):
+            messages = (Message(Role.USER, self._templates.fill(judge(known, child, context)) + "\n"),)
+            tokens = self._tokens(messages)
+            if tokens <= budget:
+                return Prompt(messages, () if context is None else ("the known program",), tokens)
         raise ValueError(_too_long(tokens, budget))
 
     def _fitted(self, write: Callable[[Detail, tuple[str, ...]], tuple[Message, ...]], detail: Detail, budget: int) -> Prompt:

@@ -10,7 +10,7 @@ from evolve.mutation import MutationRequest, Scored
 from evolve.program import Direction, Evaluation, Files, Metric, Objective, Outcome, Program, Task
 from evolve.prompts.budget import CUTS, brief_detail, full_detail
 from evolve.prompts.config import PromptConfig
-from evolve.prompts.parts import Part, Parts, effective_kind, initial, note, system_template
+from evolve.prompts.parts import Part, Parts, effective_kind, initial, judge, note, system_template
 
 _MARKED = {"main.py": "X = 1\n# EVOLVE-BLOCK-START\ndef f():\n    return X\n\n\n# EVOLVE-BLOCK-END\n"}
 _SEVERAL = {**_MARKED, "lib.py": "Y = 2\n"}
@@ -27,6 +27,9 @@ def specimens(variants: Collection[str] = ()) -> Iterator[Part]:
     for objective in objectives:
         yield initial("Solve it.", objective, "main.py defines f()")
         yield initial("", objective, "")
+        yield judge(_WHOLE, _changed(_WHOLE, "f", "g"), None)
+        yield judge(_WHOLE, {"main.py": "pass\n"}, None)
+        yield judge(_WHOLE, _changed(_WHOLE, "f", "g"), 1)
         for files in (_MARKED, _SEVERAL, _WHOLE):
             rich = _rich(files, objective)
             change = (rich.lineage[0], rich.parent)

@@ -30,7 +30,7 @@ LAYERS = [
     ["evolve.loop"],
     ["evolve.opening", "evolve.noting"],
     ["evolve.stages", "evolve.insight"],
-    ["evolve.embedding"],
+    ["evolve.embedding", "evolve.judging"],
     ["evolve.vectors"],
     [
         *("evolve.search", "evolve.ordering", "evolve.outages", "evolve.proposer", "evolve.executors", "evolve.verifying"),

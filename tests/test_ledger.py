@@ -8,7 +8,7 @@ from archive_kit import plan_of, started
 
 from evolve.archive.records import CallBegun, CallEnded
 from evolve.archive.store import Archive
-from evolve.ledger import RunLedger
+from evolve.ledger import RunLedger, SideLedger
 from evolve.program import Reply
 
 
@@ -65,3 +65,31 @@ def test_numbers_go_on_where_an_earlier_session_ended(archive):
     with archive.writer(run) as writer:
         assert RunLedger(writer, pending).number(1, 0) == 1
         assert RunLedger(writer, pending).number(1, 1) == 0
+
+
+def test_calls_on_the_side_have_tables_of_their_own_and_are_billed_with_what_they_brought(archive):
+    _, writer = started(archive)
+    with writer:
+        writer.plan(plan_of(1))
+        writer.commit()
+        for ledger, table in (
+            (SideLedger.of_embeddings(writer, {}), "embedding_call"),
+            (SideLedger.of_judgements(writer, {}), "judge_call"),
+        ):
+            ledger.began(CallBegun(1, 0, 0, "fake/model", 0.5))
+            assert count(archive, f"{table}s") == 1
+            ledger.ended(CallEnded(1, 0, 0, "timed_out", usd=0.5, presumed=True))
+            assert count(archive, f"{table}_ends") == 1
+            ledger.began(CallBegun(1, 0, ledger.number(1, 0), "fake/model", 0.5))
+            ledger.ended(CallEnded(1, 0, 1, "ok", usd=0.25))
+            assert count(archive, f"{table}_ends") == 1
+            writer.commit()
+            assert count(archive, f"{table}_ends") == 2
+    assert count(archive, "calls") == 0
+
+
+def test_numbers_of_calls_on_the_side_go_on_where_an_earlier_session_ended(archive):
+    _, writer = started(archive)
+    with writer:
+        ledger = SideLedger.of_judgements(writer, {(1, 0): 2})
+        assert (ledger.number(1, 0), ledger.number(1, 1)) == (2, 0)

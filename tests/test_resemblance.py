@@ -1,4 +1,4 @@
-from evolve.archive.records import Screen, Verdict
+from evolve.archive.records import Judgement, Likeness, Screen, Verdict
 from evolve.mutation import Scored
 from evolve.program import Evaluation, Outcome, Program
 from evolve.resemblance import repeated
@@ -28,3 +28,13 @@ def test_a_long_difference_is_cut():
     said = repeated(screen(Verdict.NEAR), KNOWN, {"a.py": FILES["a.py"].replace("x", "y")})
     assert len(said) < 2500
     assert said.endswith("(and more)\n")
+
+
+def test_a_judged_copy_is_told_that_a_model_found_it_and_why():
+    child = {"a.py": FILES["a.py"].replace("x7 = 7", "x7 = (7)")}
+    judgement = Judgement(2, 0, Likeness.SAME, "only brackets")
+    said = repeated(screen(Verdict.NEAR), KNOWN, child, judgement)
+    assert "does the same as program abc, which scored 2.5: so a model found that compared the two (only brackets); make" in said
+    assert "-x7 = 7\n+x7 = (7)\n" in said
+    bare = repeated(screen(Verdict.NEAR), KNOWN, child, Judgement(2, 0, Likeness.SAME))
+    assert "compared the two; make" in bare

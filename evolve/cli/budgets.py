@@ -21,11 +21,13 @@ from evolve.llm.embedders import parse_embedder
 from evolve.llm.estimate import ArmForecast, Estimate, estimate, warning
 from evolve.llm.prices import FREE, Price, PriceTable, lookup, price_table, require_price, typical_tokens
 from evolve.llm.specs import ModelSpec, is_model
-from evolve.maker import model_specs, note_spec
+from evolve.maker import judge_spec, model_specs, note_spec
 from evolve.program import Task
 
 #: Tokens of the words around programs in a prompt, and around the edit in an answer.
 _WORDS = 600
+#: Tokens of the words in a judge's prompt, and of its answer.
+_JUDGE_WORDS, _VERDICT = 400, 60
 #: What a run may spend when nobody says.
 _DEFAULT_USD = 5.0
 #: Hosts that are this machine: a model there is not paid by the token unless somebody says so.
@@ -83,9 +85,8 @@ def forecast(task: Task, config: RunConfig) -> Estimate:
 
 def _capped(config: RunConfig) -> tuple[RunConfig, list[_Priced]]:
     """Returns the configuration with a budget, and the models whose calls it pays; none where nothing is paid for."""
-    noting = note_spec(config)
-    embedder = _embedder(config)
-    specs = [*model_specs(config), *(spec for spec in (noting, embedder) if spec is not None)]
+    others = (note_spec(config), _embedder(config), judge_spec(config))
+    specs = [*model_specs(config), *(spec for spec in others if spec is not None)]
     table = price_table(config.prices) if specs else PriceTable({})
     facts = [lookup(spec, table) for spec in specs]
     if config.budget_usd is None and not any(_may_cost(spec, known.price) for spec, known in zip(specs, facts, strict=True)):
@@ -101,20 +102,18 @@ def _capped(config: RunConfig) -> tuple[RunConfig, list[_Priced]]:
 def _estimate(task: Task, config: RunConfig, models: Sequence[_Priced]) -> Estimate:
     """Estimates what a run costs if every arm is pulled alike and answers are about as long as the program."""
     source = typical_tokens("".join(task.files.values()))
-    pulled = {spec.label for spec in model_specs(config)}
     arms = [
         ArmForecast(
             spec.label, price, len(spec.kinds) * len(spec.settings.prompts), spec.settings.max_tokens, spec.settings.call_usd
         )
-        for spec, price in models
-        if spec.label in pulled
+        for spec, price in models[: len(model_specs(config))]
     ]
     others = [ArmForecast(name, FREE) for name in config.arms if not is_model(name)]
     prompt = min(config.prompts.max_tokens, typical_tokens(task.background) + 3 * source + _WORDS)
     found = estimate(
         [*arms, *others], config.steps, prompt_tokens=prompt, answer_tokens=source + _WORDS, attempts=config.stages.max_attempts
     )
-    return _with_embeddings(found, task, config, models)
+    return _with_judge(_with_embeddings(found, task, config, models), task, config, models)
 
 
 def _embedder(config: RunConfig) -> ModelSpec | None:
@@ -144,14 +143,29 @@ def _with_embeddings(expected: Estimate, task: Task, config: RunConfig, models: 
     )
 
 
+def _with_judge(expected: Estimate, task: Task, config: RunConfig, models: Sequence[_Priced]) -> Estimate:
+    """Adds what a judge costs if every child is borderline, for how many are nobody knows; the low estimate has none."""
+    spec = judge_spec(config)
+    if spec is None:
+        return expected
+    price = next(model.price for model in models if model.spec == spec)
+    program = typical_tokens("".join(mutable_text(task.files).values()))
+    prompt = min(config.prompts.max_tokens, 2 * program + _JUDGE_WORDS)
+    judge = ArmForecast(spec.label, price, max_tokens=spec.settings.max_tokens, call_usd=spec.settings.call_usd)
+    each = estimate([judge], config.steps, prompt_tokens=prompt, answer_tokens=_VERDICT, attempts=config.stages.max_attempts)
+    typical = expected.typical + each.typical
+    return dataclasses.replace(expected, typical=typical, worst=expected.worst + each.worst, judge=each.typical)
+
+
 def _tell(expected: Estimate, config: RunConfig) -> None:
     """Says what is expected, and warns of a budget that is too small to mean anything."""
     if config.budget_usd is None:
         return
     each, total = dollars(expected.typical_call), dollars(expected.typical)
-    embedded = f" and embeddings for {dollars(expected.embeddings)} usd" if expected.embeddings else ""
+    others = f" and embeddings for {dollars(expected.embeddings)} usd" if expected.embeddings else ""
+    others += f" and up to {dollars(expected.judge)} usd for a judge" if expected.judge else ""
     stderr.print(
-        f"expected: about {expected.calls:.0f} calls at {each} usd{embedded}, {total} usd in all (if answers are as long as the "
+        f"expected: about {expected.calls:.0f} calls at {each} usd{others}, {total} usd in all (if answers are as long as the "
         f"program; reasoning costs more); no more than {dollars(config.budget_usd)} usd will be spent",
         style="dim",
         markup=False,

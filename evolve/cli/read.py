@@ -95,6 +95,7 @@ def show(run: RunArgument = None, archive: ArchiveOption = DEFAULT, json: JsonOp
         ["outcomes", outcomes_text(shown["outcomes"])],
         ["spent", _spent_text(shown, record.config.get("budget_usd"))],
         *_embedding_rows(shown["embeddings"]),
+        *_judge_rows(shown["judge"]),
         ["evaluator", record.evaluator_sha256[:16]],
         ["again with", record.command or "(task given inline)"],
     ]
@@ -136,6 +137,15 @@ def _embedding_rows(embedded: dict[str, Any]) -> list[list[str]]:  # Any: JSON v
     text = f"{embedded['usd']:.4f} usd of that, {embedded['calls']} calls"
     failed = f"; {embedded['failed']} programs were not embedded, and compared by identity alone" if embedded["failed"] else ""
     return [["embeddings", text + failed]]
+
+
+def _judge_rows(judge: dict[str, Any]) -> list[list[str]]:  # Any: JSON values
+    """Says what a judge of borderline children took of that, and what it found; no row for a run in which it was asked nothing."""
+    judged = judge["same"] + judge["different"]
+    if not judged and not judge["unknown"]:
+        return []
+    text = f"{judge['usd']:.4f} usd of that, {judge['calls']} calls; {judged} borderline children judged, {judge['same']} copies"
+    return [["judge", text + (f"; {judge['unknown']} were not judged, and passed" if judge["unknown"] else "")]]
 
 
 def _spent_text(shown: dict[str, Any], budget_usd: object) -> str:  # Any: JSON values

@@ -50,6 +50,7 @@ class Estimate:
         worst_call: The most dollars that one call is reserved.
         unknown: Arms whose price is not known, which count as free.
         embeddings: Dollars of them that embeddings cost.
+        judge: Dollars of the typical cost that a judge takes if it is asked about every child, which it is not.
     """
 
     low: float
@@ -60,6 +61,7 @@ class Estimate:
     worst_call: float
     unknown: tuple[str, ...] = ()
     embeddings: float = 0.0
+    judge: float = 0.0
 
 
 def estimate(arms: Sequence[ArmForecast], steps: int, *, prompt_tokens: int, answer_tokens: int, attempts: int = 1) -> Estimate:

@@ -8,6 +8,7 @@ from evolve.archive.store import Archive
 from evolve.errors import ArchiveError
 
 EMBEDDERS = ("vectors", "embedding_calls", "embedding_call_ends", "unembedded", "calibrations")
+JUDGE = ("judge_calls", "judge_call_ends", "judgements")
 
 
 def m002_remarks(connection):
@@ -88,7 +89,7 @@ def test_an_archive_of_the_first_version_is_taken_up(tmp_path):
             ):
                 connection.execute(text("ALTER TABLE {} DROP COLUMN {}".format(*column.split("."))))
             connection.execute(text("ALTER TABLE runs DROP COLUMN rescores"))
-            for table in ("calls", "call_ends", "advice", "start_sources", "starts", "notes", "afresh", *EMBEDDERS):
+            for table in ("calls", "call_ends", "advice", "start_sources", "starts", "notes", "afresh", *EMBEDDERS, *JUDGE):
                 connection.execute(text(f"DROP TABLE {table}"))
             connection.execute(text("DELETE FROM evolve_migrations WHERE number > 1"))
     with Archive.open(tmp_path / "a.db") as archive:

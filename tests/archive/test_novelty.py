@@ -305,3 +305,60 @@ def test_screens_over_several_blocks_see_exactly_their_version():
 def test_settings_out_of_range_are_refused(settings):
     with pytest.raises(ValueError, match=next(iter(settings))):
         NoveltyConfig(**settings)
+
+
+def screened(config: NoveltyConfig, similarity: float, length: float = 1.0):
+    """Screens a child at a cosine from the only known program; both embeddings have the same length."""
+    screen = NoveltyScreen(config)
+    screen.add(0, "known", "mark", np.array([length, 0.0]))
+    return screen.check(1, 0, 0, "other", length * np.array([similarity, np.sqrt(1 - similarity**2)]))
+
+
+@pytest.mark.parametrize(
+    ("distance", "verdict", "borderline"),
+    [(0.05, Verdict.NEAR, False), (0.15, Verdict.NEW, True), (0.35, Verdict.NEW, True), (0.45, Verdict.NEW, False)],
+)
+def test_between_the_limit_and_so_many_limits_a_child_is_borderline(distance, verdict, borderline):
+    for limit in ({"min_distance": 0.1}, {"max_similarity": 0.9}):
+        config = NoveltyConfig(**limit, judge="a/b", borderline=4)
+        found = screened(config, 1 - distance)
+        assert (found.verdict, found.borderline, found.nearest) == (verdict, borderline, "known")
+
+
+def test_a_band_is_as_wide_as_its_limit_in_its_own_measure():
+    config = NoveltyConfig(min_distance=0.1, judge="a/b", borderline=4)
+    # The distance is the square of the length times as large.
+    assert not screened(config, 0.85, length=2.0).borderline
+    assert screened(config, 0.95, length=2.0).borderline
+
+
+def test_without_a_judge_nothing_is_borderline():
+    assert not screened(NoveltyConfig(min_distance=0.1), 0.85).borderline
+
+
+def test_copies_are_no_question_for_a_judge():
+    screen = NoveltyScreen(NoveltyConfig(min_distance=0.1, judge="a/b", borderline=4))
+    screen.add(0, "known", "mark", np.array([1.0, 0.0]))
+    found = screen.check(1, 0, 0, "mark", np.array([0.0, 1.0]))
+    assert (found.verdict, found.borderline) == (Verdict.KNOWN, False)
+
+
+def test_a_judge_leaves_with_the_limit():
+    config = NoveltyConfig(min_distance=0.1, judge="a/b", borderline=4)
+    assert config.without_limit() == NoveltyConfig(calibrate=False)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"judge": "a/b", "calibrate": False}, "a judge needs a limit"),
+        ({"judge": "a/b", "max_similarity": 1.0}, "leaves nothing borderline"),
+        ({"judge": "a/b", "borderline": 1.0}, r"borderline must be finite and > 1, got 1\.0"),
+        ({"judge": "a/b", "borderline": float("nan")}, "borderline must be finite"),
+        ({"judge": "a/b", "borderline": float("inf")}, "borderline must be finite"),
+        ({"borderline": 2.0}, r"borderline is 2\.0, and nobody is asked"),
+    ],
+)
+def test_a_judge_that_could_be_asked_nothing_is_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        NoveltyConfig(**settings)

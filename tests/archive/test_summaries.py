@@ -34,6 +34,7 @@ def test_a_run_that_never_started_has_neither_initial_nor_best(archive):
         "usd": 0.0,
         "tokens": 0,
         "embeddings": {"calls": 0, "tokens": 0, "failed": 0, "usd": 0.0},
+        "judge": {"calls": 0, "tokens": 0, "same": 0, "different": 0, "unknown": 0, "usd": 0.0},
         "seconds": 0.0,
         "arms": {},
         "isolation": None,
@@ -84,6 +85,7 @@ def test_a_run_is_summed_up(archive):
         "usd": 0.75,
         "tokens": 60,
         "embeddings": {"calls": 0, "tokens": 0, "failed": 0, "usd": 0.0},
+        "judge": {"calls": 0, "tokens": 0, "same": 0, "different": 0, "unknown": 0, "usd": 0.0},
         "seconds": 12.5,
         "arms": {
             "local/literals": {"pulls": 2, "usd": 0.75, "improvements": 1, "reward": 0.75},

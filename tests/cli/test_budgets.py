@@ -238,3 +238,27 @@ def test_an_embedder_that_costs_money_wants_a_budget_and_a_price(capsys):
         with_budget(find(str(PARABOLA)), unknown)
     own = RunConfig(arms=("local",), novelty=NoveltyConfig(embedder="openai/e@http://127.0.0.1:8000/v1"))
     assert with_budget(find(str(PARABOLA)), own) == own
+
+
+def test_a_forecast_counts_a_judge_as_if_every_child_were_borderline(capsys):
+    def expected(**novelty):
+        config = RunConfig(arms=(PAID,), steps=10, budget_usd=1.0, novelty=NoveltyConfig(**novelty))
+        return forecast(find(str(PARABOLA)), config)
+
+    without, judged = expected(), expected(judge=PAID)
+    assert 0 == without.judge < judged.judge
+    assert judged.low == without.low
+    assert judged.typical == pytest.approx(without.typical + judged.judge)
+    assert judged.worst > without.worst + judged.judge
+    assert (judged.calls, judged.typical_call) == (without.calls, without.typical_call)
+
+
+def test_a_judge_that_costs_money_wants_a_budget_and_a_price(capsys):
+    config = RunConfig(arms=("local",), novelty=NoveltyConfig(judge=PAID))
+    assert with_budget(find(str(PARABOLA)), config).budget_usd == 5.0
+    assert "usd for a judge" in told(capsys)
+    unknown = RunConfig(arms=("local",), novelty=NoveltyConfig(judge="openai/j@http://models.example/v1"))
+    with pytest.raises(ConfigError, match=r"price of openai/j is not known"):
+        with_budget(find(str(PARABOLA)), unknown)
+    own = RunConfig(arms=("local",), novelty=NoveltyConfig(judge=OWN))
+    assert with_budget(find(str(PARABOLA)), own) == own

@@ -5,7 +5,7 @@ import pytest
 
 KEYS = {"run", "name", "task", "status", "seed", "steps", "evaluated", "outcomes", "initial", "best", "calls", "usd", "tokens",
         "seconds", "arms", "isolation", "shared_process", "verification", "starts", "rescores",
-        "embeddings"}  # fmt: skip
+        "embeddings", "judge"}  # fmt: skip
 
 
 def test_run_prints_one_json_value_and_nothing_else(cli, parabola):
