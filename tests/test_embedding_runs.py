@@ -140,10 +140,11 @@ def test_a_run_that_is_killed_pays_for_no_embedding_twice(tmp_path):
         process.kill()
         process.wait()
         first = embedded(server)
+        [(known,)] = rows(tmp_path, "SELECT count(*) FROM embedding_call_ends WHERE outcome = 'ok'")
         evolve.resume(archive=where)
         later = embedded(server)[len(first) :]
-    # What was in flight at the kill nobody has seen the end of.
-    assert len(set(first) & set(later)) <= 1
+    # What was in flight at the kill nobody has seen the end of: several steps may have asked at once.
+    assert len(set(first) & set(later)) <= len(first) - known < len(first)
     assert len(later) == len(set(later))
     assert rows(tmp_path, "SELECT count(*) FROM additions") == [(13,)]
     assert evolve.replay(archive=where).differences == ()
