@@ -63,7 +63,7 @@ def home(tmp_path, monkeypatch) -> Path:
 
 def install(home: Path, deed: str = "improve()") -> None:
     script = home / "bin" / "scripted"
-    script.write_text(SCRIPT.format(python=sys.executable, deed=deed))
+    script.write_text(SCRIPT.format(python=os.path.realpath(sys.executable), deed=deed))
     script.chmod(0o755)
 
 

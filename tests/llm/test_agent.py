@@ -3,6 +3,7 @@
 import asyncio
 import fcntl
 import logging
+import os
 import socket
 import subprocess
 import sys
@@ -73,7 +74,7 @@ def home(tmp_path) -> Path:
     (tmp_path / "home" / ".agent").mkdir(parents=True)
     (tmp_path / "bin").mkdir()
     script = tmp_path / "bin" / "scripted"
-    script.write_text(SCRIPT.format(python=sys.executable))
+    script.write_text(SCRIPT.format(python=os.path.realpath(sys.executable)))
     script.chmod(0o755)
     return tmp_path / "home"
 
