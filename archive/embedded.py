@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping
-from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, Select, func, select
+from sqlalchemy import Connection, func, select
 
 from evolve.archive.records import FoundLimit
-from evolve.archive.tables import calibrations, embedding_call_ends, embedding_calls, unembedded, vectors
+from evolve.archive.tables import calibrations, embedding_call_ends, unembedded, vectors
 from evolve.archive.texts import unpack_vector
 
 # Databases limit the parameters of one statement (SQLite before 3.32: 999).
@@ -37,24 +36,6 @@ def load_limit(connection: Connection, run: int) -> FoundLimit | None:
     """Reads the limit that a run found by a model of embeddings; None where it has not, or has found none so."""
     row = connection.execute(select(calibrations).where(calibrations.c.run == run)).one_or_none()
     return None if row is None else FoundLimit(row.min_distance, row.copy, tuple(json.loads(row.edits)))
-
-
-def embedding_calls_begun(connection: Connection, run: int) -> dict[tuple[int, int], int]:
-    """Counts the calls that were begun to embed programs of a run, by step and attempt."""
-    made = embedding_calls.c
-    query = select(made.step, made.attempt, func.max(made.number).label("last")).where(made.run == run)
-    return {(row.step, row.attempt): row.last + 1 for row in connection.execute(query.group_by(made.step, made.attempt))}
-
-
-def embedding_spending(run: int) -> Select[Any]:
-    """Selects what embeddings have cost a run: rows of ``step`` and ``usd``, one for each call.
-
-    A call whose end is not known counts with what was reserved.
-    """
-    made, ends = embedding_calls.c, embedding_call_ends.c
-    same = (ends.run == made.run) & (ends.step == made.step) & (ends.attempt == made.attempt) & (ends.number == made.number)
-    usd = func.coalesce(ends.usd, made.reserved_usd).label("usd")
-    return select(made.step, usd).outerjoin(embedding_call_ends, same).where(made.run == run)
 
 
 def embedding_figures(connection: Connection, run: int) -> Mapping[str, int]:

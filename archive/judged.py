@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
-from sqlalchemy import Connection, Select, func, select
+from sqlalchemy import Connection, func, select
 
 from evolve.archive.records import Judgement, Likeness
 from evolve.archive.rows import judgement_of
-from evolve.archive.tables import judge_call_ends, judge_calls, judgements
+from evolve.archive.tables import judgements
 from evolve.archive.texts import TextReader
 
 
@@ -18,24 +17,6 @@ def load_judgements(connection: Connection, texts: TextReader, run: int) -> dict
     found = connection.execute(select(judgements).where(judgements.c.run == run)).all()
     read = texts.read(connection, [text for row in found for text in (row.prompt, row.reply)])
     return {(row.step, row.attempt): judgement_of(row, read) for row in found}
-
-
-def judge_calls_begun(connection: Connection, run: int) -> dict[tuple[int, int], int]:
-    """Counts the calls that were begun to judge children of a run, by step and attempt."""
-    made = judge_calls.c
-    query = select(made.step, made.attempt, func.max(made.number).label("last")).where(made.run == run)
-    return {(row.step, row.attempt): row.last + 1 for row in connection.execute(query.group_by(made.step, made.attempt))}
-
-
-def judge_spending(run: int) -> Select[Any]:
-    """Selects what judgements have cost a run: rows of ``step`` and ``usd``, one for each call.
-
-    A call whose end is not known counts with what was reserved.
-    """
-    made, ends = judge_calls.c, judge_call_ends.c
-    same = (ends.run == made.run) & (ends.step == made.step) & (ends.attempt == made.attempt) & (ends.number == made.number)
-    usd = func.coalesce(ends.usd, made.reserved_usd).label("usd")
-    return select(made.step, usd).outerjoin(judge_call_ends, same).where(made.run == run)
 
 
 def judge_figures(connection: Connection, run: int) -> Mapping[str, int]:

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import BindParameter, Connection, Integer, Select, Subquery, Table, bindparam, func, select, union_all
 
-from evolve.archive.embedded import embedding_spending
-from evolve.archive.judged import judge_spending
+from evolve.archive.billing import billed
 from evolve.archive.records import NOTE_ATTEMPT, Addition, Note, PendingStep, Plan, Screen, Settled
 from evolve.archive.rows import Found, conditions_of, evaluation_of, judgement_of, note_of, plan_of, program_of, reply_of, screen_of
 from evolve.archive.tables import (
@@ -19,8 +18,12 @@ from evolve.archive.tables import (
     call_ends,
     calls,
     edit_failures,
+    embedding_call_ends,
+    embedding_calls,
     embeddings,
     evaluations,
+    judge_call_ends,
+    judge_calls,
     judgements,
     notes,
     plans,
@@ -128,17 +131,13 @@ def spending(run: int | BindParameter[int]) -> Subquery:
     A call whose end is not known counts with what was reserved; the reply of a mutator that keeps no record of its calls, with
     what it says that it cost.
     """
-    called = (
-        select(calls.c.step, calls.c.attempt, func.coalesce(call_ends.c.usd, calls.c.reserved_usd).label("usd"))
-        .outerjoin(call_ends, _same_call(call_ends) & (call_ends.c.number == calls.c.number))
-        .where(calls.c.run == run)
-    )
+    answered = (replies.c.run == calls.c.run) & (replies.c.step == calls.c.step) & (replies.c.attempt == calls.c.attempt)
     told = (
         select(replies.c.step, replies.c.attempt, replies.c.cost_usd.label("usd"))
-        .outerjoin(calls, _same_call(replies))
+        .outerjoin(calls, answered)
         .where(replies.c.run == run, replies.c.cost_usd != 0, calls.c.step.is_(None))
     )
-    return union_all(called, told).subquery("spending")
+    return union_all(billed(calls, call_ends, run), told).subquery("spending")
 
 
 def of_attempts(spent: Subquery) -> Any:  # Any: an expression of SQLAlchemy
@@ -149,10 +148,6 @@ def of_attempts(spent: Subquery) -> Any:  # Any: an expression of SQLAlchemy
 def dollars(spent: Subquery) -> Any:  # Any: an expression of SQLAlchemy
     """Sums dollars to the nearest nano-dollar: the same whether calls or attempts are summed."""
     return func.round(func.sum(spent.c.usd), NANO_DIGITS)
-
-
-def _same_call(table: Table) -> Any:  # Any: an expression of SQLAlchemy
-    return (table.c.run == calls.c.run) & (table.c.step == calls.c.step) & (table.c.attempt == calls.c.attempt)
 
 
 def _costs(connection: Connection, run: int) -> Mapping[int, float]:
@@ -238,19 +233,20 @@ def find_reply(connection: Connection, texts: TextReader, request_sha256: str) -
 
 def spent_usd(connection: Connection, run: int) -> float:
     """Sums what a run has spent, embeddings and judgements included, and what may have been spent on calls that a kill cut off."""
-    called = float(connection.execute(select(func.coalesce(dollars(spending(run)), 0.0))).scalar_one())
-    return round(called + embedding_usd(connection, run) + judge_usd(connection, run), NANO_DIGITS)
+    return round(_sum(connection, spending(run)) + embedding_usd(connection, run) + judge_usd(connection, run), NANO_DIGITS)
 
 
 def embedding_usd(connection: Connection, run: int) -> float:
     """Sums what a run has spent on embeddings; a call that a kill cut off counts with the most that it could cost."""
-    spent = embedding_spending(run).subquery("embedding_spending")
-    return float(connection.execute(select(func.coalesce(dollars(spent), 0.0))).scalar_one())
+    return _sum(connection, billed(embedding_calls, embedding_call_ends, run).subquery("embedding_spending"))
 
 
 def judge_usd(connection: Connection, run: int) -> float:
     """Sums what a run has spent on judgements; a call that a kill cut off counts with the most that it could cost."""
-    spent = judge_spending(run).subquery("judge_spending")
+    return _sum(connection, billed(judge_calls, judge_call_ends, run).subquery("judge_spending"))
+
+
+def _sum(connection: Connection, spent: Subquery) -> float:
     return float(connection.execute(select(func.coalesce(dollars(spent), 0.0))).scalar_one())
 
 

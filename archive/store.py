@@ -21,9 +21,10 @@ import numpy as np
 from sqlalchemy import Connection, Table, func, insert, select
 
 from evolve.archive import finding, rows
+from evolve.archive.billing import begun
 from evolve.archive.connect import Database, Durability, locate, make_engine
-from evolve.archive.embedded import embedding_calls_begun, load_limit, load_unembedded, load_vectors
-from evolve.archive.judged import judge_calls_begun, load_judgements
+from evolve.archive.embedded import load_limit, load_unembedded, load_vectors
+from evolve.archive.judged import load_judgements
 from evolve.archive.loading import (
     attempt_costs,
     find_reply,
@@ -43,7 +44,7 @@ from evolve.archive.migrations import MIGRATIONS, bring_up_to_date, refuse_newer
 from evolve.archive.records import FoundLimit, Judgement, NewRun, Note, PendingStep, RunRecord, Screen, Session, Settled, Start
 from evolve.archive.sessions import begin_session, latest_session
 from evolve.archive.starts import ScoredStart, load_scored_starts, load_starts, write_starts
-from evolve.archive.tables import advice, afresh, holdouts, programs, runs
+from evolve.archive.tables import advice, afresh, embedding_calls, holdouts, judge_calls, programs, runs
 from evolve.archive.texts import TextReader
 from evolve.archive.writer import RunWriter
 from evolve.errors import ArchiveError, RunNotFound
@@ -336,7 +337,7 @@ class Archive:
     def embedding_calls(self, run: int) -> dict[tuple[int, int], int]:
         """Counts the calls that were begun to embed programs of a run, by step and attempt."""
         with self.read() as connection:
-            return embedding_calls_begun(connection, run)
+            return begun(connection, embedding_calls, run)
 
     # What a model judged
 
@@ -348,7 +349,7 @@ class Archive:
     def judge_calls(self, run: int) -> dict[tuple[int, int], int]:
         """Counts the calls that were begun to judge children of a run, by step and attempt."""
         with self.read() as connection:
-            return judge_calls_begun(connection, run)
+            return begun(connection, judge_calls, run)
 
     # Advice
 

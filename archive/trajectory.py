@@ -7,11 +7,18 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, func, select, union_all
 
-from evolve.archive.embedded import embedding_spending
-from evolve.archive.judged import judge_spending
+from evolve.archive.billing import billed
 from evolve.archive.loading import spending
 from evolve.archive.store import Archive
-from evolve.archive.tables import additions, evaluations, sessions
+from evolve.archive.tables import (
+    additions,
+    embedding_call_ends,
+    embedding_calls,
+    evaluations,
+    judge_call_ends,
+    judge_calls,
+    sessions,
+)
 
 
 class ProgressPoint(NamedTuple):
@@ -47,8 +54,8 @@ def progress(archive: Archive, run: int) -> list[ProgressPoint]:
         .where(additions.c.run == run)
         .order_by(additions.c.version)
     )
-    called = spending(run)
-    paid = union_all(select(called.c.step, called.c.usd), embedding_spending(run), judge_spending(run)).subquery("paid")
+    embedded, judged = billed(embedding_calls, embedding_call_ends, run), billed(judge_calls, judge_call_ends, run)
+    paid = union_all(select(spending(run)), embedded, judged).subquery("paid")
     with archive.read() as connection:
         driven = _session_times(connection, run)
         costs = connection.execute(select(paid.c.step, func.sum(paid.c.usd).label("usd")).group_by(paid.c.step))
