@@ -75,9 +75,18 @@ def note_spec(config: RunConfig) -> ModelSpec | None:
     """
     if config.insight.model is None or not config.insight.every:
         return None
-    spec = parse_spec(config.insight.model, config.models)
+    return _speaking(config.insight.model, config, "insight.model", "notes are written")
+
+
+def _speaking(text: str, config: RunConfig, setting: str, deed: str) -> ModelSpec:
+    """Reads the SPEC of a model that answers in words, as coding agents do not.
+
+    Raises:
+        ConfigError: If it is malformed, or names a coding agent.
+    """
+    spec = parse_spec(text, config.models)
     if spec.provider == "agent":
-        raise ConfigError(f"insight.model: {spec.name} is a coding agent; notes are written by a model, PROVIDER/MODEL")
+        raise ConfigError(f"{setting}: {spec.name} is a coding agent; {deed} by a model, PROVIDER/MODEL")
     return spec
 
 
@@ -93,9 +102,7 @@ def judge_spec(config: RunConfig) -> ModelSpec | None:
     """
     if config.novelty.judge is None:
         return None
-    spec = parse_spec(config.novelty.judge, config.models)
-    if spec.provider == "agent":
-        raise ConfigError(f"novelty.judge: {spec.name} is a coding agent; children are judged by a model, PROVIDER/MODEL")
+    spec = _speaking(config.novelty.judge, config, "novelty.judge", "children are judged")
     usual = ModelSettings()
     for name in _OF_EDITS:
         if getattr(spec.settings, name) != getattr(usual, name):
