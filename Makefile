@@ -38,7 +38,7 @@ tests: .venv/dev ## The whole suite, JOBS tests at once
 	$(BIN)/pytest -n $(JOBS)
 
 test-fast: .venv/dev ## The suite without the slow tests
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest -m "not slow and not cluster and not docker"
 
 test-litellm: .venv-litellm/ready ## The tests of language models, with LiteLLM and the older openai SDK in an environment of their own
 	.venv-litellm/bin/pytest -p no:cacheprovider tests/llm tests/contracts/test_language_model.py
