@@ -20,7 +20,7 @@ from evolve.executors.cluster.address import Address, Way
 from evolve.executors.cluster.needs import Needs
 
 #: Starting Ray takes seconds, on a busy machine half a minute; joining a cluster that does not answer, as long as Ray tries.
-_CONNECT_S = 120.0
+CONNECT_S = 150.0
 _LEAVE_S = 20.0
 _LOG_SHOWN_BYTES = 1500
 
@@ -41,7 +41,9 @@ class Link:
         self.closed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     @classmethod
-    async def open(cls, address: Address, needs: Needs, parcel: bytes, at_once: int | None, hear: Hear) -> Self:
+    async def open(
+        cls, address: Address, needs: Needs, parcel: bytes, at_once: int | None, hear: Hear, timeout_s: float = CONNECT_S
+    ) -> Self:
         """Starts a driver process and waits until it is connected.
 
         Args:
@@ -50,6 +52,7 @@ class Link:
             parcel: What nodes unpack.
             at_once: How many evaluations a cluster that is started here shall hold; None is what the machine has.
             hear: Is called with what happens.
+            timeout_s: How long to wait.
 
         Raises:
             ExecutorError: If the cluster cannot be reached, or Ray is not installed.
@@ -74,11 +77,11 @@ class Link:
             link.send(
                 {"way": address.way.value, "address": address.text, "needs": asdict(needs), "parcel": parcel, "at_once": at_once}
             )
-            async with asyncio.timeout(_CONNECT_S):
+            async with asyncio.timeout(timeout_s):
                 first = await _receive(reader)
         except TimeoutError:
             await link.close()
-            raise ExecutorError(f"{address.described} did not answer within {_CONNECT_S:g} s. {_advice(address, '')}") from None
+            raise ExecutorError(f"{address.described} did not answer within {timeout_s:g} s. {_advice(address, '')}") from None
         except BaseException as error:
             text = link.log_tail()
             await link.close()
