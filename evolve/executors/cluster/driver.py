@@ -28,7 +28,7 @@ from evolve.executors.cluster.relay import RelayedDispatcher
 from evolve.executors.messages import MESSAGE_LIMIT_BYTES
 
 #: Ray's shutdown takes a second or two; one that takes longer waits for a cluster that is gone.
-_SHUTDOWN_S = 15.0
+_SHUTDOWN_S = 10.0
 _CLIENT_TRIES = 3
 #: Of a cluster that is started for a run: results are small, and the parcel is the largest object.
 _STORE_BYTES = 128 * 2**20
@@ -50,7 +50,6 @@ def main(stream_fd: int) -> None:
     try:
         asyncio.run(_serve(stream, greeting))
     finally:
-        threading.Thread(target=_end_anyway, daemon=True).start()
         ray.shutdown()
 
 
@@ -122,6 +121,7 @@ async def _serve(stream: socket.socket, greeting: Mapping[str, Any]) -> None:  #
             await writer.drain()
         await dispatcher.close()
     finally:
+        threading.Thread(target=_end_anyway, daemon=True).start()
         watching.cancel()
         listening.cancel()
         writer.close()

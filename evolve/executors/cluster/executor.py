@@ -228,7 +228,7 @@ class RayExecutor:
     # The connection
 
     async def _open(self, timeout_s: float = CONNECT_S) -> Link:
-        return await Link.open(self._address, self._needs, self._parcel.content, self._workers, self._hear, timeout_s)
+        return await Link.open(self._address, self._needs, self._parcel.content, self._workers, self._hear, timeout_s=timeout_s)
 
     async def _linked(self) -> Link:
         """Returns the connection, another one if it was lost.
