@@ -88,6 +88,7 @@ def run(
     seed: int | None = None,
     arms: Sequence[str] | None = None,
     workers: int | None = None,
+    executor: str | None = None,
     max_seconds: float | None = None,
     budget_usd: float | None = None,
     strategy: str | None = None,
@@ -107,6 +108,7 @@ def run(
         seed: Seed of everything random.
         arms: SPECs of what makes children.
         workers: Evaluations at once.
+        executor: Where evaluations run: ``"local"``, ``"ray"``, ``"HOST:PORT"`` or ``"ray://HOST:PORT"``, or a plug-in's name.
         max_seconds: Wall-clock seconds.
         budget_usd: Dollars for language models; None is no limit.
         strategy: Name of a strategy.
@@ -128,6 +130,7 @@ def run(
         "seed": seed,
         "arms": None if arms is None else list(arms),
         "workers": workers,
+        "executor": executor,
         "max_seconds": max_seconds,
         "budget_usd": budget_usd,
         "strategy": strategy,

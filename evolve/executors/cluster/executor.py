@@ -250,6 +250,8 @@ class RayExecutor:
         give_up_at = loop.time() + self._config.patience_s
         lost, self._link = self._link, None
         why = await lost.closed if lost is not None else ""
+        # All that are open were sent by the connection that was lost: nobody sends before there is another one.
+        self._attempts.lose_all(f"the connection with the cluster was lost: {why}")
         logger.warning("%s was lost (%s); connecting again for up to %g s", self._address.described, why, self._config.patience_s)
         if lost is not None:
             await lost.close()

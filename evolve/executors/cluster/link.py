@@ -139,8 +139,10 @@ class Link:
                 else:
                     self._hear(event)
         except (asyncio.IncompleteReadError, OSError):
+            self._why = self._why or _brief(self.log_tail())
+        finally:
             if not self.closed.done():
-                self.closed.set_result(self._why or _brief(self.log_tail()) or "Ray ended its driver")
+                self.closed.set_result(self._why or "Ray ended its driver")
 
 
 async def _receive(reader: asyncio.StreamReader) -> dict[str, Any]:  # Any: plain data
