@@ -1,6 +1,7 @@
 """What is repeated, what counts against a program and what ends a run, on clusters that the tests play."""
 
 import asyncio
+import itertools
 import random
 
 import pytest
@@ -102,7 +103,7 @@ def test_repeating_takes_longer_each_time_up_to_a_few_seconds(monkeypatch):
         losing("node", 12)(cluster, link, message)
 
     play(monkeypatch, Cluster(script=script), one)
-    waits = [round(b - a, 2) for a, b in zip(at, at[1:], strict=False)]
+    waits = [round(b - a, 2) for a, b in itertools.pairwise(at)]
     assert waits == [0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0, 5.0, 5.0, 5.0]
 
 

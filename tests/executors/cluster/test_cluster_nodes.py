@@ -10,8 +10,8 @@ from evolve.executors.cluster.nodes import Nodes
 from evolve.program import Isolation
 
 
-def nodes(*there, needs=Needs(1.0)):
-    made = Nodes(needs)
+def nodes(*there):
+    made = Nodes(Needs(1.0))
     made.are(there)
     return made
 
