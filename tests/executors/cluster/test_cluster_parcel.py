@@ -135,7 +135,9 @@ def test_a_folder_that_is_too_large_is_refused_with_its_largest_files(folder, mo
     for name, size in (("a.npy", 1), ("b.npy", 3), ("c.npy", 2)):
         (folder / "data" / name).write_bytes(bytes(size * 2**20))
     largest = r"data/b\.npy \(3 MB\), data/c\.npy \(2 MB\), data/a\.npy \(1 MB\)"
-    with pytest.raises(TaskError, match=rf"task t: its folder holds 6 MB, and at most 2 MB travel .* the largest: {largest}\. Keep"):
+    with pytest.raises(
+        TaskError, match=rf"task t: its folder holds 6 MB, and at most 2 MB travel .* the largest: {largest}\. Keep"
+    ):
         packed(folder)
 
 
@@ -208,9 +210,10 @@ def test_a_disk_that_is_full_is_left_no_fuller(folder, root, monkeypatch):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     key, content = packed(folder)
-    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space left"):
+    with monkeypatch.context() as patch:
         patch.setattr(parcel.Path, "chmod", full)
-        parcel.unpack(content, key, root)
+        with pytest.raises(OSError, match="No space left"):
+            parcel.unpack(content, key, root)
     assert [*root.iterdir()] == []
     assert parcel.find(key, parcel.unpack(content, key, root).parent)
 
@@ -258,7 +261,7 @@ def test_a_task_that_does_not_load_says_what_is_missing(root):
     place = root / "p"
     place.mkdir()
     (place / "task.pickle").write_bytes(b"cno_such_module\nevaluate\n.")
-    with pytest.raises(TaskError, match="cannot be loaded on this node: .*no_such_module.*; install what it needs on every node"):
+    with pytest.raises(TaskError, match=r"cannot be loaded on this node: .*no_such_module.*; install what it needs on every node"):
         parcel.load(place)
 
 
