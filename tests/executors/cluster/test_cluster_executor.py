@@ -234,6 +234,16 @@ def test_where_no_node_is_left_to_run_on_the_run_ends(monkeypatch, refusal):
         play(monkeypatch, cluster, one)
 
 
+def test_a_head_without_processors_is_nothing_left_to_run_on(monkeypatch):
+    cluster = Cluster(node("a"), node("head", CPU=0.0, memory=2.0**36))
+    cluster.probe = cluster.script = refusing("a", refusal="isolation", why="no bubblewrap")
+    with pytest.raises(IsolationError, match="no bubblewrap"):
+        play(monkeypatch, cluster, one)
+    cluster = Cluster(node("a"), node("head", CPU=0.0, memory=2.0**36), script=refusing("a"))
+    with pytest.raises(ExecutorError, match="host-a: its disk is full"):
+        play(monkeypatch, cluster, one)
+
+
 def test_a_node_of_which_nobody_knows_the_name_is_not_left_out_for_good(monkeypatch):
     def script(cluster, link, message):
         if len(cluster.attempts) == 1:

@@ -80,6 +80,8 @@ def test_clusters_may_grow_so_one_without_nodes_is_not_the_end():
     assert cluster.some_left
     cluster.leave_out("b", "no")
     assert not cluster.some_left
+    cluster.are([node("a"), node("b"), node("head", CPU=0.0)])
+    assert not cluster.some_left
     cluster.are([node("a"), node("b"), node("c")])
     assert cluster.some_left
 
