@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 from evolve.errors import EvolveError, IsolationError, TaskError
@@ -109,7 +110,7 @@ class Seat:
         self._executor, self._occupied = executor, wanted
 
     @staticmethod
-    def _place(key: str, fetch: Callable[[], bytes] | None) -> parcel.Path:
+    def _place(key: str, fetch: Callable[[], bytes] | None) -> Path:
         root = parcel.cache_root()
         place = parcel.find(key, root)
         if place is not None:

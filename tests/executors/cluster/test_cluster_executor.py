@@ -475,6 +475,37 @@ def test_of_hundreds_of_evaluations_on_a_cluster_that_loses_most_none_is_lost_or
     assert play(monkeypatch, cluster, story) == [float(seed) for seed in range(300)]
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_calls_that_are_cancelled_in_any_state_leave_their_places_to_others(monkeypatch, seed):
+    rng = random.Random(seed)
+    under_way = set()
+
+    def script(cluster, link, message):
+        def end():
+            under_way.discard(message["attempt"])
+            if rng.random() < 0.5:
+                answer(cluster, link, message)
+            else:
+                lost(link, message, rng.choice(["node", "pressure"]))
+
+        under_way.difference_update(cancelled["attempt"] for cancelled in cluster.sent("cancel"))
+        under_way.add(message["attempt"])
+        assert len(under_way) <= 4
+        asyncio.get_running_loop().call_later(rng.random() * 3, end)
+
+    async def story(executor):
+        calls = [asyncio.create_task(executor.evaluate(PROGRAM, seed=n)) for n in range(60)]
+        cancelled = set(rng.sample(range(60), 30))
+        for number in sorted(cancelled, key=lambda _: rng.random()):
+            await asyncio.sleep(rng.random() * 2)
+            calls[number].cancel()
+        found = await asyncio.gather(*calls, return_exceptions=True)
+        kept = [result for number, result in enumerate(found) if number not in cancelled]
+        return [result.evaluation.objective for result in kept], executor._gate._inside, executor._attempts._open
+
+    assert play(monkeypatch, Cluster(script=script), story, workers=4) == ([42.0] * 30, 0, {})
+
+
 @pytest.mark.parametrize(("workers", "grace_s"), [(0, 30.0), (-1, 30.0), (1, 0.0)])
 def test_numbers_out_of_range_are_refused(workers, grace_s):
     with pytest.raises(ValueError, match=r"must be >=? [01], got"):
