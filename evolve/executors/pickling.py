@@ -54,5 +54,6 @@ def _is_own(name: str, module: ModuleType, installed: tuple[str, ...]) -> bool:
     # cloudpickle sends what ``__main__`` holds by value of itself.
     if not isinstance(module, ModuleType) or module.__name__ != name or name.partition(".")[0] in ("evolve", "__main__"):
         return False
-    file = vars(module).get("__file__")  # there is none of what is built in, or made by an extension
-    return isinstance(file, str) and not file.startswith(installed)
+    # What is built in has no file, and an extension's machine code does not travel.
+    file = vars(module).get("__file__")
+    return isinstance(file, str) and file.endswith(".py") and not file.startswith(installed)

@@ -2,13 +2,14 @@ import importlib
 import subprocess
 import sys
 import threading
+import types
 
 import cloudpickle
 import numpy as np
 import pytest
 
 from evolve.errors import TaskError
-from evolve.executors.pickling import pickled
+from evolve.executors.pickling import _as_values, pickled
 from evolve.program import Task
 
 EVALUATE = """
@@ -67,6 +68,16 @@ def test_modules_of_installed_packages_go_by_name():
     assert len(pickled(task(np.linalg.norm), by_value=True)) < 2000
     assert len(pickled(task(subprocess.run), by_value=True)) < 2000
     assert cloudpickle.loads(pickled(task(len), by_value=True)).evaluate is len
+
+
+def test_extensions_go_by_name_wherever_they_lie(own, monkeypatch, tmp_path):
+    extension = types.ModuleType("own_extension")
+    extension.__file__ = str(tmp_path / "own_extension.so")
+    monkeypatch.setitem(sys.modules, "own_extension", extension)
+    own.own_tools = extension
+    assert b"own_extension" in pickled(task(own.evaluate), by_value=True)
+    with _as_values():
+        assert {name for name in cloudpickle.list_registry_pickle_by_value() if name.startswith("own_")} == {*MODULES}
 
 
 def test_nothing_stays_registered(own):
