@@ -22,7 +22,7 @@ from sqlalchemy import Connection, Table, func, insert, select
 
 from evolve.archive import finding, rows
 from evolve.archive.billing import begun
-from evolve.archive.connect import Database, Durability, locate, make_engine
+from evolve.archive.connect import Database, locate, open_database
 from evolve.archive.embedded import load_limit, load_unembedded, load_vectors
 from evolve.archive.judged import load_judgements
 from evolve.archive.loading import (
@@ -46,6 +46,7 @@ from evolve.archive.sessions import begin_session, latest_session
 from evolve.archive.starts import ScoredStart, load_scored_starts, load_starts, write_starts
 from evolve.archive.tables import advice, afresh, embedding_calls, holdouts, judge_calls, programs, runs
 from evolve.archive.texts import TextReader
+from evolve.archive.transactions import Altering, Durability, Recording
 from evolve.archive.writer import RunWriter
 from evolve.errors import ArchiveError, RunNotFound
 from evolve.program import Evaluation, Files, Program, Reply
@@ -95,8 +96,7 @@ class Archive:
         """
         if durability not in ("normal", "full"):
             raise ValueError(f"durability must be 'normal' or 'full', got {durability!r}")
-        place = locate(where)
-        archive = cls(Database(place, make_engine(place, create=create, durability=durability, timeout_s=timeout_s)), clock)
+        archive = cls(open_database(locate(where), create=create, durability=durability, timeout_s=timeout_s), clock)
         try:
             archive._prepare(create)
         except ArchiveError:
@@ -113,7 +113,7 @@ class Archive:
         if version == 0 and not create:
             raise ArchiveError(f"archive {self.name} is empty; `evolve run TASK --archive {self.name}` fills it")
         try:
-            with self._database.write() as connection:
+            with self._database.write(Altering()) as connection:
                 bring_up_to_date(connection, self.name, self._clock())
         except ArchiveError as error:
             raise ArchiveError(f"schema version {version} must be brought to {len(MIGRATIONS)} first, but: {error}") from error
@@ -215,7 +215,7 @@ class Archive:
             RunNotFound: If there is no such run.
         """
         self.run_record(run)
-        with self._database.write() as connection:
+        with self._database.write(Recording(run)) as connection:
             session = begin_session(connection, run, this_process(), self._clock())
         return RunWriter(self._database, self.texts, self._clock, run, session)
 

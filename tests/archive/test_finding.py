@@ -6,8 +6,8 @@ from evolve.errors import RunNotFound
 
 
 @pytest.fixture
-def archive(tmp_path):
-    with Archive.open(tmp_path / "a.db", create=True) as opened:
+def archive(where):
+    with Archive.open(where, create=True) as opened:
         for name in ("quick", "quicker", "slow"):
             opened.create_run(new_run(name))
         yield opened

@@ -30,8 +30,8 @@ def clock():
 
 
 @pytest.fixture
-def archive(tmp_path, clock):
-    with Archive.open(tmp_path / "a.db", create=True, clock=clock) as opened:
+def archive(where, clock):
+    with Archive.open(where, create=True, clock=clock) as opened:
         yield opened
 
 
