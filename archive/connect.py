@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
@@ -61,6 +62,14 @@ def locate(where: str | Path) -> Place:
     return Place(url.database, Path(url.database))
 
 
+def without_password(where: str | Path) -> str:
+    """Writes an archive's place as a command may show it to be typed again: its user's password comes from elsewhere then."""
+    place = locate(where)
+    if place.url is None:
+        return str(where)
+    return place.url.difference_update_query(_SECRETS)._replace(password=None).render_as_string(hide_password=False)
+
+
 def _shown(url: URL) -> str:
     hidden = url.update_query_dict({name: "***" for name in _SECRETS if name in url.query})
     return hidden.render_as_string(hide_password=True)
@@ -96,7 +105,7 @@ class Database:
             yield
         except (DBAPIError, driver.Error) as error:
             cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
-            if connection is not None:
+            if connection is not None and isinstance(cause, driver.Error):
                 _give_up_if_lost(connection, cause)
             if isinstance(cause, driver.IntegrityError):
                 raise ArchiveError(
@@ -157,11 +166,11 @@ def open_database(place: Place, *, create: bool, durability: Durability, timeout
     return Database(place, engine, postgres.advice)
 
 
-def _give_up_if_lost(connection: Connection, error: BaseException) -> None:
-    """Has a connection made anew at its next use, if its server has ended it; errors of statements of our own tell nobody else."""
+def _give_up_if_lost(connection: Connection, error: Any) -> None:  # Any: an error of the driver
+    """Has a connection made anew at its next use, if its server has ended it."""
     if connection.closed or connection.invalidated:
         return
-    if isinstance(error, Exception) and connection.dialect.is_disconnect(error, connection.connection.dbapi_connection, None):
+    if connection.dialect.is_disconnect(error, connection.connection.dbapi_connection, None):
         connection.invalidate(error)
 
 

@@ -7,7 +7,21 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from sqlalchemy import BindParameter, Connection, Double, Integer, Numeric, Select, Subquery, Table, bindparam, cast, func, select, union_all
+from sqlalchemy import (
+    BindParameter,
+    Connection,
+    Double,
+    Integer,
+    Numeric,
+    Select,
+    Subquery,
+    Table,
+    bindparam,
+    cast,
+    func,
+    select,
+    union_all,
+)
 
 from evolve.archive.billing import billed
 from evolve.archive.records import NOTE_ATTEMPT, Addition, Note, PendingStep, Plan, Screen, Settled

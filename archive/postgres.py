@@ -23,7 +23,7 @@ _LOCKS = 0x65766F6C
 # Second keys; those of runs are their numbers, from 1.
 _TABLES, _NUMBERS = 0, -1
 
-#: What a driver is told unless the URL says otherwise. Without the last two, whoever waits for a machine that is gone waits for hours.
+#: What the driver is told unless the URL says otherwise. Without the last two, one waits for hours for a machine that is gone.
 _DEFAULTS = {"application_name": "evolve", "connect_timeout": 10, "keepalives_idle": 30, "tcp_user_timeout": 60_000}
 
 
@@ -52,12 +52,12 @@ def make_engine(url: URL, name: str, *, durability: Durability, timeout_s: float
             # Transactions begin as `_begin` says, not as the driver would.
             connect_args={**given, "autocommit": True, "client_encoding": "utf8"},
         )
-    except ModuleNotFoundError as error:
+    except ImportError as error:  # no psycopg, or one without its library
         raise ArchiveError(
             f"archive {name} needs a database driver that is not installed: pip install 'evolve-platform[postgres]' ({error})"
         ) from error
 
-    def settle(connection: DBAPIConnection, entry: ConnectionPoolEntry) -> None:
+    def settle(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
         _settle(connection, name, durability, timeout_s)
 
     event.listen(engine, "connect", settle)
@@ -122,8 +122,8 @@ _READ_ONLY = (
     "writes, or another user"
 )
 _FORBIDDEN = (
-    "refuses this user; have the database's owner say GRANT CREATE ON SCHEMA public TO the user, who then owns the tables, or GRANT "
-    "SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA public for tables that are there (SELECT alone to read)"
+    "refuses this user; have its owner GRANT CREATE ON SCHEMA public to make an archive there, SELECT, INSERT, UPDATE ON ALL "
+    "TABLES IN SCHEMA public to write to one that is there, SELECT alone to read it"
 )
 _CUT_SHORT = "was too slow for a time limit of its server or of this user (statement_timeout); raise it, and try again"
 #: What to say about the server's errors, by their code or, for a whole class of them, its first two letters.

@@ -9,6 +9,9 @@ from sqlalchemy import Dialect, Table, insert
 
 from evolve.archive.tables import texts, vectors
 
+_Row = Mapping[str, Any]  # Any: what databases hold
+
+#: Their tables.
 SHARED = (texts, vectors)
 
 
@@ -18,7 +21,7 @@ def insert_shared(table: Table, dialect: Dialect) -> str:
     return f"{insert(table).compile(dialect=dialect)} ON CONFLICT DO NOTHING"
 
 
-def in_turn(table: Table, rows: Sequence[Mapping[str, Any]], dialect: Dialect) -> list[Mapping[str, Any]]:  # Any: what databases hold
+def in_turn(table: Table, rows: Sequence[_Row], dialect: Dialect) -> list[_Row]:
     """Puts rows in the order in which they are to be inserted.
 
     Where several transactions write at once, each waits for the other's row with the same key: all of them insert in the order of

@@ -48,7 +48,7 @@ from evolve.archive.tables import advice, afresh, embedding_calls, holdouts, jud
 from evolve.archive.texts import TextReader
 from evolve.archive.transactions import Altering, Durability, Recording
 from evolve.archive.writer import RunWriter
-from evolve.errors import ArchiveError, RunNotFound
+from evolve.errors import ArchiveError, EmptyArchive, RunNotFound
 from evolve.program import Evaluation, Files, Program, Reply
 
 # Databases limit the parameters of one statement (SQLite before 3.32: 999).
@@ -111,7 +111,7 @@ class Archive:
         if version == len(MIGRATIONS):
             return
         if version == 0 and not create:
-            raise ArchiveError(f"archive {self.name} is empty; `evolve run TASK --archive {self.name}` fills it")
+            raise EmptyArchive(f"archive {self.name} is empty; `evolve run TASK --archive {self.name}` fills it")
         try:
             with self._database.write(Altering()) as connection:
                 bring_up_to_date(connection, self.name, self._clock())
@@ -160,7 +160,7 @@ class Archive:
                     f"archive {self.name} has a run {new.name!r} already; choose another name, or `evolve resume {new.name}`"
                 )
             name = new.name or _free_name(f"{new.task}-{number}", taken)
-            row = {**rows.run_values(new), "number": number, "name": name, "created_at": self._clock()}
+            row = rows.storable({**rows.run_values(new), "number": number, "name": name, "created_at": self._clock()})
             connection.execute(insert(runs), [row])
             write_starts(connection, number, starts)
         return number
@@ -363,7 +363,7 @@ class Archive:
         with self._database.write() as connection:
             last = connection.execute(select(func.max(advice.c.number)).where(advice.c.run == run)).scalar()
             row = {"run": run, "number": 1 if last is None else last + 1, "text": text, "given_at": self._clock()}
-            connection.execute(insert(advice), [row])
+            connection.execute(insert(advice), [rows.storable(row)])
 
     def screens(self, run: int) -> list[Screen]:
         """Reads every screen of a run, in the order of steps and attempts."""

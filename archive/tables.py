@@ -26,7 +26,7 @@ from sqlalchemy.schema import SchemaItem
 
 metadata = MetaData()
 
-# In the order of their code points, as SQLite has them: servers sort and compare by the rules of some language unless told otherwise.
+# Sorted and compared by their code points, as in SQLite: servers go by the rules of some language unless told otherwise.
 _WORDS = Text().with_variant(Text(collation="C"), "postgresql")
 
 

@@ -331,7 +331,7 @@ class RunWriter:
             self._programs.popitem(last=False)
 
     def _add(self, table: str, values: rows.Values, **more: object) -> None:
-        self._rows[table].append({**values, **more, "run": self.run})
+        self._rows[table].append(rows.storable({**values, **more, "run": self.run}))
 
     def _text(self, packed: Packed) -> bytes:
         self._rows["texts"].append(packed._asdict())
@@ -339,7 +339,7 @@ class RunWriter:
 
     def _change(self, **values: object) -> None:
         with self._noticing_loss(), self._connection.begin():
-            change_session(self._connection, self.run, self._session, heartbeat_at=self._clock(), **values)
+            change_session(self._connection, self.run, self._session, heartbeat_at=self._clock(), **rows.storable(values))
 
     @contextmanager
     def _noticing_loss(self) -> Iterator[None]:

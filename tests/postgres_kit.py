@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import pwd
@@ -18,7 +19,15 @@ import pytest
 ADMIN, GUARDED, PASSWORD = "admin", "guarded", "s3cret-word"
 
 # Another order of letters than the bytes', as most servers have it: nothing may depend on it.
-_INITDB = ("--no-sync", "--auth=trust", f"--username={ADMIN}", "--encoding=UTF8", "--locale=C", "--locale-provider=icu", "--icu-locale=en-US")
+_INITDB = (
+    "--no-sync",
+    "--auth=trust",
+    f"--username={ADMIN}",
+    "--encoding=UTF8",
+    "--locale=C",
+    "--locale-provider=icu",
+    "--icu-locale=en-US",
+)
 # Nothing here has to survive a power cut.
 _SETTINGS = {"fsync": "off", "full_page_writes": "off", "shared_buffers": "32MB", "autovacuum": "off", "max_wal_size": "256MB"}
 _HBA = f"""\
@@ -101,10 +110,8 @@ class Server:
         return done.returncode == 0
 
     def _wait_s(self, seconds: float) -> None:
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            pass
 
     def stop(self) -> None:
         """Ends it at once, as a crash would; what was committed and written is there when it starts again."""
