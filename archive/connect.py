@@ -71,7 +71,7 @@ def without_password(where: str | Path) -> str:
 
 
 def _shown(url: URL) -> str:
-    hidden = url.update_query_dict({name: "***" for name in _SECRETS if name in url.query})
+    hidden = url.update_query_dict({name: "hidden" for name in _SECRETS if name in url.query})
     return hidden.render_as_string(hide_password=True)
 
 

@@ -8,8 +8,9 @@ everything else. Runs never wait for each other's commits.
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -17,6 +18,9 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from evolve.archive.transactions import Altering, Durability, Numbering, Reading, Recording, purpose_of
 from evolve.errors import ArchiveError
+
+if TYPE_CHECKING:  # imported when it is used, and not installed everywhere
+    from psycopg.pq.abc import PGconn
 
 #: The key space of our advisory locks ("evol"): a database may hold those of other programs too.
 _LOCKS = 0x65766F6C
@@ -84,7 +88,15 @@ def _settle(connection: Any, name: str, durability: Durability, timeout_s: float
 def _begin(connection: Connection) -> None:
     # One message to the server. The lock comes before anything is read: each statement of a writing transaction sees what was
     # committed before it, so whoever has waited sees what it has waited for.
-    connection.connection.cursor().execute(_beginning(connection))
+    pooled = connection.connection
+    begun = False
+    try:
+        pooled.cursor().execute(_beginning(connection))
+        begun = True
+    finally:
+        # What was waited for in vain has left a transaction behind, of which SQLAlchemy knows nothing.
+        if not begun and not pooled.dbapi_connection.closed:
+            pooled.rollback()
 
 
 def _beginning(connection: Connection) -> str:
@@ -147,7 +159,7 @@ _REFUSALS: tuple[tuple[str, str], ...] = (
     ("no password supplied", "wants a password: put it into ~/.pgpass, PGPASSWORD, or the URL behind the user's name"),
     ("password authentication failed", "refuses the user's name or password; check both (~/.pgpass, PGPASSWORD, or the URL)"),
     (r'role ".*" does not exist', "knows no such user; name another in the URL, or have one made with createuser"),
-    (r'database ".*" does not exist', "does not exist; make it with: createdb{where} {database}"),
+    (r'database ".*" does not exist', "does not exist; make it with: createdb {database}"),
     ("no pg_hba.conf entry", "may not be opened from here by this user; its server's pg_hba.conf says who may"),
     ("too many (clients|connections)|remaining connection slots", _CROWDED),
     ("starting up|shutting down|in recovery mode|not yet accepting", _BUSY),
@@ -172,22 +184,25 @@ def advice(error: BaseException) -> str | None:
         return None
     if error.sqlstate is not None:
         return _ADVICE.get(error.sqlstate) or _ADVICE.get(error.sqlstate[:2])
-    if error.pgconn is not None:  # it was being connected
+    # Names are looked up before there is a connection that could be made.
+    if error.pgconn is not None or "failed to resolve host" in str(error):
         return _refusal(str(error), error.pgconn)
     return _LOST if isinstance(error, psycopg.OperationalError) else None
 
 
-def _refusal(said: str, tried: Any) -> str:  # Any: the driver's, imported when used
+def _refusal(said: str, tried: PGconn | None) -> str:
     for words, meaning in _REFUSALS:
         if re.search(words, said):
-            where = "".join(f" {option} {_text(value)}" for option, value in _options(tried) if value)
-            return meaning.replace("{where}", where).replace("{database}", _text(tried.db))
+            return meaning if tried is None else meaning.replace("{database}", _words_for(tried))
     return "cannot be opened"
 
 
-def _options(tried: Any) -> tuple[tuple[str, bytes], ...]:  # Any: the driver's, imported when used
-    return (("-h", tried.host), ("-p", tried.port), ("-U", tried.user))
+def _words_for(tried: PGconn) -> str:
+    """Writes the options and the name by which PostgreSQL's own commands would find a database."""
+    options = (("-h", tried.host), ("-p", tried.port), ("-U", tried.user))
+    words = [word for option, value in options if value for word in (option, _text(value))]
+    return shlex.join([*words, _text(tried.db)])
 
 
-def _text(value: bytes | None) -> str:
-    return (value or b"").decode("utf-8", "replace")
+def _text(value: bytes) -> str:
+    return value.decode("utf-8", "replace")
