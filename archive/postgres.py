@@ -170,7 +170,8 @@ _REFUSALS: tuple[tuple[str, str], ...] = (
     ),
     (
         "refused|No such file or directory|timeout|timed out|unreachable|No route to host",
-        "cannot be reached: no database server answers there; check host and port in the URL, and that it runs",
+        "cannot be reached: no database server answers there; check host and port in the URL, and that it runs (a run that it has "
+        "interrupted goes on with `evolve resume`)",
     ),
 )
 
