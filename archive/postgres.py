@@ -51,6 +51,8 @@ def make_engine(url: URL, name: str, *, durability: Durability, timeout_s: float
     try:
         engine = create_engine(
             url.set(drivername="postgresql+psycopg"),
+            # Every run of a process holds one connection; how many there may be is the server's to say.
+            max_overflow=-1,
             # A server that was started again in between does not fail whoever reads next.
             pool_pre_ping=True,
             # Transactions begin as `_begin` says, not as the driver would.
@@ -126,7 +128,7 @@ _LOCKED = "is locked by another process; let that one finish, or stop it, and tr
 _FULL_DISK = "cannot grow: the disk of its server is full; what was committed is safe: free some space there, then `evolve resume`"
 _CROWDED = (
     "cannot be opened: its server has as many connections as it takes; end some, or raise max_connections there "
-    "(a run takes up to 3)"
+    "(a run takes two or three)"
 )
 _BUSY = "cannot be opened yet: its server is starting, stopping or being restored; try again in a moment"
 _READ_ONLY = (
@@ -185,8 +187,8 @@ def advice(error: BaseException) -> str | None:
         return None
     if error.sqlstate is not None:
         return _ADVICE.get(error.sqlstate) or _ADVICE.get(error.sqlstate[:2])
-    # Names are looked up before there is a connection that could be made.
-    if error.pgconn is not None or "failed to resolve host" in str(error):
+    # It was being connected. Where not even that had begun, there is nothing to attach to the error.
+    if error.pgconn is not None or re.search("failed to resolve host|connection timeout expired", str(error)):
         return _refusal(str(error), error.pgconn)
     return _LOST if isinstance(error, psycopg.OperationalError) else None
 
