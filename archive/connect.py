@@ -153,7 +153,7 @@ def open_database(place: Place, *, create: bool, durability: Durability, timeout
     Args:
         place: Where it is.
         create: Whether a missing file is made. Databases of a server are made by whoever may.
-        durability: ``"normal"`` survives the death of any of our processes, ``"full"`` a power cut and a server's crash as well.
+        durability: ``"normal"`` survives the death of any of our processes, ``"full"`` a power cut as well.
         timeout_s: How long a transaction waits for another one.
 
     Raises:

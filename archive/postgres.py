@@ -37,7 +37,8 @@ def make_engine(url: URL, name: str, *, durability: Durability, timeout_s: float
     Args:
         url: Of the database.
         name: How messages call it.
-        durability: ``"normal"`` survives the death of any of our processes, ``"full"`` the server's as well.
+        durability: ``"normal"`` leaves it to the server whether a commit waits for its disk (it does unless told otherwise);
+            with ``"full"`` it does.
         timeout_s: How long a transaction waits for another one.
 
     Raises:
@@ -79,12 +80,11 @@ def _settle(connection: Any, name: str, durability: Durability, timeout_s: float
             f"archive {name}: the database keeps text as {encoding}, which not every program can be written in; make one with "
             "createdb --encoding=UTF8 --template=template0 NAME"
         )
-    # Asynchronous commits may be lost when the server crashes, but in order and never in part, and not when one of our
-    # processes dies: what "normal" promises of a file. Floats must come back to the last bit.
-    connection.execute(
-        f"SET lock_timeout = {max(1, round(1000 * timeout_s))}; "
-        f"SET synchronous_commit = {'on' if durability == 'full' else 'off'}; SET extra_float_digits = 1"
-    )
+    # Floats must come back to the last bit.
+    settings = f"SET lock_timeout = {max(1, round(1000 * timeout_s))}; SET extra_float_digits = 1"
+    # Unless somebody has chosen otherwise for the server, the database or the user, that is how it is anyway. With "off" a crash
+    # of the server takes the last commits back, but not the death of one of our processes.
+    connection.execute(f"{settings}; SET synchronous_commit = on" if durability == "full" else settings)
 
 
 def _begin(connection: Connection) -> None:

@@ -1,9 +1,9 @@
 """The archive: the durable record of runs, in an SQLite file or a database of a PostgreSQL server.
 
 A file is kept in write-ahead mode. What was committed survives the death of any process of ours at any moment; with
-``durability="normal"`` a power cut, or a crash of the operating system or of the database server, may take back the last commits
-(never a part of one, and never the file), with ``"full"`` it may not, and every commit waits for the disk. Several runs may share
-an archive; each has one writer at a time.
+``durability="normal"`` a power cut or a crash of the operating system may take back the last commits (never a part of one,
+and never the file), with ``"full"`` it may not, and every commit waits for the disk. A server waits for its disk unless it was told
+not to, with ``"full"`` even then. Several runs may share an archive; each has one writer at a time.
 
 This is the only module that reads the clock.
 """
@@ -86,7 +86,7 @@ class Archive:
         Args:
             where: A file, or an SQLAlchemy URL (``postgresql+psycopg://USER@HOST/NAME``).
             create: Whether to make a missing file, and the tables of an empty file or database.
-            durability: ``"normal"``, or ``"full"`` to survive power cuts and crashes of a database server.
+            durability: ``"normal"``, or ``"full"`` to survive power cuts, whatever a server was told.
             timeout_s: How long to wait for another process's transaction.
             clock: Returns seconds since 1970.
 

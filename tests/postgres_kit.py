@@ -132,11 +132,20 @@ class Server:
         """The URL of a database."""
         return f"postgresql{driver}://{user}@127.0.0.1:{self.port}/{database}"
 
-    def fresh(self, options: str = "") -> str:
+    def fresh(self) -> str:
         """Makes an empty database and returns its name."""
+        # Copying files is the quick way for so small ones.
+        return self._make("STRATEGY file_copy" if self._version >= 15 else "")
+
+    def narrow(self) -> str:
+        """Makes an empty database that holds few characters."""
+        return self._make(
+            f"ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0 {'LOCALE_PROVIDER libc' if self._version >= 15 else ''}"
+        )
+
+    def _make(self, options: str) -> str:
         name = f"t{next(self._numbers)}"
-        # From version 15: copying files is the quick way for so small ones.
-        self.sql(f"CREATE DATABASE {name} {options} {'STRATEGY file_copy' if self._version >= 15 else ''}")
+        self.sql(f"CREATE DATABASE {name} {options}")
         return name
 
 
