@@ -16,6 +16,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from evolve.archive.locks import SILENCE_S
 from evolve.archive.transactions import Altering, Durability, Numbering, Reading, Recording, purpose_of
 from evolve.errors import ArchiveError
 
@@ -91,13 +92,14 @@ def _begin(connection: Connection) -> None:
     # One message to the server. The lock comes before anything is read: each statement of a writing transaction sees what was
     # committed before it, so whoever has waited sees what it has waited for.
     pooled = connection.connection
+    driver: Any = pooled.dbapi_connection  # Any: the driver's, imported when used
     begun = False
     try:
         pooled.cursor().execute(_beginning(connection))
         begun = True
     finally:
         # What was waited for in vain has left a transaction behind, of which SQLAlchemy knows nothing.
-        if not begun and not pooled.dbapi_connection.closed:
+        if not begun and not driver.closed:
             pooled.rollback()
 
 
@@ -106,14 +108,19 @@ def _beginning(connection: Connection) -> str:
         case Reading():
             return f"BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; {_lock(_TABLES, shared=True)}"
         case Numbering():
-            return f"{_WRITE}; {_lock(_TABLES, shared=True)}; {_lock(_NUMBERS)}"
+            return f"{_writing()}; {_lock(_TABLES, shared=True)}; {_lock(_NUMBERS)}"
         case Recording(run):
-            return f"{_WRITE}; {_lock(_TABLES, shared=True)}; {_lock(run)}"
+            return f"{_writing()}; {_lock(_TABLES, shared=True)}; {_lock(run)}"
         case Altering():
-            return f"{_WRITE}; {_lock(_TABLES)}"
+            return f"{_writing()}; {_lock(_TABLES)}"
 
 
-_WRITE = "BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE"
+def _writing() -> str:
+    # Whoever falls silent with a lock in hand (suspended, or cut off from the network) loses both, so that others can go on.
+    return (
+        "BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE; "
+        f"SET LOCAL idle_in_transaction_session_timeout = {round(1000 * SILENCE_S)}"
+    )
 
 
 def _lock(key: int, *, shared: bool = False) -> str:
@@ -143,6 +150,7 @@ _CUT_SHORT = "was too slow for a time limit of its server or of this user (state
 #: What to say about the server's errors, by their code or, for a whole class of them, its first two letters.
 _ADVICE: Mapping[str, str] = {
     "08": _LOST,
+    "25P03": _LOST,
     "57P01": _LOST,
     "57P02": _LOST,
     "57P03": _BUSY,

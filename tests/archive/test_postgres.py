@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from postgres_kit import GUARDED, PASSWORD
 
+from evolve.archive import postgres as postgres_module
 from evolve.archive.queries import steps
 from evolve.archive.store import Archive
 from evolve.archive.texts import pack
@@ -257,6 +258,18 @@ def test_whoever_takes_a_run_over_waits_for_its_last_commit(archive):
     new.close()
 
 
+def test_a_run_of_which_nothing_is_heard_in_mid_commit_can_be_taken_over(archive, monkeypatch):
+    monkeypatch.setattr(postgres_module, "SILENCE_S", 0.05)
+    run, silent = started(archive)
+    with archive._database.write() as connection:
+        connection.exec_driver_sql("UPDATE sessions SET host = 'node7', heartbeat_at = 0")
+    begun = silent._connection.begin()
+    archive.writer(run).close()
+    with pytest.raises(ArchiveError, match="lost its connection"), archive._database.explained(silent._connection), begun:
+        silent._connection.exec_driver_sql("SELECT 1")
+    silent.close()
+
+
 def test_a_lock_that_outlasts_the_timeout_is_explained_and_the_records_are_written_by_the_next_commit(postgres_url):
     with Archive.open(postgres_url, create=True, timeout_s=0.05) as archive:
         run, writer = started(archive)
@@ -338,6 +351,31 @@ def test_a_server_that_is_started_again_ends_the_writer_and_the_run_can_be_taken
     with archive.writer(run) as again:
         again.plan(plan_of(2))
     assert archive.history(run)[1][-1].plan == plan_of(2)
+
+
+def test_a_commit_of_which_nobody_knows_whether_it_came_through_is_neither_repeated_nor_lost(archive, monkeypatch):
+    run, writer = started(archive)
+    dialect = archive._database.engine.dialect
+    commit = dialect.do_commit
+
+    def commit_and_break(connection):
+        commit(connection)
+        connection.driver_connection.close()
+        raise dialect.dbapi.OperationalError("server closed the connection unexpectedly")
+
+    writer.plan(plan_of(1))
+    monkeypatch.setattr(dialect, "do_commit", commit_and_break)
+    with pytest.raises(ArchiveError, match="lost its connection"):
+        writer.commit()
+    monkeypatch.undo()
+    writer.plan(plan_of(2))
+    with pytest.raises(ArchiveError, match="lost its connection"):
+        writer.commit()
+    writer.close()
+    with archive.writer(run) as again:
+        assert [item.plan.step for item in archive.history(run)[1]] == [1]
+        again.plan(plan_of(2))
+    assert [item.plan.step for item in archive.history(run)[1]] == [1, 2]
 
 
 def test_a_server_that_is_gone_is_one_message_and_a_warning(archive, postgres, caplog):
