@@ -179,7 +179,7 @@ _REFUSALS: tuple[tuple[str, str], ...] = (
         "cannot be reached: there is no such host; check its name in the URL",
     ),
     (
-        "refused|No such file or directory|timeout|timed out|unreachable|No route to host",
+        "refused|No such file or directory|timeout|timed out|unreachable|No route to host|reset by peer|closed the connection|EOF",
         "cannot be reached: no database server answers there; check host and port in the URL, and that it runs (a run that it has "
         "interrupted goes on with `evolve resume`)",
     ),

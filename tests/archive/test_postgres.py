@@ -117,6 +117,27 @@ def test_a_user_who_may_only_read_reads(archive, postgres, guarded, name):
             reader.writer(run)
 
 
+def test_a_user_who_may_select_insert_and_update_records_runs(archive, postgres, guarded, name):
+    postgres.sql(f"GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA public TO {GUARDED}", name)
+    with Archive.open(with_password(guarded, PASSWORD), create=True) as writing:
+        run, writer = started(writing)
+        with writer:
+            write_step(writer, 1, ok(2.0))
+            writing.advise(run, "smaller")
+    assert [row["step"] for row in steps(archive, run)] == [0, 1]
+
+
+def test_a_socket_and_a_schema_may_be_named_in_the_url(postgres, postgres_url, name):
+    postgres.sql("CREATE SCHEMA mine", name)
+    with Archive.open(f"{postgres_url}?options=-csearch_path%3Dmine", create=True) as archive:
+        archive.create_run(new_run())
+    through_socket = f"postgresql://admin@/{name}?host={postgres.folder}&port={postgres.port}"
+    with pytest.raises(EmptyArchive):
+        Archive.open(through_socket)
+    with Archive.open(f"{through_socket}&options=-csearch_path%3Dmine") as archive:
+        assert archive.run_numbers() == [1]
+
+
 def test_a_server_that_reads_unless_told_otherwise_is_written_all_the_same(postgres, postgres_url, name):
     postgres.sql(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
     with Archive.open(postgres_url, create=True) as archive:
