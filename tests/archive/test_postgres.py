@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from archive_kit import INITIAL, SOURCE, begin, child_of, new_run, ok, plan_of, started, write_step
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from postgres_kit import GUARDED, PASSWORD
 
@@ -178,16 +178,26 @@ def test_a_server_that_promises_less_is_asked_for_more_where_that_is_wanted(post
 # What it holds
 
 
-@given(st.lists(st.text(st.characters(), max_size=40), min_size=1, max_size=5))
+HALVES_AND_OTHERS = st.characters(categories=["Cs", "Cc", "L", "S"])
+
+
+# No program holds half of a surrogate pair, but what one prints may, and what a model answers.
+@given(
+    st.lists(st.text(max_size=40), min_size=1, max_size=5), st.text(st.characters(categories=["Cs", "Cc", "L", "S"]), min_size=1)
+)
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_sources_and_feedback_survive_whatever_they_hold(archive, contents):
+@example(["\0", "x = '\0\U0001f600'\n" * 9], "\0\udcff\ud83e")
+def test_sources_answers_and_feedback_survive_whatever_they_hold(archive, contents, said):
     run = archive.create_run(new_run())
     program = Program.make(0, {f"part_{k}.py": text for k, text in enumerate(contents)})
-    evaluation = ok(0.1 + 0.2, feedback="\0\udcff" + contents[0])
+    evaluation = ok(0.1 + 0.2, feedback=said)
     with archive.writer(run) as writer:
         writer.program(program, "mark")
         writer.evaluation(0, program.program_id, evaluation)
+        writer.plan(plan_of(1))
+        writer.reply(1, 0, Reply(said, prompt=said * 9))
     assert archive.program(run, program.program_id) == (program, evaluation)
+    assert archive.replies(run)[1, 0] == Reply(said, prompt=said * 9)
 
 
 def test_words_lose_only_what_no_database_holds(archive):
