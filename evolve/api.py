@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from evolve import replaying, rescoring
 from evolve.archive import DEFAULT_ARCHIVE
+from evolve.archive.connect import without_password
 from evolve.archive.queries import steps as step_rows
 from evolve.archive.records import Start
 from evolve.archive.store import Archive
@@ -41,6 +42,10 @@ class Run:
     archive: str
     number: int
     ending: Ending | None = None
+
+    def __repr__(self) -> str:
+        # Notebooks are passed on: without the password that a URL may hold.
+        return f"Run(archive={without_password(self.archive)!r}, number={self.number}, ending={self.ending!r})"
 
     def summary(self) -> dict[str, Any]:  # Any: JSON values
         """The run in figures: what ``evolve show RUN --json`` prints."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from postgres_kit import postgres, postgres_url, where  # noqa: F401 - fixtures
 
 try:
     import evolve.archive  # noqa: F401 - whether it can be had is the question

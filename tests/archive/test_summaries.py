@@ -10,8 +10,8 @@ from evolve.program import Direction, Evaluation, Isolation, Metric, Outcome, Re
 
 
 @pytest.fixture
-def archive(tmp_path):
-    with Archive.open(tmp_path / "a.db", create=True, clock=lambda: 1000.0) as opened:
+def archive(where):
+    with Archive.open(where, create=True, clock=lambda: 1000.0) as opened:
         yield opened
 
 
