@@ -30,6 +30,8 @@ logger = logging.getLogger(__name__)
 _STRIKES = 2
 #: What an answer may take from the node to here, beyond what the evaluation itself may.
 _ON_THE_WAY_S = 15.0
+#: A place loads the task's evaluator: torch from a cold disk takes a minute.
+_READY_S = 300.0
 #: Attempts that wait while later ones find a place: Ray may have sent them to a node that is cut off.
 _UNHEARD_S = 30.0
 _WATCH_S = 1.0
@@ -99,7 +101,8 @@ class RayExecutor:
         self._grace_s = evaluator_grace_s
         self._needs = Needs.of(task)
         self._nodes = Nodes(self._needs)
-        self._attempts = Attempts(deadline_s(task, evaluator_grace_s) + _ON_THE_WAY_S, _UNHEARD_S)
+        # A seat evaluates a second time where its own worker died.
+        self._attempts = Attempts(2 * deadline_s(task, evaluator_grace_s) + _ON_THE_WAY_S, _READY_S, _UNHEARD_S)
         self._gate = Gate(lambda: self.slots)
         self._parcel = Parcel("", b"")
         self._link: Link | None = None
@@ -319,6 +322,8 @@ class RayExecutor:
         kind = event["kind"]
         if kind == "answer":
             self._attempts.answered(event)
+        elif kind == "placed":
+            self._attempts.placed(event)
         elif kind == "started":
             if self._attempts.started(event):
                 self._nodes.offers(event["host"], Isolation(event["isolation"]))

@@ -7,6 +7,7 @@ hashes. A node keeps what it unpacked, under the key, and looks at every file ag
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 import os
@@ -120,6 +121,7 @@ def load(place: Path) -> Task:
     return task if task.folder is None else _at(task, place / _FOLDER / task.folder.name)
 
 
+@functools.cache
 def cache_root() -> Path:
     """Returns the folder in which this user's processes keep parcels on this machine; nobody else can write there."""
     root = Path(tempfile.gettempdir(), f"evolve-parcels-{os.getuid()}")
@@ -157,7 +159,13 @@ def _read(name: str, folder: Path) -> list[_File]:
 
 
 def _paths(folder: Path) -> Iterator[Path]:
-    for path, folders, names in os.walk(folder):
+    """Lists what travels; a link travels as what it leads to."""
+    seen: set[str] = set()
+    for path, folders, names in os.walk(folder, followlinks=True):
+        if (real := os.path.realpath(path)) in seen:
+            folders.clear()
+            continue
+        seen.add(real)
         # Results that `evolve best --output` took away.
         if "provenance.json" in names and Path(path) != folder:
             folders.clear()

@@ -62,13 +62,16 @@ class Seat:
         self._occupied: _Occupied | None = None
 
     def evaluate(self, order: Order, where: tuple[str, str], fetch: Callable[[], bytes] | None) -> Iterator[bytes]:
-        """Serves one order: yields a notice, and the answer unless this node refuses.
+        """Serves one order: yields notices, and the answer unless this node refuses.
 
         Args:
             order: What is asked for.
             where: Identifier and name of this node.
             fetch: Gets the parcel; None where it was not sent along.
         """
+        if self._occupied != _Occupied.by(order):
+            # At once: loading an evaluator takes seconds, and whoever waits should know where.
+            yield Notice(*where).packed()
         try:
             self._make_ready(order, fetch)
         except _Refused as refused:
