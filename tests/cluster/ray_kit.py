@@ -23,7 +23,9 @@ PATIENCE_S = 90.0
 class RayNode:
     """A node: `ray start --block` and all that it starts."""
 
-    def __init__(self, cluster: RayCluster, number: int, options: Sequence[str], prefix: Sequence[str] = ()) -> None:
+    def __init__(
+        self, cluster: RayCluster, number: int, options: Sequence[str], prefix: Sequence[str], variables: Mapping[str, str]
+    ) -> None:
         self.number = number
         self._folder = cluster.folder
         self.log = cluster.folder / f"node{number}.log"
@@ -42,7 +44,7 @@ class RayNode:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=cluster.environment,
+                env={**cluster.environment, **variables},
                 start_new_session=True,
             )
 
@@ -117,9 +119,9 @@ class RayCluster:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def add_node(self, *options: str, prefix: Sequence[str] = ()) -> RayNode:
-        """Has a node join."""
-        node = self._start(len(self.nodes), options, prefix)
+    def add_node(self, *options: str, prefix: Sequence[str] = (), variables: Mapping[str, str] | None = None) -> RayNode:
+        """Has a node join, with environment variables of its own."""
+        node = self._start(len(self.nodes), options, prefix, variables or {})
         self.nodes.append(node)
         return node
 
@@ -132,8 +134,10 @@ class RayCluster:
             node.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _start(self, number: int, options: Sequence[str], prefix: Sequence[str]) -> RayNode:
-        node = RayNode(self, number, options, prefix)
+    def _start(
+        self, number: int, options: Sequence[str], prefix: Sequence[str], variables: Mapping[str, str] | None = None
+    ) -> RayNode:
+        node = RayNode(self, number, options, prefix, variables or {})
         try:
             wait_until(lambda: b"Ray runtime started" in node.log.read_bytes() or node.process.poll() is not None)
             assert node.process.poll() is None, node.log.read_text()

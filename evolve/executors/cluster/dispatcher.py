@@ -71,12 +71,13 @@ class Dispatcher:
             parcel: What nodes unpack.
             tell: Is called with everything that happens, as plain data.
         """
-        self._task = _serve.options(
-            num_cpus=needs.cpus,
-            num_gpus=needs.gpus or None,
-            memory=needs.memory_bytes or None,
-            resources=dict(needs.custom) or None,
-        )
+        self._options = {
+            "num_cpus": needs.cpus,
+            "num_gpus": needs.gpus or None,
+            "memory": needs.memory_bytes or None,
+            "resources": dict(needs.custom) or None,
+        }
+        self._task = _serve.options(**self._options)
         self._parcel = parcel
         self._ref: ray.ObjectRef | None = None
         self._tell = tell
@@ -156,7 +157,7 @@ class Dispatcher:
     async def _serve(self, attempt: int, order: bytes, avoid: Collection[str], parcel: list[ray.ObjectRef]) -> bool:
         """Has an order served; returns whether the node had what it needs for that."""
         selector = {_NODE_LABEL: f"!in({','.join(sorted(avoid))})"} if avoid else None
-        task = self._task.options(label_selector=selector) if selector else self._task
+        task = _serve.options(**self._options, label_selector=selector) if selector else self._task
         stream = task.remote(order, parcel)
         self._streams[attempt] = stream
         notice = Notice.unpacked(await (await anext(stream)))

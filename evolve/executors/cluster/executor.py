@@ -34,6 +34,8 @@ _ON_THE_WAY_S = 15.0
 _READY_S = 300.0
 #: Attempts that wait while later ones find a place: Ray may have sent them to a node that is cut off.
 _UNHEARD_S = 30.0
+#: Attempts in a row that came nowhere, not for want of room, before it is said that they never will.
+_UNPLACED = 20
 _WATCH_S = 1.0
 _WAITING_SAID_EVERY_S = 60.0
 _RETRY_FROM_S, _RETRY_UP_TO_S = 0.05, 5.0
@@ -179,6 +181,8 @@ class RayExecutor:
                 if len(strikes) >= _STRIKES and sum(await asyncio.gather(*strikes)) >= _STRIKES:
                     text = f"the worker that evaluates the program ended twice: {losses[0].why}; {ended.why}"
                     return failed(self._task, self.isolation, Outcome.CRASHED, text)
+            if len(losses) >= _UNPLACED and all(loss.cause is Cause.NODE and not loss.node for loss in losses[-_UNPLACED:]):
+                raise ExecutorError(f"{self._address.described} takes no evaluation, {_UNPLACED} times in a row: {ended.why}")
             logger.warning("an evaluation was lost on %s, and is repeated: %s", ended.host or "the cluster", ended.why)
             await asyncio.sleep(min(_RETRY_FROM_S * 2 ** (len(losses) - 1), _RETRY_UP_TO_S))
 
