@@ -1,0 +1,243 @@
+"""Measures evaluations on a Ray cluster of this machine; prints the tables of CLUSTER.md.
+
+    python benchmarks/cluster.py round-trip | throughput | heavy-tailed | killed | saturation
+
+Processor time is that of every process that takes part, Ray's own included; machines are shared, so time on the clock is given only
+as a ratio to what would be ideal.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import os
+import random
+import signal
+import statistics
+import tempfile
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+import evolve
+from evolve.archive.store import Archive
+from evolve.archive.summaries import summary
+from evolve.evaluators.base import Score
+from evolve.evaluators.sandbox import tree
+from evolve.executors.base import Executor
+from evolve.executors.cluster import RayExecutor, parse
+from evolve.executors.local import LocalExecutor
+from evolve.program import Limits, Task
+
+HERE = parse("ray")
+LIMITS = Limits(timeout_s=60.0, wall_timeout_s=120.0, memory_mb=32)
+_TICK_S = 1 / os.sysconf("SC_CLK_TCK")
+ROLES = {
+    "controller": "benchmarks/cluster.py",
+    "driver": "evolve.executors.cluster.driver",
+    "Ray's control store": "gcs_server",
+    "Ray's node": "raylet",
+    "Ray workers": "ray::",
+    "evaluators": "evolve.executors.worker",
+}
+
+
+def make_task(name: str = "cluster") -> Task:
+    """A task whose evaluator waits as many seconds as the program's second file says, and asks the program once."""
+
+    def evaluate(program):
+        time.sleep(float(program.files["seconds.txt"]))
+        return Score(program.call("f", 21))
+
+    files = {"initial.py": "def f(x):\n    return 2 * x\n", "seconds.txt": "0"}
+    return Task(name, files, limits=LIMITS, evaluate=evaluate, evaluator_sha256=name)
+
+
+def program(seconds: float) -> dict[str, str]:
+    """A program whose evaluation takes so long."""
+    return {**make_task().files, "seconds.txt": repr(seconds)}
+
+
+def cpu_by_role() -> Counter[str]:
+    """Processor seconds so far, by what a process of this tree does; sandboxes count as ``programs``."""
+    found: Counter[str] = Counter()
+    for pid in (os.getpid(), *tree.usage_below(os.getpid()).pids):
+        try:
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            title = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+        role = "controller" if pid == os.getpid() else next((name for name, mark in ROLES.items() if mark in title), "programs")
+        # Own time and that of children that have ended: programs live for milliseconds.
+        found[role] += sum(int(field) for field in fields[11:15]) * _TICK_S
+    return found
+
+
+async def evaluate_all(executor: Executor, seconds: list[float], at_once: int) -> list[float]:
+    """Evaluates programs, so many at once; returns when each ended."""
+    waiting, ends = list(reversed(seconds)), []
+
+    async def lane() -> None:
+        while waiting:
+            evaluated = await executor.evaluate(program(waiting.pop()), seed=0)
+            assert evaluated.evaluation.objective == 42.0, evaluated.evaluation
+            ends.append(time.monotonic())
+
+    await asyncio.gather(*(lane() for _ in range(at_once)))
+    return ends
+
+
+async def cost(executor: Executor, count: int, at_once: int) -> tuple[Counter[str], float]:
+    """Processor milliseconds of one evaluation by role, and milliseconds on the clock; median of five rounds."""
+    async with executor:
+        await evaluate_all(executor, [0.0] * 20, at_once)
+        rounds = []
+        for _ in range(5):
+            before, began = cpu_by_role(), time.monotonic()
+            await evaluate_all(executor, [0.0] * count, at_once)
+            spent = cpu_by_role()
+            spent.subtract(before)
+            rounds.append(
+                (Counter({role: 1000 * s / count for role, s in spent.items()}), 1000 * (time.monotonic() - began) / count)
+            )
+    return sorted(rounds, key=lambda item: item[0].total())[2]
+
+
+def round_trip() -> None:
+    """What an evaluation costs on a cluster beyond what it costs locally."""
+    for at_once in (1, 4):
+        local, local_ms = asyncio.run(cost(LocalExecutor(make_task(), at_once), 100, at_once))
+        ray, ray_ms = asyncio.run(cost(RayExecutor(make_task(), HERE, at_once), 100, at_once))
+        print(f"\n{at_once} at once, milliseconds of one evaluation\n\n| | local | Ray | more |\n|---|---|---|---|")
+        for role in sorted({*local, *ray}, key=lambda role: -ray[role]):
+            print(f"| {role} | {local[role]:.2f} | {ray[role]:.2f} | {ray[role] - local[role]:.2f} |")
+        print(f"| processor time, all | {local.total():.2f} | {ray.total():.2f} | {ray.total() - local.total():.2f} |")
+        print(f"| on the clock | {local_ms:.2f} | {ray_ms:.2f} | {ray_ms - local_ms:.2f} |")
+
+
+def throughput() -> None:
+    """Eight evaluations of 200 ms in flight, for as long as forty of each lane take."""
+    for name, executor in (("local", LocalExecutor(make_task(), 8)), ("Ray", RayExecutor(make_task(), HERE, 8))):
+        ratios = asyncio.run(_lanes(executor, 0.2, 8, 40))
+        print(f"| {name} | {statistics.median(ratios):.3f} | {min(ratios):.3f} | {max(ratios):.3f} |")
+
+
+async def _lanes(executor: Executor, seconds: float, at_once: int, each: int) -> list[float]:
+    async with executor:
+        await evaluate_all(executor, [seconds] * at_once * 4, at_once)
+        ratios = []
+        for _ in range(5):
+            began = time.monotonic()
+            await evaluate_all(executor, [seconds] * at_once * each, at_once)
+            ratios.append(each * seconds / (time.monotonic() - began))
+    return ratios
+
+
+def heavy_tailed() -> None:
+    """64 logical workers, times of a log-normal distribution (median 2 s, one in twenty above 10 s): share of seats at work."""
+    drawn = np.minimum(np.random.default_rng(0).lognormal(np.log(2.0), 1.0, 1500), 60.0)
+    asyncio.run(_tailed([float(seconds) for seconds in drawn], 64))
+
+
+async def _tailed(seconds: list[float], at_once: int) -> None:
+    began_at: dict[int, float] = {}
+    ended_at: dict[int, float] = {}
+    async with RayExecutor(make_task(), HERE, at_once) as executor:
+        # Until every seat is warm: 64 interpreters on this machine's processors.
+        await evaluate_all(executor, [20.0] * at_once, at_once)
+        waiting = list(reversed(list(enumerate(seconds))))
+
+        async def lane() -> None:
+            while waiting:
+                index, asked = waiting.pop()
+                began_at[index] = time.monotonic()
+                await executor.evaluate(program(asked), seed=0)
+                ended_at[index] = time.monotonic()
+
+        cpu = cpu_by_role()
+        start = time.monotonic()
+        lanes = [asyncio.create_task(lane()) for _ in range(at_once)]
+        while waiting:
+            await asyncio.sleep(0.1)
+        stop = time.monotonic()
+        spent = cpu_by_role()
+        spent.subtract(cpu)
+        await asyncio.gather(*lanes)
+    # Of what each evaluation asked for, the part that lay between the two: what comes after the last was handed out has no company.
+    done = sum(min(seconds[index], max(0.0, stop - began_at[index])) for index in began_at)
+    print(
+        f"{at_once} in flight: {len(ended_at)} evaluations, {done / (at_once * (stop - start)):.3f} of ideal over {stop - start:.0f} s,"
+    )
+    print(f"processors busy: {spent.total() / (stop - start):.2f} of {os.cpu_count()}")
+
+
+def killed(steps: int = 10_000, every_s: float = 10.0) -> None:
+    """A run of so many steps, with a Ray worker killed every so often."""
+    over, kills = threading.Event(), 0
+
+    def kill() -> None:
+        nonlocal kills
+        chance = random.Random(0)
+        while not over.wait(every_s):
+            titles = {pid: _title(pid) for pid in tree.usage_below(os.getpid()).pids}
+            victims = [pid for pid, title in titles.items() if title.startswith("ray::_serve")] or [
+                pid for pid, title in titles.items() if title.startswith("ray::IDLE")
+            ]
+            if victims:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(chance.choice(victims), signal.SIGKILL)
+                    kills += 1
+
+    task = evolve.find_task("circle_packing") if hasattr(evolve, "find_task") else "circle_packing"
+    with tempfile.TemporaryDirectory() as folder:
+        where = Path(folder, "evolve.db")
+        thread = threading.Thread(target=kill)
+        thread.start()
+        began = time.monotonic()
+        try:
+            evolve.run(task, steps=steps, executor="ray", workers=4, order="asap", archive=where)
+        finally:
+            over.set()
+            thread.join()
+        took = time.monotonic() - began
+        with Archive.open(where) as archive:
+            shown = summary(archive, 1)
+            rows = list(evolve.Run(str(where), 1).steps())
+    numbers = [row["step"] for row in rows if row["step"] > 0]
+    outcomes = ", ".join(f"{count} {outcome}" for outcome, count in shown["outcomes"].items())
+    print(
+        f"{kills} workers killed in {took:.0f} s: {len(numbers)} steps, {len(set(numbers))} different ones, {shown['evaluated']} evaluated"
+    )
+    print(f"outcomes: {outcomes}")
+
+
+def _title(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def saturation() -> None:
+    """What a controller, its driver and Ray's control store spend on one evaluation: how many a second they could serve."""
+    spent, _ = asyncio.run(cost(RayExecutor(make_task(), HERE, 16), 400, 16))
+    print("| process | ms of one evaluation | evaluations a second at most |\n|---|---|---|")
+    for role in ("controller", "driver", "Ray's control store", "Ray's node"):
+        print(f"| {role} | {spent[role]:.2f} | {1000 / max(spent[role], 1e-3):.0f} |")
+
+
+if __name__ == "__main__":
+    measures = {
+        "round-trip": round_trip,
+        "throughput": throughput,
+        "heavy-tailed": heavy_tailed,
+        "killed": killed,
+        "saturation": saturation,
+    }
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("measure", choices=measures)
+    measures[parser.parse_args().measure]()
