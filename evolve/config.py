@@ -26,7 +26,9 @@ from evolve.bandits import BanditConfig
 from evolve.calibration import calibrated
 from evolve.edits import mutable_text
 from evolve.errors import ConfigError, nearest_hint
+from evolve.executors import cluster
 from evolve.executors.base import Executor
+from evolve.executors.cluster import ClusterConfig, RayExecutor
 from evolve.executors.local import LocalExecutor
 from evolve.insight import InsightConfig
 from evolve.llm.agent_command import AgentCommand, check_agents
@@ -72,8 +74,10 @@ class RunConfig:
         cache: Whether a request that was answered before, to the letter, is answered from the archive, for nothing.
         order: ``"strict"`` or ``"asap"``; None is strict when every arm is local.
         lag: In strict order, step *i* sees the results of steps up to *i - lag*; more workers than this idle.
-        workers: Evaluations at once.
-        executor: Where evaluations run.
+        workers: Evaluations at once; None is as many as the processors of this machine or the nodes of a cluster hold.
+        executor: Where evaluations run: ``"local"``, ``"ray"`` (a cluster of this machine alone), ``"HOST:PORT"`` or
+            ``"ray://HOST:PORT"`` (one that is there), or a plug-in's name.
+        cluster: How patient a run is with its cluster.
         isolation: The weakest sandbox level to accept; None takes the strongest to be had.
         stages: How steps pass through their stages.
         islands: How the population is divided.
@@ -101,6 +105,7 @@ class RunConfig:
     lag: int = 4
     workers: int | None = None
     executor: str = "local"
+    cluster: ClusterConfig = ClusterConfig()
     isolation: Isolation | None = None
     stages: StageConfig = StageConfig()
     islands: IslandConfig = IslandConfig()
@@ -137,7 +142,7 @@ class RunConfig:
 
     @property
     def slots(self) -> int:
-        """Evaluations at once; by default as many as there are processors, and no more than strict order can use."""
+        """Evaluations at once here; by default as many as there are processors, and no more than strict order can use."""
         return self.workers or min(
             self.lag, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         )
@@ -207,17 +212,26 @@ def make_executor(task: Task, config: RunConfig) -> Executor:
     plugins = installed("evolve.executors")
     if config.executor == "local":
         return LocalExecutor(task, workers=config.slots, isolation=config.isolation)
+    address = cluster.parse(config.executor)
+    if address is not None:
+        return RayExecutor(task, address, config.workers, config.isolation, config.cluster)
     if config.executor in plugins:
         factory = load(plugins[config.executor])
         if callable(factory):
             made: Executor = factory(task, workers=config.slots, isolation=config.isolation)
             return made
-    raise ConfigError(f"unknown executor {config.executor!r}; {nearest_hint(config.executor, ['local', *plugins])}")
+    hint = nearest_hint(config.executor, ["local", "ray", *plugins])
+    raise ConfigError(f"unknown executor {config.executor!r}; {hint}; a Ray cluster goes by HOST:PORT or ray://HOST:PORT")
 
 
-def make_order(config: RunConfig) -> Order:
-    """Makes the order that a configuration names."""
-    return Strict(config.lag) if config.strict else Asap(config.stages.proposals + config.slots)
+def make_order(config: RunConfig, executor: Executor) -> Order:
+    """Makes the order that a configuration names.
+
+    Args:
+        config: The run's configuration.
+        executor: Where evaluations run; a cluster's size may change meanwhile.
+    """
+    return Strict(config.lag) if config.strict else Asap(lambda: config.stages.proposals + executor.slots)
 
 
 def make_embed(config: RunConfig, search: Search) -> Callable[[Files], np.ndarray] | None:

@@ -6,7 +6,7 @@ its children are screened at a version, and its own addition makes the next one.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Protocol
 
 
@@ -56,13 +56,12 @@ class Strict:
 class Asap:
     """A step sees whatever is there; the versions it saw are recorded, which makes the run replayable."""
 
-    def __init__(self, in_flight: int) -> None:
-        if in_flight < 1:
-            raise ValueError(f"in_flight must be >= 1, got {in_flight}")
+    def __init__(self, in_flight: Callable[[], int]) -> None:
+        """Takes how many steps may be under way at once; asked for at each plan, and at least 1."""
         self._in_flight = in_flight
 
     def may_plan(self, step: int, version: int, held: int = 0) -> bool:
-        return step - held - version <= self._in_flight
+        return step - held - version <= self._in_flight()
 
     def screen_version(self, step: int, attempt: int, version: int) -> int:
         return version

@@ -141,6 +141,7 @@ class Task:
         build: How programs are built before they are executed; None for nothing to build.
         command: What ``program.execute`` and ``program.session`` run, word by word; empty where programs are only called.
         requires: Tools that must be installed, besides those that ``build`` and ``command`` begin with.
+        resources: What one evaluation takes of a cluster's own resources, by name, besides what ``limits`` says.
     """
 
     name: str
@@ -164,6 +165,7 @@ class Task:
     build: Build | None = None
     command: tuple[str, ...] = ()
     requires: tuple[str, ...] = ()
+    resources: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,6 +258,7 @@ class Evaluation:
         standard_error: Of the objective as the mean of ``values``; None when it was measured once.
         verified: Whether a second evaluation in another sandbox agreed; None when there was none.
         shared_process: Whether the program ran in one process with what scored it (see `Task`).
+        host: The machine that it ran on, where that was chosen by a cluster.
     """
 
     outcome: Outcome
@@ -274,6 +277,7 @@ class Evaluation:
     standard_error: float | None = None
     verified: bool | None = None
     shared_process: bool = False
+    host: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
         if (self.objective is not None) != (self.outcome is Outcome.OK):

@@ -174,7 +174,7 @@ async def _run_loop(
         )
         judge = await stack.enter_async_context(_judge(archive, config, parts, maker, dollars=dollars, writer=writer))
         executor = await stack.enter_async_context(parts.executor or make_executor(task, config))
-        order = parts.order or make_order(config)
+        order = parts.order or make_order(config, executor)
         proposer = _proposer(task, config, parts, search=search, arms=arms, notes=notes, writer=writer)
         failed = parts.unembedded or archive.unembedded(number)
         stages = Stages(

@@ -24,6 +24,7 @@ from evolve.edits import mutable_text
 from evolve.embedding import Embeds
 from evolve.errors import ModelError
 from evolve.executors.base import Executor
+from evolve.gate import Gate
 from evolve.judging import Judge
 from evolve.llm.stopping import Stopping
 from evolve.mutation import Complaint, MutationFailed, Scored
@@ -150,7 +151,7 @@ class Stages:
         self._embeds = embeds
         self._judge = judge
         self._generating = asyncio.Semaphore(config.proposals)
-        self._evaluating = asyncio.Semaphore(executor.slots)
+        self._evaluating = Gate(lambda: executor.slots)
         self._advanced = asyncio.Event()
         self._stopping = False
 

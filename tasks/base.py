@@ -7,7 +7,7 @@ import hashlib
 import importlib.util
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from types import CodeType
 from typing import Any, NamedTuple
@@ -19,6 +19,8 @@ from evolve.evaluators.compat import Framework, SharedEvaluator
 from evolve.program import Attack, Build, Files, Limits, Objective, Smoke, Task
 from evolve.settings import plain, read_toml
 
+#: Resources of a cluster that go by limits.
+_LIMITED = {"cpu": "cpus", "cpus": "cpus", "gpu": "gpus", "gpus": "gpus", "memory": "memory_mb"}
 #: Folders whose Python files never decide a score.
 _NOT_EVALUATOR = {"__pycache__", "attacks"}
 
@@ -48,6 +50,14 @@ class _Manifest:
     shared_process: bool = False
     build: Build | None = None
     requires: tuple[str, ...] = ()
+    resources: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, amount in self.resources.items():
+            if not amount > 0:
+                raise TaskError(f"resources.{name} must be > 0, got {amount!r}")
+            if name.lower() in _LIMITED:
+                raise TaskError(f"resources.{name}: say it as limits.{_LIMITED[name.lower()]}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +173,7 @@ def _task(read: _Read, files: Files, origin: str) -> Task:
         build=manifest.build,
         command=command,
         requires=manifest.requires,
+        resources=manifest.resources,
     )
 
 

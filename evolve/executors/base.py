@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import TracebackType
 from typing import NamedTuple, Protocol, Self
 
-from evolve.program import Evaluation, Files, Isolation
+from evolve.program import Evaluation, Files, Isolation, Outcome, Task
 
 
 class Evaluated(NamedTuple):
@@ -35,7 +35,7 @@ class Executor(Protocol):
 
     @property
     def slots(self) -> int:
-        """Evaluations that can run at once."""
+        """Evaluations that can run at once; on a cluster that changes as nodes join and leave."""
         ...
 
     @property
@@ -68,3 +68,27 @@ class Executor(Protocol):
             seed: What the program's global generators are seeded with.
         """
         ...
+
+
+def failed(
+    task: Task, isolation: Isolation | None, outcome: Outcome, feedback: str, *, timing_dependent: bool = False
+) -> Evaluated:
+    """Makes the evaluation of a program whose worker did not answer.
+
+    Args:
+        task: Whose program it is.
+        isolation: The level that it ran at.
+        outcome: What it came to.
+        feedback: Why.
+        timing_dependent: Whether that hung on the clock.
+    """
+    return Evaluated(
+        Evaluation(
+            outcome,
+            feedback=feedback,
+            isolation=isolation,
+            evaluator_sha256=task.evaluator_sha256,
+            timing_dependent=timing_dependent,
+            shared_process=task.shared_process,
+        )
+    )

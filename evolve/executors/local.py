@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
-import cloudpickle
-
 from evolve.errors import ExecutorError, IsolationError, TaskError
 from evolve.evaluators.sandbox import require_level, strongest_level
 from evolve.executors import messages
-from evolve.executors.base import Evaluated
+from evolve.executors.base import Evaluated, failed
+from evolve.executors.deadlines import GRACE_S, deadline_s, program_s
+from evolve.executors.pickling import pickled
 from evolve.executors.worker_process import WorkerDied, WorkerProcess
 from evolve.program import Evaluation, Files, Isolation, Outcome, Task
 
@@ -33,7 +33,9 @@ class LocalExecutor:
     dies, hangs or is cancelled is replaced.
     """
 
-    def __init__(self, task: Task, workers: int = 1, isolation: Isolation | None = None, evaluator_grace_s: float = 30.0) -> None:
+    def __init__(
+        self, task: Task, workers: int = 1, isolation: Isolation | None = None, evaluator_grace_s: float = GRACE_S
+    ) -> None:
         """Starts nothing yet.
 
         Args:
@@ -49,7 +51,7 @@ class LocalExecutor:
         self._task = task
         self._workers = workers
         self._isolation = isolation
-        self._deadline_s = task.objective.repeats * _program_s(task) + evaluator_grace_s
+        self._deadline_s = deadline_s(task, evaluator_grace_s)
         self._grace_s = evaluator_grace_s
         self._idle: list[WorkerProcess] = []
         self._free = asyncio.Semaphore(workers)
@@ -106,7 +108,7 @@ class LocalExecutor:
                         raise ExecutorError("the executor was left before the evaluation was over") from None
                     died = str(error)
                     logger.warning("a worker ended during an evaluation: %s", died)
-        return self._failed(Outcome.CRASHED, f"the process that evaluates the program died twice: {died}")
+        return failed(self._task, self._isolation, Outcome.CRASHED, f"the process that evaluates the program died twice: {died}")
 
     async def _ask(self, request: Mapping[str, Any]) -> Evaluated | None:  # Any: plain data
         """Has one worker evaluate a program; keeps the worker if that went well.
@@ -120,11 +122,11 @@ class LocalExecutor:
             answer = await worker.request(request, self._deadline_s)
         except TimeoutError:
             text = (
-                f"the task's evaluator did not finish within {self._deadline_s:g} s ({_program_s(self._task):g} s for its "
+                f"the task's evaluator did not finish within {self._deadline_s:g} s ({program_s(self._task):g} s for its "
                 f"program and {self._grace_s:g} s for itself){worker.log_tail()}"
             )
             await self._end(worker)
-            return self._failed(Outcome.EVALUATOR_FAILED, text, timing_dependent=True)
+            return failed(self._task, self._isolation, Outcome.EVALUATOR_FAILED, text, timing_dependent=True)
         except BaseException:
             await self._end(worker)
             raise
@@ -154,7 +156,7 @@ class LocalExecutor:
             TaskError: If the task's evaluator does not load.
             IsolationError: If the worker cannot run programs at the level.
         """
-        greeting = {"task": self._pickled_task(), "isolation": self.isolation.value, "import_path": [*sys.path]}
+        greeting = {"task": pickled(self._task), "isolation": self.isolation.value, "import_path": [*sys.path]}
         worker = await WorkerProcess.start()
         self._busy.add(worker)
         try:
@@ -173,30 +175,3 @@ class LocalExecutor:
             raise
         self._busy.discard(worker)
         return worker
-
-    def _pickled_task(self) -> bytes:
-        try:
-            pickled: bytes = cloudpickle.dumps(self._task)
-        except Exception as error:  # cloudpickle passes on whatever an author's objects raise
-            raise TaskError(f"task {self._task.name}: its evaluate function cannot be sent to a worker: {error}") from error
-        return pickled
-
-    def _failed(self, outcome: Outcome, feedback: str, *, timing_dependent: bool = False) -> Evaluated:
-        return Evaluated(
-            Evaluation(
-                outcome,
-                feedback=feedback,
-                isolation=self._isolation,
-                evaluator_sha256=self._task.evaluator_sha256,
-                timing_dependent=timing_dependent,
-                shared_process=self._task.shared_process,
-            )
-        )
-
-
-def _program_s(task: Task) -> float:
-    """Wall-clock seconds that programs of one evaluation may take: for what is executed, a sibling's and two builds as well."""
-    if not task.command:
-        return task.limits.wall_s
-    build_s = task.build.limits(task.limits).wall_s if task.build is not None else 0.0
-    return 2 * (task.limits.wall_s + build_s)

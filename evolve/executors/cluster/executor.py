@@ -1,0 +1,314 @@
+"""Evaluates programs on a Ray cluster."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+from evolve.errors import EvolveError, ExecutorError, IsolationError, TaskError
+from evolve.executors.base import Evaluated, failed
+from evolve.executors.cluster import installation
+from evolve.executors.cluster.address import Address
+from evolve.executors.cluster.attempts import Answer, Attempts, Cause, Loss
+from evolve.executors.cluster.link import Link
+from evolve.executors.cluster.needs import Needs
+from evolve.executors.cluster.nodes import Nodes
+from evolve.executors.cluster.orders import Order, Refusal, unpack_answer
+from evolve.executors.cluster.parcel import Parcel, pack
+from evolve.executors.deadlines import GRACE_S, deadline_s
+from evolve.gate import Gate
+from evolve.program import Evaluation, Files, Isolation, Outcome, Task
+
+logger = logging.getLogger(__name__)
+
+#: A worker that dies is most often somebody else's doing; one that dies twice with the same program, on nodes that live, is not.
+_STRIKES = 2
+#: What an answer may take from the node to here, beyond what the evaluation itself may.
+_ON_THE_WAY_S = 15.0
+#: Attempts that wait while later ones find a place: Ray may have sent them to a node that is cut off.
+_UNHEARD_S = 30.0
+_WATCH_S = 1.0
+_WAITING_SAID_EVERY_S = 60.0
+_RETRY_FROM_S, _RETRY_UP_TO_S = 0.05, 5.0
+_CONNECT_AGAIN_S = 2.0
+_ERRORS: Mapping[Refusal | None, type[EvolveError]] = {Refusal.TASK: TaskError, Refusal.ISOLATION: IsolationError}
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterConfig:
+    """How patient a run is with its cluster.
+
+    Attributes:
+        patience_s: How long it waits for a cluster that was lost, or for a first node that can evaluate, before it is given up.
+    """
+
+    patience_s: float = 600.0
+
+    def __post_init__(self) -> None:
+        if not self.patience_s > 0:
+            raise ValueError(f"patience_s must be > 0, got {self.patience_s}")
+
+
+class RayExecutor:
+    """Runs evaluations as Ray tasks with the resources that their task's limits say; implements `Executor`.
+
+    Each evaluation is made of attempts. One that infrastructure has lost (its node died, was cut off or ran out of memory, the head
+    was started anew) is followed by another, elsewhere, as often as need be: it never counts against the program. One during which
+    the worker process ended, or was not heard of any more, while its node lives, counts; at the second the program is ``CRASHED``.
+    Of several answers to one evaluation the first counts, so that none is taken twice.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        address: Address,
+        workers: int | None = None,
+        isolation: Isolation | None = None,
+        config: ClusterConfig = ClusterConfig(),
+        *,
+        evaluator_grace_s: float = GRACE_S,
+    ) -> None:
+        """Starts nothing yet.
+
+        Args:
+            task: Whose programs are evaluated.
+            address: Of the cluster.
+            workers: Evaluations in flight at once; None is as many as the cluster holds, and some more that wait.
+            isolation: The level to run programs at; None is the strongest that each node offers.
+            config: How patient to be.
+            evaluator_grace_s: What an evaluator may take beyond its program's wall-clock limit before it counts as hung.
+
+        Raises:
+            ValueError: If a number is out of range.
+            TaskError: If a cluster cannot give out what the task asks for.
+        """
+        if workers is not None and workers < 1:
+            raise ValueError(f"workers must be >= 1, got {workers}")
+        if not evaluator_grace_s > 0:
+            raise ValueError(f"evaluator_grace_s must be > 0, got {evaluator_grace_s}")
+        self._task = task
+        self._address = address
+        self._workers = workers
+        self._asked = isolation
+        self._config = config
+        self._grace_s = evaluator_grace_s
+        self._needs = Needs.of(task)
+        self._nodes = Nodes(self._needs)
+        self._attempts = Attempts(deadline_s(task, evaluator_grace_s) + _ON_THE_WAY_S, _UNHEARD_S)
+        self._gate = Gate(lambda: self.slots)
+        self._parcel = Parcel("", b"")
+        self._link: Link | None = None
+        self._linking: asyncio.Task[Link] | None = None
+        self._watching: asyncio.Task[None] | None = None
+        self._pings: dict[int, asyncio.Future[bool]] = {}
+        self._entered = False
+
+    @property
+    def slots(self) -> int:
+        return self._workers or self._nodes.in_flight
+
+    @property
+    def isolation(self) -> Isolation:
+        if not self._nodes.levels:
+            raise ExecutorError("the isolation level is known once the executor is entered (async with)")
+        return min(self._nodes.levels.values(), key=lambda level: level.rank)
+
+    async def __aenter__(self) -> Self:
+        self._parcel = pack(self._task)
+        self._link = await self._open()
+        self._entered = True
+        self._watching = asyncio.create_task(self._watch())
+        try:
+            async with asyncio.timeout(self._config.patience_s):
+                await self._answer({})
+        except TimeoutError:
+            await self._leave()
+            raise ExecutorError(
+                f"{self._address.described} had no place for an evaluation ({self._needs.text()}) within "
+                f"{self._config.patience_s:g} s; it has: {self._nodes.text()}"
+            ) from None
+        except BaseException:
+            await self._leave()
+            raise
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        await self._leave()
+
+    async def evaluate(self, files: Files, *, seed: int, figure: bool = False, fresh: bool = False) -> Evaluated:
+        request = {"files": dict(files), "seed": seed, "figure": figure, "fresh": fresh, "holdout": False}
+        async with self._gate:
+            answer = await self._answer(request)
+        assert answer is not None
+        return answer
+
+    async def holdout(self, files: Files, *, seed: int) -> Evaluation | None:
+        request = {"files": dict(files), "seed": seed, "figure": False, "fresh": True, "holdout": True}
+        async with self._gate:
+            answer = await self._answer(request)
+        return None if answer is None else answer.evaluation
+
+    # One evaluation
+
+    async def _answer(self, request: Mapping[str, Any]) -> Evaluated | None:  # Any: plain data
+        """Has a request answered, by as many attempts as it takes; None for a part of the evaluator that there is not.
+
+        Raises:
+            ExecutorError: If there is nothing left to run on.
+        """
+        order = Order(self._parcel.key, installation.code_sha256(), self._asked, self._grace_s, request).packed()
+        losses: list[Loss] = []
+        strikes: list[asyncio.Future[bool]] = []
+        while True:
+            ended = await self._attempt(order, {loss.node for loss in losses[-1:]})
+            if isinstance(ended, Answer):
+                return self._evaluated(ended)
+            losses.append(ended)
+            if ended.cause is Cause.REFUSED:
+                self._leave_out(ended)
+            if ended.cause in (Cause.WORKER, Cause.OVERDUE):
+                strikes.append(self._ping(ended.node))
+                if len(strikes) >= _STRIKES and sum(await asyncio.gather(*strikes)) >= _STRIKES:
+                    text = f"the worker that evaluates the program ended twice: {losses[0].why}; {ended.why}"
+                    return failed(self._task, self.isolation, Outcome.CRASHED, text)
+            logger.warning("an evaluation was lost on %s, and is repeated: %s", ended.host or "the cluster", ended.why)
+            await asyncio.sleep(min(_RETRY_FROM_S * 2 ** (len(losses) - 1), _RETRY_UP_TO_S))
+
+    async def _attempt(self, order: bytes, avoid: set[str]) -> Answer | Loss:
+        link = await self._linked()
+        attempt = self._attempts.begin()
+        try:
+            link.send({"kind": "evaluate", "attempt": attempt.number, "order": order, "avoid": self._nodes.to_avoid(avoid)})
+            return await attempt.ended
+        except asyncio.CancelledError:
+            link.send({"kind": "cancel", "attempt": attempt.number})
+            raise
+        finally:
+            self._attempts.end(attempt)
+
+    def _evaluated(self, answer: Answer) -> Evaluated | None:
+        evaluated = unpack_answer(answer.content)
+        if evaluated is None:
+            return None
+        return evaluated._replace(evaluation=dataclasses.replace(evaluated.evaluation, host=answer.host))
+
+    def _leave_out(self, loss: Loss) -> None:
+        """Keeps evaluations off a node that does not evaluate.
+
+        Raises:
+            TaskError: If it is a node like the others and the task's evaluator does not load there.
+            EvolveError: If no node is left.
+        """
+        logger.warning("node %s is left out: %s", loss.host, loss.why)
+        self._nodes.leave_out(loss.node, loss.why)
+        if self._nodes.some_left and not (loss.refusal is Refusal.TASK and not self._nodes.levels):
+            return
+        kind = ExecutorError if self._nodes.levels else _ERRORS.get(loss.refusal, ExecutorError)
+        raise kind(
+            f"no node of {self._address.described} can evaluate; {loss.host}: {loss.why}" if kind is not TaskError else loss.why
+        )
+
+    def _ping(self, node: str) -> asyncio.Future[bool]:
+        """Finds out whether a node lives."""
+        pong: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        number = id(pong)
+        self._pings[number] = pong
+        pong.add_done_callback(lambda _: self._pings.pop(number, None))
+        if self._link is None or self._link.closed.done():
+            pong.set_result(False)
+        else:
+            self._link.send({"kind": "ping", "node": node, "number": number})
+        return pong
+
+    # The connection
+
+    async def _open(self) -> Link:
+        return await Link.open(self._address, self._needs, self._parcel.content, self._workers, self._hear)
+
+    async def _linked(self) -> Link:
+        """Returns the connection, another one if it was lost.
+
+        Raises:
+            ExecutorError: If the executor is not entered, or the cluster stays lost.
+        """
+        if not self._entered:
+            raise ExecutorError("the executor is not running; use it inside its context (async with)")
+        if self._link is not None and not self._link.closed.done():
+            return self._link
+        if self._linking is None or self._linking.done():
+            self._linking = asyncio.create_task(self._link_again())
+        return await asyncio.shield(self._linking)
+
+    async def _link_again(self) -> Link:
+        """Connects again, as often as patience lasts."""
+        loop = asyncio.get_running_loop()
+        give_up_at = loop.time() + self._config.patience_s
+        lost, self._link = self._link, None
+        why = await lost.closed if lost is not None else ""
+        logger.warning("%s was lost (%s); connecting again for up to %g s", self._address.described, why, self._config.patience_s)
+        if lost is not None:
+            await lost.close()
+        while True:
+            try:
+                self._link = await self._open()
+            except ExecutorError as error:
+                if loop.time() > give_up_at:
+                    raise ExecutorError(
+                        f"{error} (tried for {self._config.patience_s:g} s; nothing is lost: `evolve resume` goes on)"
+                    ) from error
+                logger.info("%s", error)
+                await asyncio.sleep(_CONNECT_AGAIN_S)
+            else:
+                logger.warning("%s is back", self._address.described)
+                return self._link
+
+    async def _leave(self) -> None:
+        self._entered = False
+        for task in (self._watching, self._linking):
+            if task is not None:
+                task.cancel()
+        self._attempts.lose_all("the executor was left before the evaluation was over")
+        link, self._link = self._link, None
+        if link is not None:
+            await link.close()
+
+    async def _watch(self) -> None:
+        """Gives up attempts that nothing is heard of, and those of a connection that is lost."""
+        loop = asyncio.get_running_loop()
+        said_at = loop.time()
+        while True:
+            await asyncio.sleep(_WATCH_S)
+            link = self._link
+            if link is not None and link.closed.done():
+                self._attempts.lose_all(f"the connection with the cluster was lost: {link.closed.result()}")
+                continue
+            for attempt in self._attempts.overdue():
+                if link is not None:
+                    link.send({"kind": "cancel", "attempt": attempt.number})
+            self._gate.widened()
+            if self._nodes.capacity == 0 and self._attempts.waiting() and loop.time() - said_at > _WAITING_SAID_EVERY_S:
+                said_at = loop.time()
+                logger.warning(
+                    "%d evaluations wait for a node that has room for one (%s); the cluster has: %s",
+                    self._attempts.waiting(), self._needs.text(), self._nodes.text(),
+                )  # fmt: skip
+
+    def _hear(self, event: Mapping[str, Any]) -> None:  # Any: plain data
+        kind = event["kind"]
+        if kind == "answer":
+            self._attempts.answered(event)
+        elif kind == "started":
+            if self._attempts.started(event):
+                self._nodes.offers(event["host"], Isolation(event["isolation"]))
+        elif kind == "lost":
+            self._attempts.lost(event)
+        elif kind == "nodes":
+            self._nodes.are(event["nodes"])
+            self._gate.widened()
+        elif kind == "pong" and (pong := self._pings.get(event["number"])) is not None and not pong.done():
+            pong.set_result(event["alive"])

@@ -1,0 +1,54 @@
+"""A door that lets so many in at once, where that number may change meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from types import TracebackType
+
+
+class Gate:
+    """An asynchronous context manager like a semaphore, first come, first served, whose size is asked for each time.
+
+    Where the number has grown, that is seen when somebody leaves or comes, or at `widened`.
+    """
+
+    def __init__(self, limit: Callable[[], int]) -> None:
+        """Opens it.
+
+        Args:
+            limit: Returns how many may be inside at once, at least one.
+        """
+        self._limit = limit
+        self._inside = 0
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    async def __aenter__(self) -> None:
+        if self._inside < self._limit() and not self._waiting:
+            self._inside += 1
+            return
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        self.widened()
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self._leave()  # it was let in and will not come
+            raise
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._leave()
+
+    def widened(self) -> None:
+        """Lets in who waits, as far as there is room."""
+        while self._waiting and self._inside < self._limit():
+            turn = self._waiting.popleft()
+            if not turn.done():
+                self._inside += 1
+                turn.set_result(None)
+
+    def _leave(self) -> None:
+        self._inside -= 1
+        self.widened()
