@@ -85,6 +85,11 @@ def m007_judge(connection: Connection) -> None:
         made.create(connection)
 
 
+def m008_hosts(connection: Connection) -> None:
+    """Adds where each evaluation ran, for runs on a cluster."""
+    connection.execute(text("ALTER TABLE evaluations ADD COLUMN host TEXT"))
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     m001_initial,
     m002_stages_and_holdouts,
@@ -93,6 +98,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     m005_afresh,
     m006_embedders,
     m007_judge,
+    m008_hosts,
 )
 
 

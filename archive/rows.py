@@ -243,6 +243,7 @@ def evaluation_values(step: int, evaluation: Evaluation, feedback: bytes | None,
         "timing_dependent": evaluation.timing_dependent,
         "reused_from": evaluation.reused_from,
         "details": _details_text(evaluation),
+        "host": evaluation.host or None,
     }
 
 
@@ -294,6 +295,7 @@ def evaluation_of(row: Found, texts: Mapping[bytes | None, str], run_evaluator: 
         evaluator_sha256=run_evaluator if row.evaluator_sha256 is None else row.evaluator_sha256,
         timing_dependent=row.timing_dependent,
         reused_from=row.reused_from,
+        host=row.host or "",
         **details_of(row.details),
     )
 

@@ -76,6 +76,7 @@ def summary(archive: Archive, run: int) -> Json:
             "seconds": session.seconds if session else 0.0,
             "arms": _arms(connection, run),
             "isolation": _isolation(connection, run),
+            "hosts": _hosts(connection, run),
             "shared_process": _shared_process(connection, run),
             "verification": _verification(connection, run),
         }
@@ -227,3 +228,14 @@ def _isolation(connection: Connection, run: int) -> str | None:
     query = select(evaluations.c.isolation).where(evaluations.c.run == run, evaluations.c.isolation.is_not(None)).distinct()
     levels = [Isolation(level) for level in connection.execute(query).scalars()]
     return min(levels, key=lambda level: level.rank).value if levels else None
+
+
+def _hosts(connection: Connection, run: int) -> list[Json]:
+    """Lists the machines that a cluster chose, with the level found on each; empty for a run that evaluated where it ran."""
+    query = (
+        select(*evaluations.c["host", "isolation"], func.count().label("evaluated"))
+        .where(evaluations.c.run == run, evaluations.c.host.is_not(None), evaluations.c.reused_from.is_(None))
+        .group_by(evaluations.c.host, evaluations.c.isolation)
+        .order_by(evaluations.c.host, evaluations.c.isolation)
+    )
+    return [{"host": row.host, "isolation": row.isolation, "evaluated": row.evaluated} for row in connection.execute(query)]

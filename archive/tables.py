@@ -247,6 +247,7 @@ evaluations = _keyed(
     Column("evaluated_at", Double, nullable=False),
     # What most evaluations do not have: stage, instances, repeated values, verification (JSON).
     Column("details", Text),
+    Column("host", Text),  # null: the machine of the run itself
     _of_step("programs"),
 )
 

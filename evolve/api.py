@@ -166,6 +166,7 @@ def resume(
     max_seconds: float | None = None,
     budget_usd: float | None = None,
     workers: int | None = None,
+    executor: str | None = None,
     archive: str | Path = DEFAULT_ARCHIVE,
     task: Task | None = None,
     watcher: Watcher | None = None,
@@ -178,6 +179,7 @@ def resume(
         max_seconds: Wall-clock seconds of the whole run, earlier sessions included.
         budget_usd: Dollars of the whole run, earlier sessions included; None keeps what was allowed before.
         workers: Evaluations at once.
+        executor: Where evaluations run; None is where they ran before.
         archive: File or URL.
         task: The task of a run that was given it inline.
         watcher: Told of every further step.
@@ -188,7 +190,13 @@ def resume(
     with Archive.open(archive) as opened:
         number = opened.find_run(run)
         asked = summary(opened, number)["steps"]["asked"]
-        changes = {"steps": steps or asked, "workers": workers, "max_seconds": max_seconds, "budget_usd": budget_usd}
+        changes = {
+            "steps": steps or asked,
+            "workers": workers,
+            "executor": executor,
+            "max_seconds": max_seconds,
+            "budget_usd": budget_usd,
+        }
         found, config = recorded(opened, number, task, changes)
         return Run(str(archive), number, complete(lambda: drive(opened, number, found, config, watcher=watcher)))
 
@@ -212,11 +220,29 @@ def steer(run: str | None, advice: str, *, archive: str | Path = DEFAULT_ARCHIVE
         return number
 
 
-def replay(run: str | None = None, *, archive: str | Path = DEFAULT_ARCHIVE, task: Task | None = None) -> replaying.Replay:
-    """Repeats a run from its record and reports any difference (see `evolve.replaying`)."""
+def replay(
+    run: str | None = None,
+    *,
+    workers: int | None = None,
+    executor: str | None = None,
+    archive: str | Path = DEFAULT_ARCHIVE,
+    task: Task | None = None,
+) -> replaying.Replay:
+    """Repeats a run from its record and reports any difference (see `evolve.replaying`).
+
+    Args:
+        run: Name, number or unique prefix; None is the latest.
+        workers: Evaluations at once.
+        executor: Where evaluations run; None is where they ran before.
+        archive: File or URL.
+        task: The task of a run that was given it inline.
+
+    Raises:
+        EvolveError: If it cannot be repeated.
+    """
     with Archive.open(archive) as opened:
         number = opened.find_run(run)
-        return complete(lambda: replaying.replay(opened, number, task))
+        return complete(lambda: replaying.replay(opened, number, task, {"workers": workers, "executor": executor}))
 
 
 def rescore(

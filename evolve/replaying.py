@@ -63,20 +63,21 @@ class _Silent:
         return self._mutator.apply(reply, parent)
 
 
-async def replay(archive: Archive, number: int, task: Task | None = None) -> Replay:
+async def replay(archive: Archive, number: int, task: Task | None = None, changes: Mapping[str, object] | None = None) -> Replay:
     """Repeats a run.
 
     Args:
         archive: Where the run is recorded; nothing is written to it.
         number: Which run.
         task: The task of a run whose task was given inline.
+        changes: Settings that no result depends on, such as where evaluations run; None values keep the recorded ones.
 
     Raises:
         EvolveError: If it cannot be repeated: the task is gone or its evaluator has changed.
     """
     settled, pending = archive.history(number)
     highest = max([1, *(item.addition.step for item in settled), *(item.plan.step for item in pending)])
-    task, config = recorded(archive, number, task, {"steps": highest, "max_seconds": None})
+    task, config = recorded(archive, number, task, {**(changes or {}), "steps": highest, "max_seconds": None})
     unanswered = {item.addition.step for item in settled if item.addition.outcome is Outcome.MODEL_FAILED}
     arms = {name: arm if is_local(name) else _Silent(arm, unanswered) for name, arm in make_mutators(task, config).items()}
     plans = [item.plan for item in settled if item.plan is not None] + [item.plan for item in pending]

@@ -37,7 +37,7 @@ class Finding(NamedTuple):
 
 def doctor(archive: ArchiveOption = DEFAULT, json: JsonOption = False) -> None:
     """Says what works on this machine, and what to do about what does not."""
-    findings = [*_python(), *_sandbox(), _archive(archive), *_tasks(), *_providers(), *_agents(), *_plugins()]
+    findings = [*_python(), *_sandbox(), _archive(archive), *_tasks(), *_providers(), *_agents(), _ray(), *_plugins()]
     if json:
         print_json([finding._asdict() for finding in findings])
     else:
@@ -118,6 +118,17 @@ def _agents() -> Iterator[Finding]:
         path = shutil.which(command.command[0])
         lacking = f"not installed; agent/{name} needs it, local arms do not: {command.install}"
         yield Finding(f"agent {name}", path is not None, False, path or lacking)
+
+
+def _ray() -> Finding:
+    """Looks whether evaluations could run on a cluster; importing Ray would take a second."""
+    try:
+        version = importlib.metadata.version("ray")
+    except importlib.metadata.PackageNotFoundError:
+        about = "not installed; --executor ray, HOST:PORT and ray://HOST:PORT need it: pip install 'evolve-platform[ray]'"
+        return Finding("ray", False, False, about)
+    token = "RAY_AUTH_TOKEN" in os.environ or "RAY_AUTH_TOKEN_PATH" in os.environ or Path("~/.ray/auth_token").expanduser().exists()
+    return Finding("ray", True, False, f"ray {version}; a cluster's token is {'' if token else 'not '}to be found here")
 
 
 def _plugins() -> list[Finding]:

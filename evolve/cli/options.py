@@ -25,6 +25,12 @@ BudgetOption = Annotated[
     float | None, typer.Option("--budget-usd", metavar="X", help="Dollars for language models; the run never spends more.")
 ]
 WorkersOption = Annotated[int | None, typer.Option("--workers", min=1, metavar="N", help="Evaluations at once.")]
+ExecutorOption = Annotated[
+    str | None,
+    typer.Option(
+        "--executor", metavar="WHERE", help="Where evaluations run: local, ray (this machine), HOST:PORT or ray://HOST:PORT."
+    ),
+]
 IsolationOption = Annotated[
     str | None, typer.Option("--isolation", metavar="LEVEL", help="strong, landlock or process: refuse to run with less.")
 ]

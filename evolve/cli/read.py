@@ -86,6 +86,7 @@ def show(run: RunArgument = None, archive: ArchiveOption = DEFAULT, json: JsonOp
         ["steps", f"{steps_['done']} of {steps_['asked']}, {shown['evaluated']} evaluated, {seconds(shown['seconds'])}"],
         ["seed", str(shown["seed"])],
         ["isolation", isolation_text(shown)],
+        *_host_rows(shown["hosts"]),
         ["initial", number(shown["initial"]["objective"] if shown["initial"] else None)],
         *_start_rows(shown),
         ["best", "–" if best is None else _best_text(best)],
@@ -105,6 +106,20 @@ def show(run: RunArgument = None, archive: ArchiveOption = DEFAULT, json: JsonOp
     if notes:
         stdout.print(f"── note of version {notes[-1].about} ({notes[-1].source})", style="dim", markup=False)
         stdout.print(notes[-1].text, markup=False)
+
+
+#: Machines that `show` names; a cluster may have a thousand.
+_HOSTS_SHOWN = 20
+
+
+def _host_rows(hosts: list[dict[str, Any]]) -> list[list[str]]:  # Any: JSON values
+    """Says where a cluster evaluated, and at which level there; no row for a run that evaluated where it ran."""
+    rows = [["", f"{host['evaluated']} on {host['host']} at {host['isolation']}"] for host in hosts[:_HOSTS_SHOWN]]
+    if len(hosts) > _HOSTS_SHOWN:
+        rows.append(["", f"and {len(hosts) - _HOSTS_SHOWN} more machines"])
+    if rows:
+        rows[0][0] = "evaluated"
+    return rows
 
 
 def _best_text(best: dict[str, Any]) -> str:  # Any: JSON values
@@ -353,6 +368,7 @@ def _program_json(shown: Program, evaluation: Evaluation | None) -> dict[str, An
         "standard_error": evaluation.standard_error if evaluation else None,
         "verified": evaluation.verified if evaluation else None,
         "shared_process": evaluation.shared_process if evaluation else False,
+        "host": evaluation.host if evaluation else "",
     }
 
 

@@ -18,6 +18,7 @@ from evolve.cli.options import (
     DEFAULT,
     ArchiveOption,
     BudgetOption,
+    ExecutorOption,
     IsolationOption,
     JsonOption,
     QuietOption,
@@ -50,7 +51,7 @@ def run(
     ] = None,
     workers: WorkersOption = None,
     proposals: Annotated[int | None, typer.Option(min=1, metavar="N", help="Replies awaited at once.")] = None,
-    executor: Annotated[str | None, typer.Option(metavar="NAME", help="Where evaluations run: local, or a plug-in.")] = None,
+    executor: ExecutorOption = None,
     order: Annotated[str | None, typer.Option(metavar="strict|asap", help="strict repeats exactly; asap waits for nobody.")] = None,
     isolation: IsolationOption = None,
     config: Annotated[Path | None, typer.Option(metavar="FILE.toml", help="Settings; options win over it.")] = None,
@@ -99,6 +100,7 @@ def resume(
     ] = None,
     budget_usd: BudgetOption = None,
     workers: WorkersOption = None,
+    executor: ExecutorOption = None,
     archive: ArchiveOption = DEFAULT,
     json: JsonOption = False,
     quiet: QuietOption = False,
@@ -116,6 +118,7 @@ def resume(
             max_seconds=max_seconds,
             budget_usd=budget_usd,
             workers=workers,
+            executor=executor,
             archive=archive,
             watcher=watcher,
         )
@@ -132,9 +135,15 @@ def steer(
     stdout.print(f"run {number_} will be told: {advice.strip()}", markup=False)
 
 
-def replay(run: RunArgument = None, archive: ArchiveOption = DEFAULT, json: JsonOption = False) -> None:
+def replay(
+    run: RunArgument = None,
+    workers: WorkersOption = None,
+    executor: ExecutorOption = None,
+    archive: ArchiveOption = DEFAULT,
+    json: JsonOption = False,
+) -> None:
     """Repeats a run from its record and reports every difference."""
-    result = api.replay(run, archive=archive)
+    result = api.replay(run, workers=workers, executor=executor, archive=archive)
     if json:
         print_json({"steps": result.steps, "differences": list(result.differences)})
     elif not result.differences:

@@ -10,6 +10,8 @@ from evolve.program import Direction, Evaluation, Isolation, Metric, Outcome, St
 
 #: Between trusted processes: only there to notice a stream that has gone astray.
 MESSAGE_LIMIT_BYTES = 2**30
+#: Of one evaluation, feedback and figure included.
+RESULT_LIMIT_BYTES = 16 * 2**20
 
 
 def to_plain(evaluated: Evaluated) -> dict[str, Any]:  # Any: plain data

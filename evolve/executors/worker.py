@@ -26,8 +26,8 @@ from evolve.evaluators.compat.shared import ENTRY, SharedEvaluator
 from evolve.evaluators.sandbox import wire
 from evolve.evaluators.sandbox.server import ForkServer, SandboxSettings, sweep_strangers
 from evolve.executors import messages, scoring
-from evolve.executors.base import Evaluated
-from evolve.program import Isolation, Task
+from evolve.executors.base import Evaluated, failed
+from evolve.program import Isolation, Outcome, Task
 
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 
@@ -95,7 +95,30 @@ def _serve(stream: socket.socket, cascade: Cascade, task: Task, server: ForkServ
         if lost:
             sweep_strangers((server.pid, verifier.pid))
         sys.stdout.flush()
-        _send(stream, {} if evaluated is None else messages.to_plain(evaluated))
+        stream.sendall(wire.frame(_packed(evaluated, task)))
+
+
+def _packed(evaluated: Evaluated | None, task: Task) -> bytes:
+    """Encodes an evaluation; one that cannot travel becomes the task's failure, which does not end this worker."""
+    if evaluated is None:
+        return wire.encode({})
+    try:
+        payload = wire.encode(messages.to_plain(evaluated))
+        why = "" if len(payload) <= messages.RESULT_LIMIT_BYTES else _too_large(payload)
+    except Exception as error:  # noqa: BLE001 - of whatever type an author's metrics are
+        why = f"what the task's evaluator returned cannot be sent: {type(error).__name__}: {error}"
+    if not why:
+        return payload
+    isolation = evaluated.evaluation.isolation
+    return wire.encode(messages.to_plain(failed(task, isolation, Outcome.EVALUATOR_FAILED, why)))
+
+
+def _too_large(payload: bytes) -> str:
+    limit = messages.RESULT_LIMIT_BYTES // 2**20
+    return (
+        f"what the task's evaluator returned takes {len(payload) / 2**20:.0f} MB, and at most {limit} MB are kept of an evaluation; "
+        "shorten its feedback, or draw a smaller figure"
+    )
 
 
 def _may_have_been_changed(server: ForkServer) -> bool:

@@ -192,9 +192,9 @@ class ExecutorContract:
         assert asyncio.run(cancel_then_evaluate()).evaluation.objective == 42.0
 
     def test_a_broken_evaluator_is_not_the_programs_failure(self) -> None:
-        mistakes = [f"def answer(x):\n    return {mistake!r}\n" for mistake in ("raise", "exit", "return a dict")]
+        mistakes = [f"def answer(x):\n    return {mistake!r}\n" for mistake in ("raise", "exit", "return a dict", "talk", "mumble")]
         outcomes = [evaluated.evaluation.outcome for evaluated in self.run(*mistakes, evaluate=evaluate_badly)]
-        assert outcomes == [Outcome.EVALUATOR_FAILED] * 3
+        assert outcomes == [Outcome.EVALUATOR_FAILED] * 5
 
     @pytest.mark.parametrize(
         ("source", "reason"),

@@ -19,11 +19,12 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from evolve.executors.cluster import seat
 from evolve.executors.cluster.attempts import Cause
 from evolve.executors.cluster.needs import Needs
-from evolve.executors.cluster.orders import Notice, Refusal
+from evolve.executors.cluster.orders import Notice, Refusal, first_sentence
 
 logger = logging.getLogger(__name__)
 
 _WATCH_S = 2.0
+_SILENT_S = 15.0
 #: A node that is there answers in milliseconds, one that is busy in a second or two.
 _PING_S = 10.0
 _NODE_LABEL = "ray.io/node-id"
@@ -114,9 +115,17 @@ class Dispatcher:
         self._tell({"kind": "pong", "number": number, "alive": alive})
 
     async def watch(self) -> None:
-        """Tells of nodes that come and go, for good; attempts on those that went are lost."""
+        """Tells of nodes that come and go, for good; attempts on those that went are lost.
+
+        Raises:
+            ConnectionError: If the cluster's head does not answer. Ray itself waits for it a minute, and then ends the process.
+        """
         while True:
-            nodes = await asyncio.to_thread(_nodes)
+            try:
+                async with asyncio.timeout(_SILENT_S):
+                    nodes = await asyncio.to_thread(_nodes)
+            except TimeoutError:
+                raise ConnectionError(f"the head has not answered for {_SILENT_S:g} s") from None
             if nodes != self._nodes:
                 self._nodes = nodes
                 self._tell({"kind": "nodes", "nodes": nodes})
@@ -194,4 +203,6 @@ def _nodes() -> list[dict[str, Any]]:  # Any: plain data
 def _first_words(error: Exception) -> str:
     """The part of Ray's message that says something, without its paragraphs of advice."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[-1] if isinstance(error, exceptions.RayTaskError) and lines else " ".join(lines))[:500]
+    if not lines:
+        return type(error).__name__
+    return lines[-1][:500] if isinstance(error, exceptions.RayTaskError) else first_sentence(" ".join(lines))

@@ -28,7 +28,8 @@ from evolve.executors.cluster.relay import RelayedDispatcher
 from evolve.executors.messages import MESSAGE_LIMIT_BYTES
 
 #: Ray's shutdown takes a second or two; one that takes longer waits for a cluster that is gone.
-_SHUTDOWN_S = 15.0
+_SHUTDOWN_S = 10.0
+_CLIENT_TRIES = 3
 #: Of a cluster that is started for a run: results are small, and the parcel is the largest object.
 _STORE_BYTES = 128 * 2**20
 
@@ -49,7 +50,6 @@ def main(stream_fd: int) -> None:
     try:
         asyncio.run(_serve(stream, greeting))
     finally:
-        threading.Thread(target=_end_anyway, daemon=True).start()
         ray.shutdown()
 
 
@@ -62,7 +62,10 @@ def _connect(greeting: Mapping[str, Any]) -> None:  # Any: plain data
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     _use_token(here=greeting["way"] == Way.HERE)
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
-    if greeting["way"] != Way.HERE:
+    if greeting["way"] == Way.CLIENT:
+        _connect_client(greeting["address"])
+        return
+    if greeting["way"] == Way.NODE:
         ray.init(greeting["address"], **quiet)
         return
     needs, at_once = Needs(**greeting["needs"]), greeting["at_once"]
@@ -75,6 +78,17 @@ def _connect(greeting: Mapping[str, Any]) -> None:  # Any: plain data
         include_dashboard=False,
         **quiet,
     )
+
+
+def _connect_client(address: str) -> None:
+    """Connects by the client server, which now and then loses the process that it starts for a client (Ray 2.60)."""
+    for left in reversed(range(_CLIENT_TRIES)):
+        try:
+            ray.init(address, logging_level=logging.ERROR)
+            return
+        except RuntimeError as error:
+            if not left or "client server failed" not in str(error):
+                raise
 
 
 def _use_token(*, here: bool) -> None:
@@ -107,6 +121,7 @@ async def _serve(stream: socket.socket, greeting: Mapping[str, Any]) -> None:  #
             await writer.drain()
         await dispatcher.close()
     finally:
+        threading.Thread(target=_end_anyway, daemon=True).start()
         watching.cancel()
         listening.cancel()
         writer.close()

@@ -15,7 +15,7 @@ from evolve.executors.base import Evaluated, failed
 from evolve.executors.cluster import installation
 from evolve.executors.cluster.address import Address
 from evolve.executors.cluster.attempts import Answer, Attempts, Cause, Loss
-from evolve.executors.cluster.link import Link
+from evolve.executors.cluster.link import CONNECT_S, Link
 from evolve.executors.cluster.needs import Needs
 from evolve.executors.cluster.nodes import Nodes
 from evolve.executors.cluster.orders import Order, Refusal, unpack_answer
@@ -35,7 +35,7 @@ _UNHEARD_S = 30.0
 _WATCH_S = 1.0
 _WAITING_SAID_EVERY_S = 60.0
 _RETRY_FROM_S, _RETRY_UP_TO_S = 0.05, 5.0
-_CONNECT_AGAIN_S = 2.0
+_CONNECT_AGAIN_S, _CONNECT_AT_LEAST_S = 2.0, 10.0
 _ERRORS: Mapping[Refusal | None, type[EvolveError]] = {Refusal.TASK: TaskError, Refusal.ISOLATION: IsolationError}
 
 
@@ -227,8 +227,8 @@ class RayExecutor:
 
     # The connection
 
-    async def _open(self) -> Link:
-        return await Link.open(self._address, self._needs, self._parcel.content, self._workers, self._hear)
+    async def _open(self, timeout_s: float = CONNECT_S) -> Link:
+        return await Link.open(self._address, self._needs, self._parcel.content, self._workers, self._hear, timeout_s=timeout_s)
 
     async def _linked(self) -> Link:
         """Returns the connection, another one if it was lost.
@@ -255,7 +255,7 @@ class RayExecutor:
             await lost.close()
         while True:
             try:
-                self._link = await self._open()
+                self._link = await self._open(min(CONNECT_S, max(give_up_at - loop.time(), _CONNECT_AT_LEAST_S)))
             except ExecutorError as error:
                 if loop.time() > give_up_at:
                     raise ExecutorError(

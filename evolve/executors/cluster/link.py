@@ -18,9 +18,10 @@ from evolve.errors import ExecutorError
 from evolve.evaluators.sandbox import wire
 from evolve.executors.cluster.address import Address, Way
 from evolve.executors.cluster.needs import Needs
+from evolve.executors.cluster.orders import first_sentence
 
 #: Starting Ray takes seconds, on a busy machine half a minute; joining a cluster that does not answer, as long as Ray tries.
-_CONNECT_S = 120.0
+CONNECT_S = 150.0
 _LEAVE_S = 20.0
 _LOG_SHOWN_BYTES = 1500
 
@@ -41,7 +42,9 @@ class Link:
         self.closed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     @classmethod
-    async def open(cls, address: Address, needs: Needs, parcel: bytes, at_once: int | None, hear: Hear) -> Self:
+    async def open(
+        cls, address: Address, needs: Needs, parcel: bytes, at_once: int | None, hear: Hear, *, timeout_s: float = CONNECT_S
+    ) -> Self:
         """Starts a driver process and waits until it is connected.
 
         Args:
@@ -50,6 +53,7 @@ class Link:
             parcel: What nodes unpack.
             at_once: How many evaluations a cluster that is started here shall hold; None is what the machine has.
             hear: Is called with what happens.
+            timeout_s: How long to wait.
 
         Raises:
             ExecutorError: If the cluster cannot be reached, or Ray is not installed.
@@ -74,11 +78,11 @@ class Link:
             link.send(
                 {"way": address.way.value, "address": address.text, "needs": asdict(needs), "parcel": parcel, "at_once": at_once}
             )
-            async with asyncio.timeout(_CONNECT_S):
+            async with asyncio.timeout(timeout_s):
                 first = await _receive(reader)
         except TimeoutError:
-            await link.close()
-            raise ExecutorError(f"{address.described} did not answer within {_CONNECT_S:g} s. {_advice(address, '')}") from None
+            await link.close(patiently=address.way is Way.HERE)
+            raise ExecutorError(f"{address.described} did not answer within {timeout_s:g} s. {_advice(address, '')}") from None
         except BaseException as error:
             text = link.log_tail()
             await link.close()
@@ -102,8 +106,12 @@ class Link:
         size = os.fstat(self._log).st_size
         return os.pread(self._log, _LOG_SHOWN_BYTES, max(size - _LOG_SHOWN_BYTES, 0)).decode(errors="replace").strip()
 
-    async def close(self) -> None:
-        """Leaves the cluster, ends one that was started for this, and waits until the process is gone."""
+    async def close(self, *, patiently: bool = True) -> None:
+        """Leaves the cluster, ends one that was started for this, and waits until the process is gone.
+
+        Args:
+            patiently: Whether the process may take its time for that.
+        """
         if self._writer is not None:
             self._writer.close()
             with suppress(OSError):
@@ -111,7 +119,7 @@ class Link:
         if self._listening is not None:
             self._listening.cancel()
         with suppress(TimeoutError):
-            async with asyncio.timeout(_LEAVE_S):
+            async with asyncio.timeout(_LEAVE_S if patiently else 0.0):
                 while self._process.poll() is None:
                     await asyncio.sleep(0.01)
         # Whatever is left of the session: the process itself where it hangs.
@@ -142,9 +150,9 @@ async def _receive(reader: asyncio.StreamReader) -> dict[str, Any]:  # Any: plai
 
 
 def _brief(text: str) -> str:
-    """The last line of a message that says something."""
+    """The last line of a message that says something, as far as its first sentence goes."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1][-400:] if lines else ""
+    return first_sentence(lines[-1]) if lines else ""
 
 
 def _advice(address: Address, text: str) -> str:

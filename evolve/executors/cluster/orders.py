@@ -7,6 +7,7 @@ this node cannot serve; and then an *answer*.
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -111,3 +112,9 @@ def unpack_answer(data: bytes) -> Evaluated | None:
     """Reads what `pack_answer` made."""
     plain = wire.decode(zlib.decompress(data))
     return messages.from_plain(plain) if plain else None
+
+
+def first_sentence(text: str) -> str:
+    """The first sentence of a message of Ray's, without what its log puts before it."""
+    found = re.match(r"(?:\[[^\]]*\] *)?(?:\S+\.cc?:\d+: |\S+\.h:\d+: )?(.*?)(?:\. |\.?$)", text.strip(), re.DOTALL)
+    return (found[1] if found else text)[:500]

@@ -7,6 +7,7 @@ driver process sends it orders and asks for what has happened.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -63,7 +64,7 @@ class RelayedDispatcher:
     def __init__(self, needs: Needs, parcel: bytes, tell: Tell) -> None:
         """Starts the actor."""
         self._relay = Relay.remote()
-        self._begun = self._relay.begin.remote(needs, parcel)
+        self._begun = asyncio.create_task(self._begin(needs, parcel))
         self._tell = tell
         self._sending: set[asyncio.Task[None]] = set()
 
@@ -91,5 +92,11 @@ class RelayedDispatcher:
         self._sending.add(task)
         task.add_done_callback(self._sending.discard)
 
-    async def _sent(self, order: Mapping[str, Any]) -> None:
-        await self._relay.take.remote([order])
+    async def _begin(self, needs: Needs, parcel: bytes) -> None:
+        await self._relay.begin.remote(needs, parcel)
+
+    async def _sent(self, order: Mapping[str, Any]) -> None:  # Any: plain data
+        # `watch` meets the same error, and ends the connection.
+        with contextlib.suppress(ray.exceptions.RayError):
+            await self._begun
+            await self._relay.take.remote([order])

@@ -1,0 +1,31 @@
+import pytest
+
+from evolve.executors.base import Executor
+from evolve.executors.cluster import RayExecutor, parse
+from evolve.program import Isolation, Task
+from evolve.testing.executor import ExecutorContract
+
+pytestmark = pytest.mark.cluster
+
+
+class TestRayExecutor(ExecutorContract):
+    @pytest.fixture(autouse=True)
+    def _on(self, cluster):
+        self.address = parse(cluster.address)
+
+    def make(self, task: Task, slots: int) -> Executor:
+        return RayExecutor(task, self.address, slots, evaluator_grace_s=60.0)
+
+
+class TestRayExecutorWithoutLandlock(TestRayExecutor):
+    def make(self, task: Task, slots: int) -> Executor:
+        return RayExecutor(task, self.address, slots, Isolation.PROCESS, evaluator_grace_s=60.0)
+
+
+class TestRayExecutorThroughTheClientServer(ExecutorContract):
+    @pytest.fixture(autouse=True)
+    def _on(self, cluster):
+        self.address = parse(cluster.client_address)
+
+    def make(self, task: Task, slots: int) -> Executor:
+        return RayExecutor(task, self.address, slots, evaluator_grace_s=60.0)
