@@ -18,9 +18,9 @@ from pathlib import Path
 _TIMEOUT_S = 10.0
 
 
-def main(ports: Sequence[str]) -> str:
+def main(ports: Sequence[str], processes: Path = Path("/proc")) -> str:
     """Returns what is wrong, empty if nothing is."""
-    raylet = _raylet()
+    raylet = _raylet(processes)
     if raylet is None:
         return "no raylet runs in this container"
     address, node = raylet
@@ -35,9 +35,9 @@ def main(ports: Sequence[str]) -> str:
     return ""
 
 
-def _raylet() -> tuple[str, str] | None:
+def _raylet(processes: Path) -> tuple[str, str] | None:
     """Address of the head and identifier of the node, as this container's raylet was told."""
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
+    for path in processes.glob("[0-9]*/cmdline"):
         with suppress(OSError):  # a process that has just ended
             command = path.read_bytes().decode(errors="replace").split("\0")
             if command[0].endswith("/raylet"):
