@@ -5,7 +5,7 @@ DEMO := demo-result
 # Tests at once.
 JOBS ?= 2
 
-.PHONY: help demo test check lint types tests test-fast test-litellm docs-check bench local-model format clean
+.PHONY: help demo test check lint types tests test-fast test-litellm test-compose docs-check bench local-model format clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets

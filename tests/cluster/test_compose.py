@@ -12,12 +12,16 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import engine_kit
 import pytest
 
 pytestmark = pytest.mark.docker
+#: Enough for a minute, in which a second worker joins.
+_STEPS = 1000
 _OVERRIDE = ["-f", "docker-compose.yml", "-f", "deploy/compose.host.yml"]
 #: What a worker's container is started with; `test_deploy_files.py` compares.
 STRONG = ["seccomp=deploy/seccomp.json", "apparmor=unconfined", "systempaths=unconfined", "no-new-privileges"]
@@ -35,9 +39,10 @@ class Cluster:
     def compose(self, *words: str, timeout_s: float = 240.0) -> str:
         return engine_kit.checked(self._command(*words), self.environment, timeout_s)
 
-    def evolve(self, *words: str) -> subprocess.Popen[str]:
+    @contextmanager
+    def begun(self, *words: str) -> Iterator[subprocess.Popen[str]]:
         """Starts `evolve` in a container beside the cluster."""
-        return subprocess.Popen(
+        with subprocess.Popen(
             self._command("run", "--rm", "-T", "evolve", *words),
             env=self.environment,
             cwd=engine_kit.ROOT,
@@ -45,7 +50,15 @@ class Cluster:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-        )
+        ) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
+
+    def evolve(self, *words: str) -> Any:
+        """Runs `evolve` in a container beside the cluster; returns the JSON that it prints."""
+        return json.loads(self.compose("run", "--rm", "-T", "evolve", *words, "--json"))
 
     def containers(self, service: str) -> dict[str, str]:
         """The running containers of a service, oldest first, and how each is."""
@@ -97,7 +110,7 @@ def _up(engine: engine_kit.Engine, name: str, files: Sequence[str]) -> Iterator[
             made.wait(service, 1)
         yield made
     finally:
-        made.compose("--profile", "tools", "down", "--volumes", "--timeout", "5")
+        made.compose("--profile", "tools", "down", "--volumes", "--remove-orphans", "--timeout", "5")
 
 
 def _free_port() -> int:
@@ -108,37 +121,33 @@ def _free_port() -> int:
 
 def test_a_run_survives_the_loss_of_a_worker(cluster):
     """Scales while it runs, kills the worker it began with, and every step is in Postgres."""
-    steps = 1000
-    run = cluster.evolve(
-        *("run", "circle_packing", "--steps", str(steps), "--seed", "0", "--name", "packing", "--json"),
-        *("--executor", "ray://head:10001", "--isolation", "strong"),
-    )
-    try:
+    words = ["--name", "packing", "--json", "--executor", "ray://head:10001", "--isolation", "strong"]
+    with cluster.begun("run", "circle_packing", "--steps", str(_STEPS), "--seed", "0", *words) as run:
         (first,) = cluster.containers("worker")
-        _wait_for_a_step(run)
+        said = _until_a_step(run)
         cluster.compose("up", "--detach", "--no-build", "--no-recreate", "--scale", "worker=2", "worker")
         cluster.wait("worker", 2)
         assert run.poll() is None, "the run ended before the second worker was there"
         cluster.engine.run("kill", first)
         out, err = run.communicate(timeout=240)
-    finally:
-        run.kill()
-    assert run.returncode == 0, err[-3000:]
+    assert run.returncode == 0, (said + err)[-3000:]
     report = json.loads(out)
-    assert report["steps"] == {"asked": steps, "done": steps}
+    assert report["steps"] == {"asked": _STEPS, "done": _STEPS}
     assert report["isolation"] == "strong"
     assert len(report["hosts"]) == 2, report["hosts"]
-    shown, _ = cluster.evolve("show", "packing", "--json").communicate(timeout=60)
-    kept = json.loads(shown)
+    kept = cluster.evolve("show", "packing")
     assert (kept["status"], kept["outcomes"]) == ("finished", report["outcomes"])
-    assert sum(kept["outcomes"].values()) == steps
+    assert sum(kept["outcomes"].values()) == _STEPS
 
 
-def _wait_for_a_step(run: subprocess.Popen[str]) -> None:
+def _until_a_step(run: subprocess.Popen[str]) -> str:
+    """Waits for the first step; returns what was printed until then."""
+    said = ""
     for line in run.stderr:
+        said += line
         if re.match(r"step [1-9]", line):
-            return
-    pytest.fail(f"the run ended with status {run.wait(10)}")
+            return said
+    return pytest.fail(f"the run ended with status {run.wait(10)}\n{said}")
 
 
 def test_workers_join_a_head_that_was_restarted(cluster):
@@ -147,22 +156,18 @@ def test_workers_join_a_head_that_was_restarted(cluster):
     (worker,) = cluster.containers("worker")
     last = time.monotonic() + 120
     check = [*cluster.engine.docker, "exec", worker, "python", "/usr/local/lib/evolve-healthcheck.py"]
-    # The old node of the worker is unknown to the new head; the check speaks of the one that it joined with.
-    while subprocess.run(check, env=dict(cluster.environment), capture_output=True, check=False).returncode:
+    # The new head does not know the worker's old node: once the check passes, there is a new one.
+    while subprocess.run(check, env=cluster.environment, capture_output=True, check=False).returncode:
         assert time.monotonic() < last, cluster.compose("logs", "--tail=50", "worker")
         time.sleep(1)
-    run = cluster.evolve("run", "circle_packing", "--steps", "20", "--json", "--executor", "ray://head:10001")
-    out, err = run.communicate(timeout=120)
-    assert run.returncode == 0, err[-3000:]
-    assert json.loads(out)["steps"]["done"] == 20
+    report = cluster.evolve("run", "circle_packing", "--steps", "20", "--executor", "ray://head:10001")
+    assert report["steps"]["done"] == 20
 
 
 def test_engines_without_bridges_share_the_network_of_the_host(cluster_on_host):
     port = cluster_on_host.environment["CLIENT_PORT"]
-    run = cluster_on_host.evolve("run", "circle_packing", "--steps", "40", "--json", "--executor", f"ray://127.0.0.1:{port}")
-    out, err = run.communicate(timeout=120)
-    assert run.returncode == 0, err[-3000:]
-    assert (json.loads(out)["steps"]["done"], json.loads(out)["isolation"]) == (40, "strong")
+    report = cluster_on_host.evolve("run", "circle_packing", "--steps", "40", "--executor", f"ray://127.0.0.1:{port}")
+    assert (report["steps"]["done"], report["isolation"]) == (40, "strong")
 
 
 def test_nobody_joins_without_the_token(cluster):
@@ -170,7 +175,7 @@ def test_nobody_joins_without_the_token(cluster):
     script = "import ray; ray.init('head:6379')"
     for setting in ("RAY_AUTH_TOKEN=0123456789abcdef", "RAY_AUTH_MODE=disabled"):
         command = [*cluster.engine.docker, "exec", "-e", setting, head, "python", "-c", script]
-        ran = subprocess.run(command, env=dict(cluster.environment), capture_output=True, text=True, timeout=120, check=False)
+        ran = subprocess.run(command, env=cluster.environment, capture_output=True, text=True, timeout=120, check=False)
         assert ran.returncode == 1, ran.stderr
         assert "AuthToken" in ran.stderr or "Failed to connect" in ran.stderr
 
