@@ -25,7 +25,7 @@ test: .venv/dev lint types tests ## Install everything that the tests need, then
 
 check: test ## The same, as contributors call it
 
-test-compose: .venv/dev ## Build the image and bring the compose file up: a Docker engine with Compose 2, or root on Debian 12 (5 minutes)
+test-compose: .venv/dev ## Build the image and bring the compose file up: a Docker engine with Compose 2, or root on Debian 12 (7 minutes)
 	$(BIN)/pytest -m docker tests/cluster/test_compose.py
 
 lint: .venv/dev ## Format and lint, nothing is changed

@@ -62,8 +62,9 @@ def why_not() -> str:
 def engine() -> Iterator[Engine]:
     """Provides an engine that has built the image; what was started and made for that is gone afterwards."""
     if _present():
-        checked(["docker", "build", "--tag", IMAGE, str(ROOT)], os.environ, 3 * _STEP_S)
-        yield Engine(["docker"], ["docker", "compose"], {**os.environ, "EVOLVE_IMAGE": IMAGE})
+        environment = {**os.environ, "EVOLVE_IMAGE": IMAGE, "DOCKER_BUILDKIT": "1"}
+        checked(["docker", "build", "--tag", IMAGE, str(ROOT)], environment, 3 * _STEP_S)
+        yield Engine(["docker"], ["docker", "compose"], environment)
         return
     folder = Path(tempfile.mkdtemp(prefix="evolve-docker-"))
     try:

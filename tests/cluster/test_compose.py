@@ -1,6 +1,6 @@
 """The image and the compose file, brought up for real: what docs/cluster.md says of them.
 
-`make test-compose`; four to six minutes, most of it the image. Needs a Docker engine with Compose 2, or root on Debian 12.
+`make test-compose`; seven minutes on two busy processors, two of them for the images. Needs a Docker engine with Compose 2, or root on Debian 12.
 """
 
 from __future__ import annotations
