@@ -7,10 +7,10 @@ them folds over the record, so that resuming a run is re-reading it.
 The record, from the disk upwards:
 
 * `tables`: the tables, and which few of them ever change.
-* `connect`: how a file or a URL becomes a connection, and how the database's errors become messages. All that is SQLite's
-  own lives here.
+* `connect`: how a file or a URL becomes a connection, and how the database's errors become messages. All that is a database's
+  own lives in `sqlite` and `postgres`; `transactions` says what transactions are for.
 * `migrations`: brings the tables of an older archive up to date.
-* `texts`: keeps sources, prompts, replies and feedback, each once and compressed.
+* `texts`: keeps sources, prompts, replies and feedback, each once and compressed; `shared`: rows that several runs write alike.
 * `rows`: turns records into rows and back.
 * `locks`, `sessions`: who is writing a run, and whether that process still lives.
 * `writer`, `loading`, `finding`: write a run, read it back, and find runs and programs by what a user types.

@@ -1,31 +1,26 @@
 """Turns a file or a URL into connections, and the database's errors into messages.
 
-Everything that only SQLite knows is here: its pragmas, its way to begin a transaction, its error codes.
+What only SQLite knows is in `sqlite`, what only PostgreSQL knows in `postgres`; nothing else of the archive knows which it is.
 """
 
 from __future__ import annotations
 
-import os
-import sqlite3
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
-from sqlalchemy.pool import QueuePool
+from sqlalchemy import URL, Connection, Engine, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError
 
+from evolve.archive import postgres, sqlite
+from evolve.archive.transactions import Durability, Numbering, Purpose, for_purpose
 from evolve.errors import ArchiveError
 
-Durability = Literal["normal", "full"]
-
-#: The execution option of connections that write: their transactions take the write lock at once.
-WRITES = "evolve_writes"
-
-# 4 kB pages make archives 8 % larger, for rows of one to five kB fill them badly; 16 kB pages make commits dearer.
-_PAGE_BYTES = 8192
+# What a URL's query may hold that nobody shall see.
+_SECRETS = ("password", "sslpassword")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,105 +48,54 @@ def locate(where: str | Path) -> Place:
         return Place(str(where), Path(where))
     try:
         url = make_url(where)
-    except ArgumentError as error:
+    except (ArgumentError, ValueError) as error:  # ValueError: its port is no number
+        # What cannot be read may hold a password all the same. The error shows it, so it is left out too.
+        shown = re.sub(r"://.*@", "://***@", where)
         raise ArchiveError(
-            f"archive {where!r} is neither a file nor a database URL such as postgresql+psycopg://host/name"
-        ) from error
+            f"archive {shown!r} is neither a file nor a database URL such as postgresql+psycopg://USER@HOST:5432/NAME "
+            "(in a password, write %40 for @, %2F for / and %3A for :)"
+        ) from (None if shown != where else error)
     if url.get_backend_name() != "sqlite":
-        return Place(url.render_as_string(hide_password=True), None, url)
+        return Place(_shown(url), None, url)
     if not url.database or url.database == ":memory:":
         raise ArchiveError(f"archive {where!r} names no file; write sqlite:///FILE or just FILE")
     return Place(url.database, Path(url.database))
 
 
-def make_engine(place: Place, *, create: bool, durability: Durability, timeout_s: float) -> Engine:
-    """Makes the engine of an archive; nothing is connected yet.
-
-    Args:
-        place: Where it is.
-        create: Whether a missing file is made.
-        durability: ``"normal"`` survives the death of any process, ``"full"`` a power cut as well.
-        timeout_s: How long a transaction waits for another one.
-
-    Raises:
-        ArchiveError: If there is no such file or folder, or no driver for the URL.
-    """
-    if place.url is not None:
-        try:
-            return create_engine(place.url, pool_pre_ping=True)
-        except (NoSuchModuleError, ModuleNotFoundError) as error:
-            raise ArchiveError(f"archive {place.name} needs a database driver that is not installed: {error}") from error
-    path = Path(place.path or place.name).absolute()
-    try:
-        mode = _mode(path, create)
-    except PermissionError as error:
-        raise ArchiveError(f"archive {path} {_REFUSED} ({error.strerror})") from error
-
-    def connect() -> sqlite3.Connection:
-        return _connect_sqlite(f"{path.as_uri()}?mode={mode}", durability, timeout_s, create)
-
-    # Named parameters, as every other driver of interest has them: rows can be dictionaries everywhere.
-    engine = create_engine("sqlite://", creator=connect, poolclass=QueuePool, paramstyle="named")
-    event.listen(engine, "begin", _begin_sqlite)
-    return engine
+def without_password(where: str | Path) -> str:
+    """Writes an archive's place as a command may show it to be typed again: its user's password comes from elsewhere then."""
+    place = locate(where)
+    if place.url is None:
+        return str(where)
+    return place.url.difference_update_query(_SECRETS)._replace(password=None).render_as_string(hide_password=False)
 
 
-def _mode(path: Path, create: bool) -> str:
-    """Picks how SQLite opens a file: read-write, made if missing, or as one that nobody changes.
-
-    Raises:
-        ArchiveError: If it cannot be opened at all.
-    """
-    if path.is_dir():
-        raise ArchiveError(f"archive {path} is a folder; name a file, such as {path / 'evolve.db'}")
-    if not path.parent.is_dir():
-        raise ArchiveError(
-            f"archive {path} cannot be opened: folder {path.parent} does not exist; make it first, or name another place"
-        )
-    if create:
-        return "rwc"
-    if not path.exists():
-        raise ArchiveError(f"archive {path} does not exist; `evolve run TASK --archive {path}` makes it, or name another one")
-    # Readers of a write-ahead log need a file beside it, which a read-only folder refuses. With no log there, nobody
-    # is writing, and SQLite may read the file as it is.
-    effective = os.access in os.supports_effective_ids
-    folder_writable = os.access(path.parent, os.W_OK, effective_ids=effective)
-    return "rw" if folder_writable or path.with_name(path.name + "-wal").exists() else "ro&immutable=1"
-
-
-def _connect_sqlite(uri: str, durability: Durability, timeout_s: float, create: bool) -> sqlite3.Connection:
-    # No isolation level: the driver must not begin transactions of its own. Threads: the pool lends a connection to one
-    # at a time.
-    connection = sqlite3.connect(uri, uri=True, timeout=timeout_s, isolation_level=None, check_same_thread=False)
-    try:
-        if create:
-            connection.execute(f"PRAGMA page_size={_PAGE_BYTES}")
-            connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute(f"PRAGMA synchronous={durability}")
-        connection.execute("PRAGMA foreign_keys=ON")
-    except sqlite3.Error:
-        connection.close()
-        raise
-    return connection
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    # A deferred transaction that turns out to write cannot wait for another writer: it fails at once.
-    writes = connection.get_execution_options().get(WRITES, False)
-    # By the driver: SQLAlchemy takes as long again as a whole empty transaction.
-    connection.connection.cursor().execute("BEGIN IMMEDIATE" if writes else "BEGIN")
+def _shown(url: URL) -> str:
+    hidden = url.update_query_dict({name: "hidden" for name in _SECRETS if name in url.query})
+    return hidden.render_as_string(hide_password=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """An archive's engine with the name that messages give it."""
+    """An archive's engine with the name that messages give it.
+
+    Attributes:
+        place: Where it is.
+        engine: What makes its connections.
+        advice: Says what an error means and what to do about it, as the end of a sentence that begins with the archive's name; None
+            of one that says enough itself.
+    """
 
     place: Place
     engine: Engine
+    advice: Callable[[BaseException], str | None]
 
     @contextmanager
-    def explained(self) -> Iterator[None]:
+    def explained(self, connection: Connection | None = None) -> Iterator[None]:
         """Turns errors of the database into messages.
+
+        Args:
+            connection: What is used by the driver's own cursor: if it turns out to be lost, it connects anew when it is next used.
 
         Raises:
             ArchiveError: In place of SQLAlchemy's or the driver's error.
@@ -160,12 +104,20 @@ class Database:
         try:
             yield
         except (DBAPIError, driver.Error) as error:
-            cause = error.orig if isinstance(error, DBAPIError) else error
+            cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+            if connection is not None and isinstance(cause, driver.Error):
+                _give_up_if_lost(connection, cause)
             if isinstance(cause, driver.IntegrityError):
                 raise ArchiveError(
-                    f"archive {self.place.name}: a record repeats or contradicts an earlier one, and none is replaced ({cause})"
+                    f"archive {self.place.name}: a record repeats or contradicts an earlier one, and none is replaced "
+                    f"({_on_one_line(cause)})"
                 ) from error
-            raise ArchiveError(_message(self.place.name, cause)) from error
+            raise ArchiveError(self._message(cause)) from error
+
+    def _message(self, error: BaseException) -> str:
+        advice = self.advice(error)
+        said = _on_one_line(error)
+        return f"archive {self.place.name} {advice} ({said})" if advice else f"archive {self.place.name}: {said}"
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -178,39 +130,49 @@ class Database:
             yield connection
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
+    def write(self, purpose: Purpose = Numbering()) -> Iterator[Connection]:
         """Lends a connection in a short transaction, which is committed unless the block raises.
+
+        Args:
+            purpose: What it is for.
 
         Raises:
             ArchiveError: If the database refuses.
         """
-        with self.explained(), self.writing_connection() as connection, connection.begin():
+        with self.explained(), self.connection(purpose) as connection, connection.begin():
             yield connection
 
-    def writing_connection(self) -> Connection:
-        """Opens a connection whose transactions take the write lock as they begin; the caller closes it."""
-        return self.engine.connect().execution_options(**{WRITES: True})
+    def connection(self, purpose: Purpose) -> Connection:
+        """Opens a connection for transactions of a purpose; the caller closes it."""
+        return for_purpose(self.engine.connect(), purpose)
 
 
-_LOCKED = "is locked by another process; let that one finish, or stop it, and try again"
-_REFUSED = "cannot be opened; check the permissions of file and folder, or copy it to a folder of yours"
-#: What to say about SQLite's errors. A damaged file is not repaired here: that would hide what is lost.
-_ADVICE: Mapping[int, str] = {
-    sqlite3.SQLITE_BUSY: _LOCKED,
-    sqlite3.SQLITE_LOCKED: _LOCKED,
-    sqlite3.SQLITE_FULL: "cannot grow: the disk is full; what was committed is safe: free some space, then `evolve resume`",
-    sqlite3.SQLITE_READONLY: "cannot be written: file or folder is read-only; change that, or copy it to a folder of yours",
-    sqlite3.SQLITE_CANTOPEN: _REFUSED,
-    sqlite3.SQLITE_PERM: _REFUSED,
-    sqlite3.SQLITE_NOTADB: "is not an archive: the file is no SQLite database; name another file",
-    sqlite3.SQLITE_CORRUPT: "is damaged; restore a copy, or save what can be read with: sqlite3 FILE .recover",
-    sqlite3.SQLITE_IOERR: "could not be read or written; check that its disk works and has space left",
-}
+def open_database(place: Place, *, create: bool, durability: Durability, timeout_s: float) -> Database:
+    """Prepares the connections of an archive; nothing is connected yet.
+
+    Args:
+        place: Where it is.
+        create: Whether a missing file is made. Databases of a server are made by whoever may.
+        durability: ``"normal"`` survives the death of any of our processes, ``"full"`` a power cut as well.
+        timeout_s: How long a transaction waits for another one.
+
+    Raises:
+        ArchiveError: If there is no such file or folder, or the URL is of a database that keeps no archives.
+    """
+    if place.url is None:
+        path = place.path or Path(place.name)
+        return Database(place, sqlite.make_engine(path, create=create, durability=durability, timeout_s=timeout_s), sqlite.advice)
+    engine = postgres.make_engine(place.url, place.name, durability=durability, timeout_s=timeout_s)
+    return Database(place, engine, postgres.advice)
 
 
-def _message(name: str, error: BaseException | None) -> str:
-    """Says what went wrong and what to do about it."""
-    code = getattr(error, "sqlite_errorcode", None)  # other databases' errors have none
-    # The low byte names the kind of error, the rest the occasion.
-    advice = _ADVICE.get(code & 0xFF) if isinstance(code, int) else None
-    return f"archive {name} {advice} ({error})" if advice else f"archive {name}: {error}"
+def _give_up_if_lost(connection: Connection, error: Any) -> None:  # Any: an error of the driver
+    """Has a connection made anew at its next use, if its server has ended it."""
+    if connection.closed or connection.invalidated:
+        return
+    if connection.dialect.is_disconnect(error, connection.connection.dbapi_connection, None):
+        connection.invalidate(error)
+
+
+def _on_one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, func, select
 
+from evolve.archive.rows import storable_words
 from evolve.archive.tables import programs, runs
 from evolve.errors import RunNotFound, nearest_hint
 
@@ -52,6 +53,7 @@ def find_program(connection: Connection, run: int | None, text: str) -> tuple[in
         RunNotFound: If there is none, or the text begins several identifiers.
     """
     where = "the archive" if run is None else f"run {run}"
+    text = storable_words(text)
     query = (
         select(programs.c.program_id, func.max(programs.c.run), func.min(programs.c.step))
         # A range rather than LIKE, so that the index serves it in every database.

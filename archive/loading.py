@@ -7,7 +7,21 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from sqlalchemy import BindParameter, Connection, Integer, Select, Subquery, Table, bindparam, func, select, union_all
+from sqlalchemy import (
+    BindParameter,
+    Connection,
+    Double,
+    Integer,
+    Numeric,
+    Select,
+    Subquery,
+    Table,
+    bindparam,
+    cast,
+    func,
+    select,
+    union_all,
+)
 
 from evolve.archive.billing import billed
 from evolve.archive.records import NOTE_ATTEMPT, Addition, Note, PendingStep, Plan, Screen, Settled
@@ -147,7 +161,8 @@ def of_attempts(spent: Subquery) -> Any:  # Any: an expression of SQLAlchemy
 
 def dollars(spent: Subquery) -> Any:  # Any: an expression of SQLAlchemy
     """Sums dollars to the nearest nano-dollar: the same whether calls or attempts are summed."""
-    return func.round(func.sum(spent.c.usd), NANO_DIGITS)
+    # Only decimals are rounded by PostgreSQL.
+    return cast(func.round(cast(func.sum(spent.c.usd), Numeric), NANO_DIGITS), Double)
 
 
 def _costs(connection: Connection, run: int) -> Mapping[int, float]:

@@ -117,7 +117,7 @@ def schema_version(connection: Connection, name: str) -> int:
         return 0
     if _applied.name not in found:
         raise ArchiveError(
-            f"archive {name} is a database of something else (tables {', '.join(sorted(found)[:5])}); name another file"
+            f"archive {name} is a database of something else (tables {', '.join(sorted(found)[:5])}); name another one"
         )
     return int(connection.execute(select(func.max(_applied.c.number))).scalar() or 0)
 
@@ -139,7 +139,7 @@ def bring_up_to_date(connection: Connection, name: str, now: float, migrations: 
     """Applies the migrations that an archive lacks; the caller's transaction makes it all or nothing.
 
     Args:
-        connection: In a transaction that has the write lock.
+        connection: In a transaction for altering tables.
         name: How messages call the archive.
         now: Seconds since 1970.
         migrations: All there are, in order.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
@@ -34,6 +35,23 @@ Json = dict[str, Any]  # Any: JSON values
 
 #: How most replies end.
 _FINISHED = "stop"
+
+# What no database takes in words (SQLite: half of a surrogate pair; PostgreSQL: that and NUL). Texts are bytes and hold anything.
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+
+
+def storable(values: Mapping[str, object]) -> Values:
+    """Puts a replacement character in place of what no database can hold: NUL, and halves of surrogate pairs.
+
+    Error messages of servers and names that a terminal sent may hold them.
+    """
+    return {name: storable_words(value) if isinstance(value, str) else value for name, value in values.items()}
+
+
+def storable_words(text: str) -> str:
+    """The same of one value."""
+    # Nearly all are plain, and there are some twenty of them in a step.
+    return text if text.isascii() and "\0" not in text else _UNSTORABLE.sub("\ufffd", text)
 
 
 def words(identifiers: tuple[str, ...]) -> str:

@@ -30,7 +30,7 @@ def begin_session(connection: Connection, run: int, holder: Holder, now: float) 
     """Takes a run's writer lock and returns the new session's number.
 
     Args:
-        connection: In a transaction that has the write lock of the whole archive.
+        connection: In a transaction for recording the run.
         run: Which run.
         holder: Who takes it.
         now: Seconds since 1970.

@@ -9,6 +9,8 @@ from sqlalchemy import Connection, insert, select
 
 from evolve.archive.loading import load_evaluations
 from evolve.archive.records import Start
+from evolve.archive.rows import storable
+from evolve.archive.shared import in_turn, insert_shared
 from evolve.archive.tables import additions, programs, start_sources, starts, texts
 from evolve.archive.texts import TextReader, pack
 from evolve.program import Evaluation
@@ -29,11 +31,10 @@ def write_starts(connection: Connection, run: int, given: Sequence[Start]) -> No
     if not given:
         return
     packed = [(number, path, pack(text)) for number, start in enumerate(given) for path, text in sorted(start.files.items())]
-    # A text that is there already is the same text.
-    statement = f"{insert(texts).compile(dialect=connection.dialect)} ON CONFLICT DO NOTHING"
-    connection.exec_driver_sql(statement, [text._asdict() for _, _, text in packed])
+    stored = in_turn(texts, [text._asdict() for _, _, text in packed], connection.dialect)
+    connection.exec_driver_sql(insert_shared(texts, connection.dialect), stored)
     rows = [
-        {"run": run, "number": number, "origin": start.origin, "source_sha256": bytes.fromhex(start.source_sha256)}
+        storable({"run": run, "number": number, "origin": start.origin, "source_sha256": bytes.fromhex(start.source_sha256)})
         for number, start in enumerate(given)
     ]
     connection.execute(insert(starts), rows)

@@ -1,9 +1,9 @@
-"""The archive: the durable record of runs, in an SQLite file or another database.
+"""The archive: the durable record of runs, in an SQLite file or a database of a PostgreSQL server.
 
-A file is kept in write-ahead mode. What was committed survives the death of any process at any moment; with
+A file is kept in write-ahead mode. What was committed survives the death of any process of ours at any moment; with
 ``durability="normal"`` a power cut or a crash of the operating system may take back the last commits (never a part of one,
-and never the file), with ``"full"`` it may not, and every commit waits for the disk. Several runs may share an archive; each
-has one writer at a time.
+and never the file), with ``"full"`` it may not, and every commit waits for the disk. A server waits for its disk unless it was told
+not to, with ``"full"`` even then. Several runs may share an archive; each has one writer at a time.
 
 This is the only module that reads the clock.
 """
@@ -22,7 +22,7 @@ from sqlalchemy import Connection, Table, func, insert, select
 
 from evolve.archive import finding, rows
 from evolve.archive.billing import begun
-from evolve.archive.connect import Database, Durability, locate, make_engine
+from evolve.archive.connect import Database, locate, open_database
 from evolve.archive.embedded import load_limit, load_unembedded, load_vectors
 from evolve.archive.judged import load_judgements
 from evolve.archive.loading import (
@@ -46,8 +46,9 @@ from evolve.archive.sessions import begin_session, latest_session
 from evolve.archive.starts import ScoredStart, load_scored_starts, load_starts, write_starts
 from evolve.archive.tables import advice, afresh, embedding_calls, holdouts, judge_calls, programs, runs
 from evolve.archive.texts import TextReader
+from evolve.archive.transactions import Altering, Durability, Recording
 from evolve.archive.writer import RunWriter
-from evolve.errors import ArchiveError, RunNotFound
+from evolve.errors import ArchiveError, EmptyArchive, RunNotFound
 from evolve.program import Evaluation, Files, Program, Reply
 
 # Databases limit the parameters of one statement (SQLite before 3.32: 999).
@@ -83,9 +84,9 @@ class Archive:
         """Opens an archive and brings its tables up to date.
 
         Args:
-            where: A file, or an SQLAlchemy URL.
-            create: Whether to make it if it is missing.
-            durability: ``"normal"``, or ``"full"`` to survive power cuts.
+            where: A file, or an SQLAlchemy URL (``postgresql+psycopg://USER@HOST/NAME``).
+            create: Whether to make a missing file, and the tables of an empty file or database.
+            durability: ``"normal"``, or ``"full"`` to survive power cuts, whatever a server was told.
             timeout_s: How long to wait for another process's transaction.
             clock: Returns seconds since 1970.
 
@@ -95,8 +96,7 @@ class Archive:
         """
         if durability not in ("normal", "full"):
             raise ValueError(f"durability must be 'normal' or 'full', got {durability!r}")
-        place = locate(where)
-        archive = cls(Database(place, make_engine(place, create=create, durability=durability, timeout_s=timeout_s)), clock)
+        archive = cls(open_database(locate(where), create=create, durability=durability, timeout_s=timeout_s), clock)
         try:
             archive._prepare(create)
         except ArchiveError:
@@ -111,9 +111,9 @@ class Archive:
         if version == len(MIGRATIONS):
             return
         if version == 0 and not create:
-            raise ArchiveError(f"archive {self.name} is empty; `evolve run TASK --archive {self.name}` fills it")
+            raise EmptyArchive(f"archive {self.name} is empty; `evolve run TASK --archive {self.name}` fills it")
         try:
-            with self._database.write() as connection:
+            with self._database.write(Altering()) as connection:
                 bring_up_to_date(connection, self.name, self._clock())
         except ArchiveError as error:
             raise ArchiveError(f"schema version {version} must be brought to {len(MIGRATIONS)} first, but: {error}") from error
@@ -160,7 +160,7 @@ class Archive:
                     f"archive {self.name} has a run {new.name!r} already; choose another name, or `evolve resume {new.name}`"
                 )
             name = new.name or _free_name(f"{new.task}-{number}", taken)
-            row = {**rows.run_values(new), "number": number, "name": name, "created_at": self._clock()}
+            row = rows.storable({**rows.run_values(new), "number": number, "name": name, "created_at": self._clock()})
             connection.execute(insert(runs), [row])
             write_starts(connection, number, starts)
         return number
@@ -215,7 +215,7 @@ class Archive:
             RunNotFound: If there is no such run.
         """
         self.run_record(run)
-        with self._database.write() as connection:
+        with self._database.write(Recording(run)) as connection:
             session = begin_session(connection, run, this_process(), self._clock())
         return RunWriter(self._database, self.texts, self._clock, run, session)
 
@@ -363,7 +363,7 @@ class Archive:
         with self._database.write() as connection:
             last = connection.execute(select(func.max(advice.c.number)).where(advice.c.run == run)).scalar()
             row = {"run": run, "number": 1 if last is None else last + 1, "text": text, "given_at": self._clock()}
-            connection.execute(insert(advice), [row])
+            connection.execute(insert(advice), [rows.storable(row)])
 
     def screens(self, run: int) -> list[Screen]:
         """Reads every screen of a run, in the order of steps and attempts."""

@@ -26,6 +26,9 @@ from sqlalchemy.schema import SchemaItem
 
 metadata = MetaData()
 
+# Sorted and compared by their code points, as in SQLite: servers go by the rules of some language unless told otherwise.
+_WORDS = Text().with_variant(Text(collation="C"), "postgresql")
+
 
 def _keyed(name: str, *items: SchemaItem) -> Table:
     """Declares a table that is stored in the order of its primary key, without a second index beside it."""
@@ -56,7 +59,7 @@ def _calls(name: str, *constraints: SchemaItem) -> Table:
         _step(),
         _attempt(),
         Column("number", SmallInteger, primary_key=True, autoincrement=False),
-        Column("model", Text, nullable=False),
+        Column("model", _WORDS, nullable=False),
         Column("reserved_usd", Double, nullable=False),
         Column("called_at", Double, nullable=False),
         *constraints,
@@ -71,7 +74,7 @@ def _call_ends(name: str) -> Table:
         _step(),
         _attempt(),
         Column("number", SmallInteger, primary_key=True, autoincrement=False),
-        Column("outcome", Text, nullable=False),
+        Column("outcome", _WORDS, nullable=False),
         Column("tokens_in", Integer, nullable=False),
         Column("tokens_cached", Integer, nullable=False),
         Column("tokens_out", Integer, nullable=False),
@@ -93,18 +96,18 @@ runs = Table(
     "runs",
     metadata,
     Column("number", Integer, primary_key=True, autoincrement=False),
-    Column("name", Text, nullable=False, unique=True),
-    Column("task", Text, nullable=False),
-    Column("task_origin", Text, nullable=False),
-    Column("task_folder", Text, nullable=False),
-    Column("evaluator_sha256", Text, nullable=False),
-    Column("direction", Text, nullable=False),
-    Column("metric", Text, nullable=False),
-    Column("seed", Text, nullable=False),  # a whole number of any size
-    Column("config", Text, nullable=False),  # JSON
-    Column("versions", Text, nullable=False),  # JSON
-    Column("commit_id", Text, nullable=False),
-    Column("command", Text, nullable=False),
+    Column("name", _WORDS, nullable=False, unique=True),
+    Column("task", _WORDS, nullable=False),
+    Column("task_origin", _WORDS, nullable=False),
+    Column("task_folder", _WORDS, nullable=False),
+    Column("evaluator_sha256", _WORDS, nullable=False),
+    Column("direction", _WORDS, nullable=False),
+    Column("metric", _WORDS, nullable=False),
+    Column("seed", _WORDS, nullable=False),  # a whole number of any size
+    Column("config", _WORDS, nullable=False),  # JSON
+    Column("versions", _WORDS, nullable=False),  # JSON
+    Column("commit_id", _WORDS, nullable=False),
+    Column("command", _WORDS, nullable=False),
     Column("created_at", Double, nullable=False),
     Column("rescores", Integer),  # number of the run whose programs it scores again
 )
@@ -114,7 +117,7 @@ starts = _keyed(
     "starts",
     _run(),
     Column("number", Integer, primary_key=True, autoincrement=False),  # from 0, in the order given
-    Column("origin", Text, nullable=False),
+    Column("origin", _WORDS, nullable=False),
     Column("source_sha256", LargeBinary, nullable=False),
 )
 
@@ -122,7 +125,7 @@ start_sources = _keyed(
     "start_sources",
     _run(),
     Column("number", Integer, primary_key=True, autoincrement=False),
-    Column("path", Text, primary_key=True),
+    Column("path", _WORDS, primary_key=True),
     _text("text"),
     ForeignKeyConstraint(["run", "number"], ["starts.run", "starts.number"]),
 )
@@ -131,16 +134,16 @@ sessions = _keyed(
     "sessions",
     _run(),
     Column("session", Integer, primary_key=True, autoincrement=False),
-    Column("host", Text, nullable=False),
-    Column("place", Text, nullable=False),
+    Column("host", _WORDS, nullable=False),
+    Column("place", _WORDS, nullable=False),
     Column("pid", Integer, nullable=False),
-    Column("process", Text, nullable=False),
+    Column("process", _WORDS, nullable=False),
     Column("began_at", Double, nullable=False),
     Column("heartbeat_at", Double, nullable=False),
     Column("writing", Boolean, nullable=False),  # the run's writer lock: at most the latest session's is true
-    Column("status", Text, nullable=False),
+    Column("status", _WORDS, nullable=False),
     Column("asked_steps", Integer, nullable=False),
-    Column("reason", Text, nullable=False),
+    Column("reason", _WORDS, nullable=False),
     Column("seconds", Double, nullable=False),
     Column("budget_usd", Double),  # null: no limit
 )
@@ -150,7 +153,8 @@ texts = Table(
     "texts",
     metadata,
     Column("hash", LargeBinary, primary_key=True),
-    Column("dictionary", LargeBinary, ForeignKey("texts.hash")),
+    # At the end of a transaction it must be there: where several write at once, they insert in the order of the hashes.
+    Column("dictionary", LargeBinary, ForeignKey("texts.hash", deferrable=True, initially="DEFERRED")),
     Column("compressed", Boolean, nullable=False),
     Column("body", LargeBinary, nullable=False),
 )
@@ -161,12 +165,12 @@ plans = _keyed(
     _step(),
     Column("version", Integer, nullable=False),
     Column("island", SmallInteger, nullable=False),
-    Column("parent", Text, nullable=False),
-    Column("inspirations", Text, nullable=False),  # identifiers, separated by spaces
-    Column("arm", Text, nullable=False),
+    Column("parent", _WORDS, nullable=False),
+    Column("inspirations", _WORDS, nullable=False),  # identifiers, separated by spaces
+    Column("arm", _WORDS, nullable=False),
     Column("planned_at", Double, nullable=False),
-    Column("failures", Text),  # identifiers, separated by spaces
-    Column("unavailable", Text),  # JSON: a list of arms
+    Column("failures", _WORDS),  # identifiers, separated by spaces
+    Column("unavailable", _WORDS),  # JSON: a list of arms
     Column("usd_per_step", Double),
     Column("new_approach", Boolean),  # null: no
 )
@@ -178,18 +182,19 @@ replies = _keyed(
     _attempt(),
     _text("text"),
     _text("prompt", nullable=True),
-    Column("strategy", Text),  # JSON
-    Column("parents", Text, nullable=False),  # identifiers, separated by spaces
+    Column("strategy", _WORDS),  # JSON
+    Column("parents", _WORDS, nullable=False),  # identifiers, separated by spaces
     Column("tokens_in", Integer, nullable=False),
     Column("tokens_out", Integer, nullable=False),
     Column("cost_usd", Double, nullable=False),
     Column("latency_s", Double, nullable=False),
     Column("replied_at", Double, nullable=False),
-    Column("finish", Text),  # null: it ended of itself
+    Column("finish", _WORDS),  # null: it ended of itself
     Column("request", LargeBinary),  # hash of exactly what was asked; null where no model was
     _of_step("plans"),
 )
-replies_by_request = Index("replies_by_request", replies.c.request, sqlite_where=replies.c.request.is_not(None))
+_ASKED = replies.c.request.is_not(None)
+replies_by_request = Index("replies_by_request", replies.c.request, sqlite_where=_ASKED, postgresql_where=_ASKED)
 
 # Two rows for one call: the first is there before anything is sent, so that money in flight at a kill is known of.
 calls = _calls("calls", _of_step("plans"))
@@ -204,8 +209,8 @@ screens = _keyed(
     _step(),
     _attempt(),
     Column("version", Integer, nullable=False),
-    Column("verdict", Text, nullable=False),
-    Column("nearest", Text),
+    Column("verdict", _WORDS, nullable=False),
+    Column("nearest", _WORDS),
     Column("similarity", Double),
     _of_step("plans"),
 )
@@ -214,19 +219,19 @@ programs = _keyed(
     "programs",
     _run(),
     _step(),
-    Column("program_id", Text, nullable=False),
-    Column("parent", Text),
-    Column("donors", Text, nullable=False),  # identifiers of further parents, separated by spaces
+    Column("program_id", _WORDS, nullable=False),
+    Column("parent", _WORDS),
+    Column("donors", _WORDS, nullable=False),  # identifiers of further parents, separated by spaces
     Column("generation", Integer, nullable=False),
-    Column("strategy", Text),  # JSON
+    Column("strategy", _WORDS),  # JSON
     Column("size", Integer, nullable=False),
     Column("source_sha256", LargeBinary, nullable=False),
-    Column("fingerprint", Text, nullable=False),
+    Column("fingerprint", _WORDS, nullable=False),
     # In this order it also serves the search for a prefix over all runs.
     UniqueConstraint("program_id", "run"),
 )
 
-sources = _keyed("sources", _run(), _step(), Column("path", Text, primary_key=True), _text("text"), _of_step("programs"))
+sources = _keyed("sources", _run(), _step(), Column("path", _WORDS, primary_key=True), _text("text"), _of_step("programs"))
 
 embeddings = Table("embeddings", metadata, _run(), _step(), Column("vector", LargeBinary, nullable=False), _of_step("programs"))
 
@@ -234,20 +239,20 @@ evaluations = _keyed(
     "evaluations",
     _run(),
     _step(),
-    Column("outcome", Text, nullable=False),
+    Column("outcome", _WORDS, nullable=False),
     Column("objective", Double),
-    Column("metrics", Text),  # JSON
+    Column("metrics", _WORDS),  # JSON
     _text("feedback", nullable=True),
     Column("cpu_s", Double, nullable=False),
     Column("wall_s", Double, nullable=False),
-    Column("isolation", Text),
-    Column("evaluator_sha256", Text),  # null: the run's own
+    Column("isolation", _WORDS),
+    Column("evaluator_sha256", _WORDS),  # null: the run's own
     Column("timing_dependent", Boolean, nullable=False),
-    Column("reused_from", Text),
+    Column("reused_from", _WORDS),
     Column("evaluated_at", Double, nullable=False),
     # What most evaluations do not have: stage, instances, repeated values, verification (JSON).
-    Column("details", Text),
-    Column("host", Text),  # null: the machine of the run itself
+    Column("details", _WORDS),
+    Column("host", _WORDS),  # null: the machine of the run itself
     _of_step("programs"),
 )
 
@@ -255,12 +260,12 @@ holdouts = _keyed(
     "holdouts",
     _run(),
     _step(),
-    Column("outcome", Text, nullable=False),
+    Column("outcome", _WORDS, nullable=False),
     Column("objective", Double),
-    Column("metrics", Text),  # JSON
+    Column("metrics", _WORDS),  # JSON
     _text("feedback", nullable=True),
-    Column("isolation", Text),
-    Column("evaluator_sha256", Text),  # null: the run's own
+    Column("isolation", _WORDS),
+    Column("evaluator_sha256", _WORDS),  # null: the run's own
     Column("evaluated_at", Double, nullable=False),
     _of_step("programs"),
 )
@@ -270,9 +275,9 @@ afresh = _keyed(
     "afresh",
     _run(),
     _step(),
-    Column("outcome", Text, nullable=False),
+    Column("outcome", _WORDS, nullable=False),
     Column("objective", Double),
-    Column("details", Text),  # JSON, as of evaluations: the values
+    Column("details", _WORDS),  # JSON, as of evaluations: the values
     Column("evaluated_at", Double, nullable=False),
     _of_step("programs"),
 )
@@ -282,11 +287,11 @@ additions = _keyed(
     _run(),
     Column("version", Integer, primary_key=True, autoincrement=False),
     Column("step", Integer, nullable=False),
-    Column("outcome", Text, nullable=False),
-    Column("program", Text),
+    Column("outcome", _WORDS, nullable=False),
+    Column("program", _WORDS),
     Column("reward", Double, nullable=False),
     Column("improved", Boolean, nullable=False),
-    Column("traits", Text),  # JSON; null: the population asks for none
+    Column("traits", _WORDS),  # JSON; null: the population asks for none
     Column("added_at", Double, nullable=False),
     UniqueConstraint("run", "step"),
 )
@@ -296,14 +301,14 @@ notes = _keyed(
     _run(),
     Column("about", Integer, primary_key=True, autoincrement=False),
     Column("version", Integer, nullable=False),
-    Column("source", Text, nullable=False),
+    Column("source", _WORDS, nullable=False),
     _text("text"),
     _text("prompt", nullable=True),
     _text("reply", nullable=True),
     Column("tokens_in", Integer, nullable=False),
     Column("tokens_out", Integer, nullable=False),
     Column("latency_s", Double, nullable=False),
-    Column("error", Text, nullable=False),
+    Column("error", _WORDS, nullable=False),
     Column("noted_at", Double, nullable=False),
 )
 
@@ -324,12 +329,12 @@ embedding_call_ends = _keyed(
     _step(),
     _attempt(),
     Column("number", SmallInteger, primary_key=True, autoincrement=False),
-    Column("outcome", Text, nullable=False),
+    Column("outcome", _WORDS, nullable=False),
     Column("tokens_in", Integer, nullable=False),
     Column("usd", Double, nullable=False),
     Column("presumed", Boolean, nullable=False),
     Column("latency_s", Double, nullable=False),
-    Column("error", Text, nullable=False),
+    Column("error", _WORDS, nullable=False),
     Column("ended_at", Double, nullable=False),
 )
 
@@ -339,7 +344,7 @@ unembedded = _keyed(
     _run(),
     _step(),
     _attempt(),
-    Column("why", Text, nullable=False),
+    Column("why", _WORDS, nullable=False),
     Column("failed_at", Double, nullable=False),
 )
 
@@ -349,7 +354,7 @@ calibrations = _keyed(
     _run(),
     Column("min_distance", Double),  # null: copies are not told from edits
     Column("copy", Double, nullable=False),
-    Column("edits", Text, nullable=False),  # JSON: a list of distances
+    Column("edits", _WORDS, nullable=False),  # JSON: a list of distances
     Column("calibrated_at", Double, nullable=False),
 )
 
@@ -364,15 +369,15 @@ judgements = _keyed(
     _run(),
     _step(),
     _attempt(),
-    Column("found", Text, nullable=False),
-    Column("why", Text, nullable=False),
-    Column("source", Text, nullable=False),
+    Column("found", _WORDS, nullable=False),
+    Column("why", _WORDS, nullable=False),
+    Column("source", _WORDS, nullable=False),
     _text("prompt", nullable=True),
     _text("reply", nullable=True),
     Column("tokens_in", Integer, nullable=False),
     Column("tokens_out", Integer, nullable=False),
     Column("latency_s", Double, nullable=False),
-    Column("error", Text, nullable=False),
+    Column("error", _WORDS, nullable=False),
     Column("judged_at", Double, nullable=False),
     _of_step("plans"),
 )
@@ -382,7 +387,7 @@ advice = _keyed(
     "advice",
     _run(),
     Column("number", Integer, primary_key=True, autoincrement=False),
-    Column("text", Text, nullable=False),
+    Column("text", _WORDS, nullable=False),
     Column("given_at", Double, nullable=False),
 )
 

@@ -5,20 +5,23 @@ from __future__ import annotations
 import json
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 import numpy as np
-from sqlalchemy import Connection, Select, bindparam, insert, select
+from sqlalchemy import Connection, Dialect, Select, Table, bindparam, insert, select
 
 from evolve.archive import rows
 from evolve.archive.connect import Database
 from evolve.archive.loading import advice_of_run, load_evaluations, load_programs, paid_steps, step_cost, step_of
 from evolve.archive.records import Addition, CallBegun, CallEnded, FoundLimit, Judgement, Note, Plan, Screen
 from evolve.archive.sessions import change_session
+from evolve.archive.shared import SHARED, in_turn, insert_shared
 from evolve.archive.tables import RECORD_TABLES, runs, sessions
 from evolve.archive.texts import Packed, Packer, TextReader, pack, pack_vector
+from evolve.archive.transactions import Recording
 from evolve.errors import ArchiveError, RunNotFound
 from evolve.program import Evaluation, Program, Reply
 
@@ -40,7 +43,9 @@ class RunWriter:
 
     Each method takes down one record; none is durable before `commit`. A commit that fails keeps the records, so that it
     may be tried again; a record that repeats one of the archive (the same step and attempt) fails every time, because
-    records are never replaced. All calls come from one thread.
+    records are never replaced. A database server that was lost in mid-run ends the writer: every later commit fails. Nobody knows
+    then whether the last one came through, nor whether a server that crashed has kept the ones before; whoever takes the run up
+    reads what is there. All calls come from one thread.
     """
 
     def __init__(self, database: Database, texts: TextReader, clock: Callable[[], float], run: int, session: int) -> None:
@@ -58,8 +63,9 @@ class RunWriter:
         self._texts = texts
         self._clock = clock
         self._session = session
-        self._connection = database.writing_connection()
-        self._statements = _statements(self._connection)
+        self._connection = database.connection(Recording(run))
+        self._lost = ""
+        self._statements = _statements(self._connection.dialect)
         self._later_session = _compiled(self._connection, _later_session())
         self._step_cost = _compiled(self._connection, step_cost())
         self._advice = _compiled(self._connection, advice_of_run())
@@ -223,18 +229,21 @@ class RunWriter:
         """
         if not any(self._rows.values()):
             return
-        with self._database.explained(), self._connection.begin():
+        if self._lost:
+            raise ArchiveError(self._lost)
+        with self._noticing_loss(), self._connection.begin():
             # The driver's own cursor: SQLAlchemy would add 20 microseconds to each of a step's fifteen statements.
             cursor = self._connection.connection.cursor()
             cursor.execute(self._later_session.text, {"run": self.run, "session": self._session})
             if cursor.fetchone() is not None:
                 raise ArchiveError(f"run {self.run} was taken over by another process while this one was silent; this one must end")
-            for name, statement in self._statements.items():
-                if self._rows[name]:
-                    cursor.executemany(statement, self._rows[name])
+            for table, statement in self._statements.items():
+                waiting = self._rows[table.name]
+                if waiting:
+                    cursor.executemany(statement, in_turn(table, waiting, self._connection.dialect) if table in SHARED else waiting)
             cursor.close()
-        for waiting in self._rows.values():
-            waiting.clear()
+        for written in self._rows.values():
+            written.clear()
 
     # The session
 
@@ -308,7 +317,7 @@ class RunWriter:
 
     def _fetch(self, query: _Query, **values: object) -> list[tuple[Any, ...]]:
         """Reads what is committed; as in `commit`, by the driver's own cursor."""
-        with self._database.explained():
+        with self._noticing_loss():
             cursor = self._connection.connection.cursor()
             try:
                 cursor.execute(query.text, {**query.values, "run": self.run, **values})
@@ -322,24 +331,33 @@ class RunWriter:
             self._programs.popitem(last=False)
 
     def _add(self, table: str, values: rows.Values, **more: object) -> None:
-        self._rows[table].append({**values, **more, "run": self.run})
+        self._rows[table].append(rows.storable({**values, **more, "run": self.run}))
 
     def _text(self, packed: Packed) -> bytes:
         self._rows["texts"].append(packed._asdict())
         return packed.hash
 
     def _change(self, **values: object) -> None:
-        with self._database.explained(), self._connection.begin():
-            change_session(self._connection, self.run, self._session, heartbeat_at=self._clock(), **values)
+        with self._noticing_loss(), self._connection.begin():
+            change_session(self._connection, self.run, self._session, heartbeat_at=self._clock(), **rows.storable(values))
+
+    @contextmanager
+    def _noticing_loss(self) -> Iterator[None]:
+        try:
+            with self._database.explained(self._connection):
+                yield
+        except ArchiveError as error:
+            if self._connection.invalidated:
+                self._lost = str(error)
+            raise
 
 
-def _statements(connection: Connection) -> dict[str, str]:
+def _statements(dialect: Dialect) -> dict[Table, str]:
     """Compiles the insert of every record table once: compiling costs more than inserting."""
-    compiled = {table.name: str(insert(table).compile(dialect=connection.dialect)) for table in RECORD_TABLES}
-    # Both SQLite and PostgreSQL read this; a text that is there already is the same text, a vector one of the same text.
-    compiled["texts"] += " ON CONFLICT DO NOTHING"
-    compiled["vectors"] += " ON CONFLICT DO NOTHING"
-    return compiled
+    return {
+        table: insert_shared(table, dialect) if table in SHARED else str(insert(table).compile(dialect=dialect))
+        for table in RECORD_TABLES
+    }
 
 
 def _later_session() -> Select[Any]:

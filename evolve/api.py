@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from evolve import replaying, rescoring
 from evolve.archive import DEFAULT_ARCHIVE
+from evolve.archive.connect import without_password
 from evolve.archive.queries import steps as step_rows
 from evolve.archive.records import Start
 from evolve.archive.store import Archive
@@ -41,6 +42,10 @@ class Run:
     archive: str
     number: int
     ending: Ending | None = None
+
+    def __repr__(self) -> str:
+        # Notebooks are passed on: without the password that a URL may hold.
+        return f"Run(archive={without_password(self.archive)!r}, number={self.number}, ending={self.ending!r})"
 
     def summary(self) -> dict[str, Any]:  # Any: JSON values
         """The run in figures: what ``evolve show RUN --json`` prints."""
@@ -88,6 +93,7 @@ def run(
     seed: int | None = None,
     arms: Sequence[str] | None = None,
     workers: int | None = None,
+    executor: str | None = None,
     max_seconds: float | None = None,
     budget_usd: float | None = None,
     strategy: str | None = None,
@@ -107,6 +113,7 @@ def run(
         seed: Seed of everything random.
         arms: SPECs of what makes children.
         workers: Evaluations at once.
+        executor: Where evaluations run: ``"local"``, ``"ray"``, ``"HOST:PORT"`` or ``"ray://HOST:PORT"``, or a plug-in's name.
         max_seconds: Wall-clock seconds.
         budget_usd: Dollars for language models; None is no limit.
         strategy: Name of a strategy.
@@ -128,6 +135,7 @@ def run(
         "seed": seed,
         "arms": None if arms is None else list(arms),
         "workers": workers,
+        "executor": executor,
         "max_seconds": max_seconds,
         "budget_usd": budget_usd,
         "strategy": strategy,

@@ -10,6 +10,7 @@ EvolveError
 │   ├── Exhausted
 │   └── PutOff
 └── ArchiveError         the store is missing, locked, full, read-only or from a newer version
+    ├── EmptyArchive     there is a file or a database, and nothing has been recorded in it
     └── RunNotFound      no run, program or step goes by that name, or several do
 
 A program that fails is not an error: it is an `Evaluation` whose outcome says how. Messages name the value that was
@@ -58,6 +59,10 @@ class PutOff(ModelError):
 
 class ArchiveError(EvolveError):
     """The store is missing, locked, full, read-only or from a newer version."""
+
+
+class EmptyArchive(ArchiveError):
+    """There is a file or a database, and nothing has been recorded in it."""
 
 
 class RunNotFound(ArchiveError):

@@ -22,7 +22,7 @@ from evolve.budget import Budget, Dollars
 from evolve.closing import hold_out, measure_afresh
 from evolve.config import RunConfig, make_embed, make_executor, make_order
 from evolve.embedding import ByModel, Embeds, OnTheSpot
-from evolve.errors import EvolveError
+from evolve.errors import ArchiveError, EvolveError
 from evolve.executors.base import Executor
 from evolve.interrupts import Interrupts
 from evolve.judging import Judge, ModelJudge
@@ -130,19 +130,26 @@ async def drive(
                 interrupts=interrupts or Interrupts(),
             )
         except EvolveError as error:
-            writer.status("failed", asked_steps=config.steps, reason=str(error), seconds=budget.seconds)
+            _tell_end(writer, "failed", config.steps, str(error), budget.seconds)
             raise
         except Exception as error:
             # A defect, of this package or of a plug-in: the run's status says so, and the traceback goes on up.
-            reason = f"{type(error).__name__}: {error}"
-            writer.status("failed", asked_steps=config.steps, reason=reason, seconds=budget.seconds)
+            _tell_end(writer, "failed", config.steps, f"{type(error).__name__}: {error}", budget.seconds)
             raise
         except BaseException:
-            writer.status("stopped", asked_steps=config.steps, reason="interrupted", seconds=budget.seconds)
+            _tell_end(writer, "stopped", config.steps, "interrupted", budget.seconds)
             raise
         ending = Ending("stopped" if loop.stop_reason else "finished", loop.stop_reason)
         writer.status(ending.status, asked_steps=config.steps, reason=ending.reason, seconds=budget.seconds)
     return ending
+
+
+def _tell_end(writer: RunWriter, status: str, asked_steps: int, reason: str, seconds: float) -> None:
+    """Writes down why a session ends early; an archive that cannot take that does not hide the reason itself."""
+    try:
+        writer.status(status, asked_steps=asked_steps, reason=reason, seconds=seconds)
+    except ArchiveError as error:
+        logger.warning("the archive was not told how the session ended: %s", error)
 
 
 async def _run_loop(

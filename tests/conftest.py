@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from postgres_kit import postgres, postgres_url, where  # noqa: F401 - fixtures
 
 try:
     import evolve.archive  # noqa: F401 - whether it can be had is the question
@@ -76,3 +77,14 @@ def parabola() -> str:
 def untimed(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Rows of a run without what depends on the clock."""
     return [{key: value for key, value in row.items() if not key.endswith(("_s", "_at"))} for row in rows]
+
+
+@pytest.fixture(scope="session")
+def cluster():
+    """A Ray cluster of two nodes on this machine, which nobody harms but for its workers."""
+    from ray_kit import RayCluster, environment  # of tests/cluster: other tests know nothing of Ray
+
+    with RayCluster("--num-cpus=3") as started:
+        started.add_node("--num-cpus=3")
+        with environment(started.tokens):
+            yield started

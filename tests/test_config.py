@@ -4,11 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from evolve.config import RunConfig, make_embed, make_order, resolve
-from evolve.errors import ConfigError
+from evolve.config import RunConfig, make_embed, make_executor, make_order, resolve
+from evolve.errors import ConfigError, TaskError
+from evolve.executors.cluster import RayExecutor
+from evolve.executors.local import LocalExecutor
 from evolve.llm.agent_command import AgentCommand, Edits
 from evolve.ordering import Asap, Strict
-from evolve.program import Task
+from evolve.program import Limits, Task
 from evolve.provenance import repeat_command
 from evolve.settings import build, plain
 from evolve.strategies import make_search
@@ -56,9 +58,60 @@ def test_the_command_that_repeats_a_run_gives_its_configuration(settings):
     assert again == config
 
 
+class Growing:
+    """An executor of a cluster that grows."""
+
+    slots = 2
+
+
 def test_orders():
-    assert isinstance(make_order(RunConfig()), Strict)
-    assert isinstance(make_order(resolve(TASK, settings=["order=asap"])), Asap)
+    assert isinstance(make_order(RunConfig(), Growing()), Strict)
+    assert isinstance(make_order(resolve(TASK, settings=["order=asap"]), Growing()), Asap)
+
+
+def test_steps_in_flight_follow_the_size_of_the_executor():
+    executor = Growing()
+    config = resolve(TASK, settings=["order=asap", "stages.proposals=3"])
+    order = make_order(config, executor)
+    assert (order.may_plan(5, 0), order.may_plan(6, 0)) == (True, False)
+    executor.slots = 8
+    assert (order.may_plan(11, 0), order.may_plan(12, 0)) == (True, False)
+
+
+@pytest.mark.parametrize("name", ["ray", "10.0.0.1:6379", "ray://head.example:10001"])
+def test_a_cluster_is_named_by_its_address(name):
+    executor = make_executor(TASK, resolve(TASK, settings=["cluster.patience_s=5"], options={"executor": name, "workers": 3}))
+    assert isinstance(executor, RayExecutor)
+    assert executor.slots == 3
+
+
+def test_evaluations_run_here_where_nothing_is_said():
+    assert isinstance(make_executor(TASK, RunConfig()), LocalExecutor)
+
+
+@pytest.mark.parametrize(
+    ("name", "match"),
+    [
+        ("nonsense", "unknown executor 'nonsense'; .*a Ray cluster goes by HOST:PORT or ray://HOST:PORT"),
+        ("rya", "did you mean 'ray'"),
+        ("ray://head", "unknown executor 'ray://head'"),
+        ("head:99999", "unknown executor 'head:99999'"),
+    ],
+)
+def test_an_executor_that_there_is_not_is_refused_with_what_there_is(name, match):
+    with pytest.raises(ConfigError, match=match):
+        make_executor(TASK, RunConfig(executor=name))
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "nan"])
+def test_patience_with_a_cluster_is_positive(seconds):
+    with pytest.raises(ConfigError, match=r"cluster.*patience_s must be > 0"):
+        resolve(TASK, settings=[f"cluster.patience_s={seconds}"])
+
+
+def test_a_task_that_no_cluster_can_serve_is_refused_before_anything_starts():
+    with pytest.raises(TaskError, match=r"limits\.gpus = 1\.5: a cluster gives out parts of one accelerator, or whole ones"):
+        make_executor(dataclasses.replace(TASK, limits=Limits(gpus=1.5)), RunConfig(executor="ray"))
 
 
 def test_workers_default_to_no_more_than_strict_order_can_use():

@@ -15,7 +15,7 @@ import typer
 from evolve.archive.store import Archive
 from evolve.cli.options import DEFAULT, ArchiveOption, JsonOption
 from evolve.cli.output import print_json, stdout
-from evolve.errors import EvolveError, ModelError
+from evolve.errors import EmptyArchive, EvolveError, ModelError
 from evolve.evaluators import tools
 from evolve.evaluators.sandbox import available_levels
 from evolve.llm.agent_command import BUILT_IN
@@ -78,7 +78,9 @@ def _archive(where: str) -> Finding:
         return Finding("archive", ok, True, detail)
     try:
         with Archive.open(where) as opened:
-            return Finding("archive", True, True, f"{where}, {len(opened.run_numbers())} run(s)")
+            return Finding("archive", True, True, f"{opened.name}, {len(opened.run_numbers())} run(s)")
+    except EmptyArchive as error:
+        return Finding("archive", True, True, str(error))
     except EvolveError as error:
         return Finding("archive", False, True, str(error))
 

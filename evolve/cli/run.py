@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from evolve import api
+from evolve.archive.connect import without_password
 from evolve.archive.store import Archive
 from evolve.archive.summaries import summary
 from evolve.cli.budgets import with_budget
@@ -229,7 +232,9 @@ def _print_summary(shown: dict[str, Any], done: api.Run) -> None:  # Any: JSON v
 
 
 def _archive_option(archive: str) -> str:
-    return "" if archive == DEFAULT else f" --archive {archive}"
+    if archive == os.environ.get("EVOLVE_ARCHIVE", DEFAULT):
+        return ""
+    return f" --archive {shlex.quote(without_password(archive))}"
 
 
 COMMANDS = {"run": run, "resume": resume, "replay": replay, "steer": steer}

@@ -7,7 +7,6 @@ import site
 import sys
 import sysconfig
 from collections.abc import Iterator
-from pathlib import Path
 from types import ModuleType
 
 import cloudpickle
@@ -28,7 +27,7 @@ def pickled(task: Task, *, by_value: bool = False) -> bytes:
         TaskError: If a function refers to what cannot be pickled.
     """
     try:
-        with _as_values(task) if by_value else contextlib.nullcontext():
+        with _as_values() if by_value else contextlib.nullcontext():
             content: bytes = cloudpickle.dumps(task)
     except Exception as error:  # cloudpickle passes on whatever an author's objects raise
         raise TaskError(f"task {task.name}: its evaluate function cannot be sent to a worker: {error}") from error
@@ -36,10 +35,11 @@ def pickled(task: Task, *, by_value: bool = False) -> bytes:
 
 
 @contextlib.contextmanager
-def _as_values(task: Task) -> Iterator[None]:
-    functions = (task.evaluate, task.smoke_test, task.holdout)
-    names = {getattr(function, "__module__", None) for function in functions if function is not None}
-    modules = [module for name in sorted(filter(None, names)) if (module := sys.modules.get(name)) and not _installed(module)]
+def _as_values() -> Iterator[None]:
+    folders = [*site.getsitepackages(), site.getusersitepackages(), sysconfig.get_path("stdlib")]
+    installed = tuple(f"{folder}/" for folder in folders)
+    known = cloudpickle.list_registry_pickle_by_value()
+    modules = [module for name, module in [*sys.modules.items()] if name not in known and _is_own(name, module, installed)]
     for module in modules:
         cloudpickle.register_pickle_by_value(module)
     try:
@@ -49,11 +49,11 @@ def _as_values(task: Task) -> Iterator[None]:
             cloudpickle.unregister_pickle_by_value(module)
 
 
-def _installed(module: ModuleType) -> bool:
-    """Whether another machine with the same packages has this module."""
-    if module.__name__.partition(".")[0] == "evolve" or module.__name__ == "__main__":
-        return True  # cloudpickle sends what ``__main__`` holds by value of itself
-    if module.__file__ is None:
-        return module.__name__ in sys.builtin_module_names
-    folders = [*site.getsitepackages(), site.getusersitepackages(), sysconfig.get_path("stdlib")]
-    return any(Path(module.__file__).is_relative_to(folder) for folder in folders)
+def _is_own(name: str, module: ModuleType, installed: tuple[str, ...]) -> bool:
+    """Whether another machine with the same packages lacks this module."""
+    # cloudpickle sends what ``__main__`` holds by value of itself.
+    if not isinstance(module, ModuleType) or module.__name__ != name or name.partition(".")[0] in ("evolve", "__main__"):
+        return False
+    # What is built in has no file, and an extension's machine code does not travel.
+    file = vars(module).get("__file__")
+    return isinstance(file, str) and file.endswith(".py") and not file.startswith(installed)

@@ -116,8 +116,8 @@ def _packed(evaluated: Evaluated | None, task: Task) -> bytes:
 def _too_large(payload: bytes) -> str:
     limit = messages.RESULT_LIMIT_BYTES // 2**20
     return (
-        f"what the task's evaluator returned takes {len(payload) / 2**20:.0f} MB, and at most {limit} MB are kept of an evaluation; "
-        "shorten its feedback, or draw a smaller figure"
+        f"what the task's evaluator returned takes {len(payload) / 2**20:.0f} MB, and at most {limit} MB are kept of an "
+        "evaluation; shorten its feedback, or draw a smaller figure"
     )
 
 

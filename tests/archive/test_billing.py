@@ -8,8 +8,8 @@ from evolve.archive.tables import call_ends, calls, embedding_call_ends, embeddi
 
 
 @pytest.fixture
-def archive(tmp_path):
-    with Archive.open(tmp_path / "a.db", create=True) as opened:
+def archive(where):
+    with Archive.open(where, create=True) as opened:
         yield opened
 
 

@@ -10,7 +10,7 @@ from archive_kit import INITIAL, begin, child_of, new_run, ok, plan_of, started,
 from sqlalchemy import event
 from sqlalchemy.pool import Pool
 
-from evolve.archive.connect import locate
+from evolve.archive.connect import locate, without_password
 from evolve.archive.store import Archive
 from evolve.errors import ArchiveError
 
@@ -202,13 +202,38 @@ def test_a_url_that_cannot_be_read_is_refused():
         Archive.open("my file://")
 
 
-def test_a_database_without_driver_says_so():
-    with pytest.raises(ArchiveError, match="needs a database driver that is not installed"):
+def test_databases_of_other_kinds_are_refused():
+    with pytest.raises(ArchiveError, match=r"archives are SQLite files or PostgreSQL databases; write FILE, or postgresql"):
         Archive.open("nosuchbase://host/name")
 
 
-def test_a_password_is_not_shown():
-    assert locate("postgresql+psycopg://me:secret@host/name").name == "postgresql+psycopg://me:***@host/name"
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql+psycopg://me:s3cret@host/name",
+        "postgresql://me@host/name?password=s3cret&sslmode=require",
+        "postgresql://me:x%40s3cret@host:5433/name?sslpassword=s3cret",
+    ],
+)
+def test_a_password_is_not_shown(url):
+    place = locate(url)
+    assert "s3cret" not in place.name
+    assert "***@" in place.name or "password=hidden" in place.name
+    assert "s3cret" in place.url.render_as_string(hide_password=False)
+    again = without_password(url)
+    assert "s3cret" not in again
+    assert "***" not in again
+    assert locate(again).url.host == "host"
+
+
+def test_a_url_that_cannot_be_read_shows_no_password_either():
+    with pytest.raises(ArchiveError, match=r"archive 'postgresql://\*\*\*@host:port/name' is neither") as caught:
+        locate("postgresql://me:s3c@ret@host:port/name")
+    assert caught.value.__cause__ is None
+
+
+def test_a_file_is_shown_as_it_was_written():
+    assert without_password("runs/a #1.db") == "runs/a #1.db"
 
 
 def test_file_names_may_hold_what_urls_may_not(tmp_path):

@@ -31,11 +31,9 @@ with archive.writer(1) as writer:
 """
 
 
-def write_and_die(where: Path, seen: int) -> int:
+def write_and_die(where: str, seen: int) -> int:
     """Lets a process write until it has reported some steps, kills it, and returns the last step it reported."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", WRITE, str(where)], stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parent
-    )
+    process = subprocess.Popen([sys.executable, "-c", WRITE, where], stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parent)
     assert process.stdout.readline() == "ready\n"
     reported = [int(process.stdout.readline()) for _ in range(seen)]
     process.kill()
@@ -44,11 +42,12 @@ def write_and_die(where: Path, seen: int) -> int:
     return max([*reported, *(int(line) for line in rest.split("\n")[:-1])], default=0)
 
 
-def check(where: Path, reported: int) -> None:
-    connection = sqlite3.connect(where)
-    assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-    assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
-    connection.close()
+def check(where: str, reported: int) -> None:
+    if "://" not in where:  # a server does not check itself on request
+        connection = sqlite3.connect(where)
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
+        connection.close()
     with Archive.open(where) as archive:
         settled, pending = archive.history(1)
         assert [item.addition.version for item in settled] == list(range(len(settled)))
@@ -67,8 +66,7 @@ def check(where: Path, reported: int) -> None:
 
 
 @pytest.mark.slow
-def test_a_writer_killed_at_any_moment_leaves_whole_records(tmp_path):
-    where = tmp_path / "a.db"
+def test_a_writer_killed_at_any_moment_leaves_whole_records(where):
     with Archive.open(where, create=True) as archive:
         archive.create_run(new_run())
     rng = np.random.default_rng(0)
@@ -76,8 +74,7 @@ def test_a_writer_killed_at_any_moment_leaves_whole_records(tmp_path):
         check(where, write_and_die(where, int(rng.integers(0, 60))))
 
 
-def test_a_writer_killed_once_leaves_whole_records(tmp_path):
-    where = tmp_path / "a.db"
+def test_a_writer_killed_once_leaves_whole_records(where):
     with Archive.open(where, create=True) as archive:
         archive.create_run(new_run())
     check(where, write_and_die(where, 20))
@@ -93,8 +90,8 @@ with Archive.open(sys.argv[1], create=True) as archive:
 """
 
 
-def test_processes_that_make_one_archive_at_once_get_a_run_each(tmp_path):
-    command = [sys.executable, "-c", CREATE, str(tmp_path / "a.db")]
+def test_processes_that_make_one_archive_at_once_get_a_run_each(where):
+    command = [sys.executable, "-c", CREATE, where]
     makers = [
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parent)
         for _ in range(4)

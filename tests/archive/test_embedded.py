@@ -10,8 +10,8 @@ from evolve.program import Evaluation, Outcome
 
 
 @pytest.fixture
-def archive(tmp_path):
-    with Archive.open(tmp_path / "a.db", create=True) as opened:
+def archive(where):
+    with Archive.open(where, create=True) as opened:
         yield opened
 
 

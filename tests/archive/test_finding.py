@@ -6,8 +6,8 @@ from evolve.errors import RunNotFound
 
 
 @pytest.fixture
-def archive(tmp_path):
-    with Archive.open(tmp_path / "a.db", create=True) as opened:
+def archive(where):
+    with Archive.open(where, create=True) as opened:
         for name in ("quick", "quicker", "slow"):
             opened.create_run(new_run(name))
         yield opened
@@ -30,9 +30,9 @@ def test_a_name_that_is_none_gets_the_nearest(archive, text):
         archive.find_run(text)
 
 
-def test_an_archive_without_runs_says_how_to_make_one(tmp_path):
+def test_an_archive_without_runs_says_how_to_make_one(where):
     with (
-        Archive.open(tmp_path / "b.db", create=True) as empty,
+        Archive.open(where, create=True) as empty,
         pytest.raises(RunNotFound, match="has no run yet; `evolve run TASK`"),
     ):
         empty.find_run(None)
@@ -60,8 +60,8 @@ def test_a_program_of_several_runs_is_the_latest_ones(archive, programs):
     assert archive.find_program(1, INITIAL.program_id[:10]) == (1, INITIAL.program_id)
 
 
-def test_a_beginning_of_several_programs_lists_them(tmp_path, monkeypatch):
-    with Archive.open(tmp_path / "b.db", create=True) as archive, archive.writer(archive.create_run(new_run())) as writer:
+def test_a_beginning_of_several_programs_lists_them(where):
+    with Archive.open(where, create=True) as archive, archive.writer(archive.create_run(new_run())) as writer:
         begin(writer)
         names = [write_step(writer, step, ok(1.0)).program_id for step in range(1, 18)]
         # Seventeen identifiers and sixteen hexadecimal digits: two begin alike.

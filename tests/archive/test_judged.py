@@ -13,8 +13,8 @@ FAILED = Judgement(1, 1, Likeness.UNKNOWN, source="openai/j", error="it is down"
 
 
 @pytest.fixture
-def archive(tmp_path):
-    with Archive.open(tmp_path / "a.db", create=True) as opened:
+def archive(where):
+    with Archive.open(where, create=True) as opened:
         yield opened
 
 

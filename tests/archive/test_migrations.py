@@ -21,8 +21,8 @@ def m003_breaks(connection):
 
 
 @pytest.fixture
-def engine(tmp_path):
-    made = create_engine(f"sqlite:///{tmp_path / 'a.db'}")
+def engine(where):
+    made = create_engine(where if "://" in where else f"sqlite:///{where}")
     yield made
     made.dispose()
 
@@ -51,8 +51,8 @@ def test_an_archive_that_is_up_to_date_is_left_alone(engine):
         assert connection.execute(text("SELECT applied_at FROM evolve_migrations")).scalars().all() == [1.0] * len(MIGRATIONS)
 
 
-def test_a_migration_that_breaks_leaves_the_archive_as_it_was(tmp_path):
-    with Archive.open(tmp_path / "a.db", create=True) as archive:
+def test_a_migration_that_breaks_leaves_the_archive_as_it_was(where):
+    with Archive.open(where, create=True) as archive:
         with pytest.raises(RuntimeError, match="half way"), archive._database.write() as connection:
             bring_up_to_date(connection, "a.db", 2.0, [*MIGRATIONS, m003_breaks])
         with archive.read() as connection:
@@ -60,8 +60,8 @@ def test_a_migration_that_breaks_leaves_the_archive_as_it_was(tmp_path):
             assert "remarks" not in inspect(connection).get_table_names()
 
 
-def test_records_outlive_a_migration(tmp_path):
-    with Archive.open(tmp_path / "a.db", create=True) as archive:
+def test_records_outlive_a_migration(where):
+    with Archive.open(where, create=True) as archive:
         run, writer = started(archive)
         writer.close()
         with archive._database.write() as connection:
@@ -69,8 +69,8 @@ def test_records_outlive_a_migration(tmp_path):
         assert archive.program(run, INITIAL.program_id)[0] == INITIAL
 
 
-def test_an_archive_of_the_first_version_is_taken_up(tmp_path):
-    with Archive.open(tmp_path / "a.db", create=True) as archive:
+def test_an_archive_of_the_first_version_is_taken_up(where):
+    with Archive.open(where, create=True) as archive:
         run, writer = started(archive)
         writer.close()
         with archive._database.write() as connection:
@@ -86,16 +86,17 @@ def test_an_archive_of_the_first_version_is_taken_up(tmp_path):
                 "replies.finish",
                 "additions.traits",
                 "plans.new_approach",
+                "evaluations.host",
             ):
                 connection.execute(text("ALTER TABLE {} DROP COLUMN {}".format(*column.split("."))))
             connection.execute(text("ALTER TABLE runs DROP COLUMN rescores"))
             for table in ("calls", "call_ends", "advice", "start_sources", "starts", "notes", "afresh", *EMBEDDERS, *JUDGE):
                 connection.execute(text(f"DROP TABLE {table}"))
             connection.execute(text("DELETE FROM evolve_migrations WHERE number > 1"))
-    with Archive.open(tmp_path / "a.db") as archive:
+    with Archive.open(where) as archive:
         program, evaluation = archive.program(run, INITIAL.program_id)
         assert program == INITIAL
-        assert evaluation is None or evaluation.verified is None
+        assert evaluation is None or (evaluation.verified, evaluation.host) == (None, "")
         assert archive.held_out(run) == set()
 
 
@@ -106,19 +107,19 @@ def test_a_newer_archive_is_refused_with_both_versions():
         refuse_newer(9, "a.db")
 
 
-def test_opening_a_newer_archive_says_so(tmp_path):
+def test_opening_a_newer_archive_says_so(where):
     future = len(MIGRATIONS) + 1
-    with Archive.open(tmp_path / "a.db", create=True) as archive, archive._database.write() as connection:
+    with Archive.open(where, create=True) as archive, archive._database.write() as connection:
         connection.execute(text(f"INSERT INTO evolve_migrations VALUES ({future}, 'm_future', 5.0)"))
     for create in (False, True):
         with pytest.raises(ArchiveError, match=rf"schema version {future}, .* up to {len(MIGRATIONS)}"):
-            Archive.open(tmp_path / "a.db", create=create)
+            Archive.open(where, create=create)
 
 
-def test_a_database_of_something_else_is_refused_and_left_alone(tmp_path, engine):
+def test_a_database_of_something_else_is_refused_and_left_alone(where, engine):
     with engine.begin() as connection:
         connection.execute(text("CREATE TABLE customers (name TEXT)"))
     for create in (False, True):
-        with pytest.raises(ArchiveError, match=r"database of something else \(tables customers\); name another file"):
-            Archive.open(tmp_path / "a.db", create=create)
+        with pytest.raises(ArchiveError, match=r"database of something else \(tables customers\); name another one"):
+            Archive.open(where, create=create)
     assert inspect(engine).get_table_names() == ["customers"]

@@ -11,8 +11,8 @@ from evolve.program import Evaluation, Isolation, Metric, Outcome, Reply, Stage
 
 
 @pytest.fixture
-def archive(tmp_path):
-    with Archive.open(tmp_path / "a.db", create=True, clock=lambda: 1000.0) as opened:
+def archive(where):
+    with Archive.open(where, create=True, clock=lambda: 1000.0) as opened:
         yield opened
 
 

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evolve.archive.rows import metrics_of, metrics_text
+from evolve.archive.rows import metrics_of, metrics_text, storable
 from evolve.program import Direction, Metric
 
 numbers = st.floats(allow_nan=False, allow_infinity=False)
@@ -21,3 +21,8 @@ def test_a_metric_without_direction_is_just_its_value():
 def test_no_metrics_take_no_room():
     assert metrics_text({}) is None
     assert metrics_of(None) == {}
+
+
+def test_what_no_database_holds_is_replaced_and_all_else_is_kept():
+    kept = {"step": 3, "body": b"\x00", "arm": "local/é", "objective": None}
+    assert storable({**kept, "why": "NUL \0, half \udce9 of a pair"}) == {**kept, "why": "NUL \ufffd, half \ufffd of a pair"}

@@ -12,8 +12,8 @@ GIVEN = [Start("mine.py", {"initial.py": SOURCE}), Start("old/ab12", {"initial.p
 
 
 @pytest.fixture
-def archive(tmp_path):
-    with Archive.open(tmp_path / "a.db", create=True) as opened:
+def archive(where):
+    with Archive.open(where, create=True) as opened:
         yield opened
 
 

@@ -11,8 +11,8 @@ from evolve.program import Direction, Evaluation, Isolation, Metric, Outcome, Pr
 
 
 @pytest.fixture
-def archive(tmp_path):
-    with Archive.open(tmp_path / "a.db", create=True, clock=lambda: 1000.0) as opened:
+def archive(where):
+    with Archive.open(where, create=True, clock=lambda: 1000.0) as opened:
         yield opened
 
 
@@ -72,9 +72,9 @@ def test_a_direction_is_one_of_two(archive):
         archive.create_run(new_run(direction="upwards"))
 
 
-def test_opening_twice_shows_the_same_archive(archive, tmp_path):
+def test_opening_twice_shows_the_same_archive(archive, where):
     archive.create_run(new_run())
-    with Archive.open(tmp_path / "a.db") as again, Archive.open(str(tmp_path / "a.db"), create=True) as third:
+    with Archive.open(where) as again, Archive.open(where, create=True) as third:
         assert again.run_numbers() == third.run_numbers() == [1]
 
 

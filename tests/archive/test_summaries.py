@@ -10,8 +10,8 @@ from evolve.program import Direction, Evaluation, Isolation, Metric, Outcome, Re
 
 
 @pytest.fixture
-def archive(tmp_path):
-    with Archive.open(tmp_path / "a.db", create=True, clock=lambda: 1000.0) as opened:
+def archive(where):
+    with Archive.open(where, create=True, clock=lambda: 1000.0) as opened:
         yield opened
 
 
@@ -38,6 +38,7 @@ def test_a_run_that_never_started_has_neither_initial_nor_best(archive):
         "seconds": 0.0,
         "arms": {},
         "isolation": None,
+        "hosts": [],
         "shared_process": False,
         "verification": {"checked": 0, "disagreed": 0},
     }
@@ -92,6 +93,7 @@ def test_a_run_is_summed_up(archive):
             "local/recombine": {"pulls": 2, "usd": 0.0, "improvements": 0, "reward": 0.0},
         },
         "isolation": "landlock",
+        "hosts": [],
         "shared_process": False,
         "verification": {"checked": 0, "disagreed": 0},
     }
@@ -102,6 +104,21 @@ def test_a_summary_is_json(archive):
     with writer:
         write_step(writer, 1, ok(2.0))
     assert json.loads(json.dumps(summary(archive, run), allow_nan=False)) == summary(archive, run)
+
+
+def test_hosts_are_counted_with_the_level_found_on_each_and_copies_are_not(archive):
+    run, writer = started(archive)
+    with writer:
+        first = write_step(writer, 1, ok(2.0, host="b (10.0.0.2)", isolation=Isolation.STRONG))
+        write_step(writer, 2, ok(3.0, host="a (10.0.0.1)", isolation=Isolation.LANDLOCK))
+        write_step(writer, 3, Evaluation(Outcome.CRASHED, host="b (10.0.0.2)", isolation=Isolation.STRONG))
+        write_step(writer, 4, ok(2.0, reused_from=first.program_id, host="b (10.0.0.2)", isolation=Isolation.STRONG))
+        write_step(writer, 5, ok(2.0, isolation=Isolation.STRONG))
+    assert summary(archive, run)["hosts"] == [
+        {"host": "a (10.0.0.1)", "isolation": "landlock", "evaluated": 1},
+        {"host": "b (10.0.0.2)", "isolation": "strong", "evaluated": 2},
+    ]
+    assert archive.program(run, first.program_id)[1].host == "b (10.0.0.2)"
 
 
 @pytest.mark.parametrize(("direction", "step"), [("maximize", 2), ("minimize", 1)])

@@ -16,9 +16,9 @@ class Clock:
         return self.now
 
 
-def test_steps_come_in_the_order_in_which_they_ended_with_what_had_been_spent(tmp_path):
+def test_steps_come_in_the_order_in_which_they_ended_with_what_had_been_spent(where):
     clock = Clock()
-    with Archive.open(tmp_path / "a.db", create=True, clock=clock) as archive:
+    with Archive.open(where, create=True, clock=clock) as archive:
         run = archive.create_run(new_run())
         with archive.writer(run) as writer:
             clock.now += 1
@@ -36,9 +36,9 @@ def test_steps_come_in_the_order_in_which_they_ended_with_what_had_been_spent(tm
     assert points[0].program == INITIAL.program_id
 
 
-def test_time_between_sessions_does_not_count_and_time_never_runs_backwards(tmp_path):
+def test_time_between_sessions_does_not_count_and_time_never_runs_backwards(where):
     clock = Clock()
-    with Archive.open(tmp_path / "a.db", create=True, clock=clock) as archive:
+    with Archive.open(where, create=True, clock=clock) as archive:
         run = archive.create_run(new_run())
         with archive.writer(run) as writer:
             clock.now += 4

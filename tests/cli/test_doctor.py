@@ -95,3 +95,51 @@ def test_no_sdk_is_imported_to_find_that_out(tmp_path):
     environment = {**os.environ, "PYTHONWARNINGS": "ignore"}
     ran = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
     assert ran.stderr.strip().splitlines()[-1] == "[]"
+
+
+@pytest.fixture
+def ray(monkeypatch, tmp_path):
+    """Pretends that a version of Ray is installed, None for none, and that nothing else is known of a cluster."""
+    real = importlib.metadata.version
+    for variable in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+    def install(version):
+        def found(name):
+            if name != "ray":
+                return real(name)
+            if version is None:
+                raise importlib.metadata.PackageNotFoundError(name)
+            return version
+
+        monkeypatch.setattr(importlib.metadata, "version", found)
+
+    return install
+
+
+def test_ray_that_is_not_installed_is_no_failure(findings, ray):
+    ray(None)
+    found = findings()["ray"]
+    assert (found["ok"], found["needed"]) == (False, False)
+    assert "pip install 'evolve-platform[ray]'" in found["detail"]
+
+
+def test_ray_is_named_with_its_version_and_whether_a_token_is_there(findings, ray):
+    ray("2.60.0")
+    found = findings()["ray"]
+    assert (found["ok"], found["needed"]) == (True, False)
+    assert found["detail"] == "ray 2.60.0; a cluster's token is not to be found here"
+
+
+@pytest.mark.parametrize("where", ["variable", "file"])
+def test_the_token_of_a_cluster_is_found_and_never_shown(findings, cli, ray, monkeypatch, tmp_path, where):
+    ray("2.60.0")
+    if where == "variable":
+        monkeypatch.setenv("RAY_AUTH_TOKEN", CANARY)
+    else:
+        (tmp_path / ".ray").mkdir()
+        (tmp_path / ".ray" / "auth_token").write_text(CANARY)
+    assert findings()["ray"]["detail"] == "ray 2.60.0; a cluster's token is to be found here"
+    answer = cli("doctor")
+    assert CANARY[:8] not in answer.out + answer.err

@@ -5,6 +5,8 @@ import subprocess
 
 import pytest
 
+from evolve.cli import read
+
 
 @pytest.fixture
 def ran(cli, parabola):
@@ -132,3 +134,14 @@ def test_a_run_that_planned_and_finished_nothing_can_be_shown(cli, ran, tmp_path
     connection.close()
     assert "–" in cli("show").out
     assert cli("show", "--json").json["steps"]["done"] == 0
+
+
+def hosts(count):
+    return [{"host": f"h{number}", "isolation": "strong", "evaluated": number + 1} for number in range(count)]
+
+
+def test_machines_that_a_cluster_chose_are_named_up_to_twenty():
+    assert read._host_rows([]) == []
+    assert read._host_rows(hosts(2)) == [["evaluated", "1 on h0 at strong"], ["", "2 on h1 at strong"]]
+    rows = read._host_rows(hosts(23))
+    assert (len(rows), rows[-1]) == (21, ["", "and 3 more machines"])

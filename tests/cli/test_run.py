@@ -4,7 +4,7 @@ import re
 import pytest
 
 KEYS = {"run", "name", "task", "status", "seed", "steps", "evaluated", "outcomes", "initial", "best", "calls", "usd", "tokens",
-        "seconds", "arms", "isolation", "shared_process", "verification", "starts", "rescores",
+        "seconds", "arms", "isolation", "hosts", "shared_process", "verification", "starts", "rescores",
         "embeddings", "judge"}  # fmt: skip
 
 
@@ -170,3 +170,10 @@ def test_replay_as_json(cli, parabola):
     cli("run", parabola, "--steps", 8, "--quiet")
     assert json.loads(cli("replay", "--json").out) == {"steps": 8, "differences": []}
     assert "no difference" in cli("replay").out
+
+
+def test_an_executor_that_there_is_not_is_refused_with_what_there_is(cli, parabola, tmp_path):
+    answer = cli("run", parabola, "--executor", "nonsense", "--steps", 3, status=2)
+    assert "unknown executor 'nonsense'" in answer.err
+    assert "HOST:PORT or ray://HOST:PORT" in " ".join(answer.err.split())
+    assert not (tmp_path / "evolve.db").exists()

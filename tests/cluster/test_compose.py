@@ -1,7 +1,7 @@
 """The image and the compose file, brought up for real: what docs/cluster.md says of them.
 
-`make test-compose`; seven minutes on two busy processors, nearly three of them for the images. Needs a Docker engine with Compose 2,
-or root on Debian 12.
+`make test-compose`; seven minutes on two busy processors, nearly three of them for the images. Needs a Docker engine with Compose
+2, or root on Debian 12.
 """
 
 from __future__ import annotations

@@ -138,6 +138,34 @@ def test_the_evaluators_hash_follows_what_decides_a_score_and_nothing_else(folde
     assert load(folder, "folder").evaluator_sha256 != before
 
 
+def test_a_task_may_name_resources_of_a_cluster(folder):
+    edit(folder, "task.toml", "[run]", "[resources]\noven = 1\nlicence = 0.5\n[run]")
+    assert dict(load(folder, "folder").resources) == {"oven": 1, "licence": 0.5}
+
+
+def test_resources_decide_no_score(folder):
+    before = load(folder, "folder").evaluator_sha256
+    edit(folder, "task.toml", "[run]", "[resources]\noven = 1\n[run]")
+    assert load(folder, "folder").evaluator_sha256 == before
+
+
+@pytest.mark.parametrize(
+    ("line", "match"),
+    [
+        ("oven = 0", r"resources\.oven must be > 0, got 0"),
+        ("oven = -1.5", r"resources\.oven must be > 0"),
+        ("oven = nan", r"resources\.oven must be > 0, got nan"),
+        ("CPU = 2", r"resources\.CPU: say it as limits\.cpus"),
+        ("gpu = 1", r"resources\.gpu: say it as limits\.gpus"),
+        ("memory = 1024", r"resources\.memory: say it as limits\.memory_mb"),
+        ('oven = "hot"', r"resources\.oven"),
+    ],
+)
+def test_mistakes_in_resources_are_named(folder, line, match):
+    edit(folder, "task.toml", "[run]", f"[resources]\n{line}\n[run]")
+    refused(folder, match)
+
+
 @pytest.mark.parametrize(("old", "new"), [('"minimize"', '"maximize"'), ("timeout_s = 3", "timeout_s = 4")])
 def test_direction_and_limits_are_part_of_what_decides_a_score(folder, old, new):
     before = load(folder, "folder").evaluator_sha256

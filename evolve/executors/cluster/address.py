@@ -33,6 +33,14 @@ class Address:
     text: str
 
     @property
+    def endpoint(self) -> tuple[str, int] | None:
+        """Host and port; None for a cluster that is started here."""
+        if self.way is Way.HERE:
+            return None
+        host, _, port = self.text.removeprefix("ray://").rpartition(":")
+        return host.strip("[]"), int(port)
+
+    @property
     def described(self) -> str:
         """How messages call the cluster."""
         return "the Ray cluster of this machine" if self.way is Way.HERE else f"the Ray cluster at {self.text}"

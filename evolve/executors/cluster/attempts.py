@@ -64,7 +64,8 @@ class Attempt:
         number: Identifies it; late words of one that was given up find nobody.
         sent_at: On the event loop's clock.
         ended: What became of it.
-        started_at: When it was heard to have begun; None while it waits for a place.
+        placed_at: When it was heard to have found a place; None while it waits for one.
+        started_at: When it was heard to have begun; None while its place gets ready.
         node: Where it runs.
         host: The node's name.
     """
@@ -72,6 +73,7 @@ class Attempt:
     number: int
     sent_at: float
     ended: asyncio.Future[Answer | Loss]
+    placed_at: float | None = None
     started_at: float | None = None
     node: str = ""
     host: str = ""
@@ -83,14 +85,16 @@ class Attempts:
 
     Attributes:
         deadline_s: How long one may take once it has begun.
+        ready_s: How long a place may take to get ready.
         unheard_s: How long one may wait for a place while later ones find theirs.
     """
 
     deadline_s: float
+    ready_s: float
     unheard_s: float
     _numbers: Iterator[int] = field(default_factory=itertools.count)
     _open: dict[int, Attempt] = field(default_factory=dict)
-    _latest_started: int = -1
+    _latest_placed: int = -1
 
     def begin(self) -> Attempt:
         """Opens the books of a new attempt."""
@@ -103,14 +107,21 @@ class Attempts:
         """Closes the books of an attempt; what is heard of it later is ignored."""
         self._open.pop(attempt.number, None)
 
-    def started(self, event: Mapping[str, Any]) -> bool:  # Any: plain data
-        """Takes down that an attempt has begun; returns whether it is one of ours."""
+    def placed(self, event: Mapping[str, Any]) -> Attempt | None:  # Any: plain data
+        """Takes down where an attempt found a place; returns it if it is one of ours."""
         attempt = self._open.get(event["attempt"])
+        if attempt is not None:
+            attempt.placed_at = asyncio.get_running_loop().time()
+            attempt.node, attempt.host = event["node"], event["host"]
+            self._latest_placed = max(self._latest_placed, attempt.number)
+        return attempt
+
+    def started(self, event: Mapping[str, Any]) -> bool:  # Any: plain data
+        """Takes down that an attempt has begun, and where; returns whether it is one of ours."""
+        attempt = self.placed(event)
         if attempt is None:
             return False
-        attempt.started_at = asyncio.get_running_loop().time()
-        attempt.node, attempt.host = event["node"], event["host"]
-        self._latest_started = max(self._latest_started, attempt.number)
+        attempt.started_at = attempt.placed_at
         return True
 
     def answered(self, event: Mapping[str, Any]) -> None:  # Any: plain data
@@ -137,8 +148,11 @@ class Attempts:
         now = asyncio.get_running_loop().time()
         late = [attempt for attempt in self._open.values() if not attempt.ended.done() and self._is_late(attempt, now)]
         for attempt in late:
-            if attempt.started_at is None:
+            if attempt.placed_at is None:
                 _settle(attempt, Loss(Cause.LINK, "it waited for a place while later ones found theirs"))
+            elif attempt.started_at is None:
+                why = f"its place was not ready within {self.ready_s:g} s"
+                _settle(attempt, Loss(Cause.NODE, why, attempt.node, attempt.host))
             else:
                 why = f"nothing was heard of it for {self.deadline_s:g} s"
                 _settle(attempt, Loss(Cause.OVERDUE, why, attempt.node, attempt.host))
@@ -146,13 +160,15 @@ class Attempts:
 
     def waiting(self) -> int:
         """How many wait for a place."""
-        return sum(attempt.started_at is None for attempt in self._open.values())
+        return sum(attempt.placed_at is None for attempt in self._open.values())
 
     def _is_late(self, attempt: Attempt, now: float) -> bool:
         if attempt.started_at is not None:
             return now - attempt.started_at > self.deadline_s
+        if attempt.placed_at is not None:
+            return now - attempt.placed_at > self.ready_s
         # Ray gives places first come, first served, but for attempts that it has sent to a node that is cut off.
-        return attempt.number < self._latest_started and now - attempt.sent_at > self.unheard_s
+        return attempt.number < self._latest_placed and now - attempt.sent_at > self.unheard_s
 
 
 def _settle(attempt: Attempt, ended: Answer | Loss) -> None:

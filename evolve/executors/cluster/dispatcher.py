@@ -110,7 +110,8 @@ class Dispatcher:
         try:
             async with asyncio.timeout(_PING_S):
                 alive = await task.remote()
-        except (TimeoutError, exceptions.RayError):
+        except Exception as error:  # noqa: BLE001 - whatever it was, somebody waits for the answer
+            logger.info("node %s does not answer: %r", node, error)
             alive = False
         self._tell({"kind": "pong", "number": number, "alive": alive})
 
@@ -159,6 +160,10 @@ class Dispatcher:
         stream = task.remote(order, parcel)
         self._streams[attempt] = stream
         notice = Notice.unpacked(await (await anext(stream)))
+        if notice.isolation is None and notice.refusal is None:
+            self._on[attempt] = notice.node
+            self._tell({"kind": "placed", "attempt": attempt, "node": notice.node, "host": notice.host})
+            notice = Notice.unpacked(await (await anext(stream)))
         if notice.refusal is Refusal.PARCEL and not parcel:
             return False
         if notice.refusal is not None:

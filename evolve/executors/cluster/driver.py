@@ -21,7 +21,7 @@ from typing import Any
 import ray
 
 from evolve.evaluators.sandbox import wire
-from evolve.executors.cluster.address import Way
+from evolve.executors.cluster.address import Address, Way
 from evolve.executors.cluster.dispatcher import Dispatcher
 from evolve.executors.cluster.needs import Needs
 from evolve.executors.cluster.relay import RelayedDispatcher
@@ -30,6 +30,7 @@ from evolve.executors.messages import MESSAGE_LIMIT_BYTES
 #: Ray's shutdown takes a second or two; one that takes longer waits for a cluster that is gone.
 _SHUTDOWN_S = 10.0
 _CLIENT_TRIES = 3
+_KNOCK_S = 10.0
 #: Of a cluster that is started for a run: results are small, and the parcel is the largest object.
 _STORE_BYTES = 128 * 2**20
 
@@ -59,6 +60,7 @@ def _connect(greeting: Mapping[str, Any]) -> None:  # Any: plain data
     Raises:
         Exception: Whatever Ray raises.
     """
+    _knock(Address(Way(greeting["way"]), greeting["address"]))
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     _use_token(here=greeting["way"] == Way.HERE)
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
@@ -78,6 +80,17 @@ def _connect(greeting: Mapping[str, Any]) -> None:  # Any: plain data
         include_dashboard=False,
         **quiet,
     )
+
+
+def _knock(address: Address) -> None:
+    """Makes sure that somebody listens at an address: Ray would try for minutes.
+
+    Raises:
+        OSError: If nobody does.
+    """
+    if address.endpoint is not None:
+        with socket.create_connection(address.endpoint, _KNOCK_S):
+            pass
 
 
 def _connect_client(address: str) -> None:

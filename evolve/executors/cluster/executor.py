@@ -30,6 +30,8 @@ logger = logging.getLogger(__name__)
 _STRIKES = 2
 #: What an answer may take from the node to here, beyond what the evaluation itself may.
 _ON_THE_WAY_S = 15.0
+#: A place loads the task's evaluator: torch from a cold disk takes a minute.
+_READY_S = 300.0
 #: Attempts that wait while later ones find a place: Ray may have sent them to a node that is cut off.
 _UNHEARD_S = 30.0
 _WATCH_S = 1.0
@@ -99,7 +101,8 @@ class RayExecutor:
         self._grace_s = evaluator_grace_s
         self._needs = Needs.of(task)
         self._nodes = Nodes(self._needs)
-        self._attempts = Attempts(deadline_s(task, evaluator_grace_s) + _ON_THE_WAY_S, _UNHEARD_S)
+        # A seat evaluates a second time where its own worker died.
+        self._attempts = Attempts(2 * deadline_s(task, evaluator_grace_s) + _ON_THE_WAY_S, _READY_S, _UNHEARD_S)
         self._gate = Gate(lambda: self.slots)
         self._parcel = Parcel("", b"")
         self._link: Link | None = None
@@ -214,12 +217,12 @@ class RayExecutor:
         )
 
     def _ping(self, node: str) -> asyncio.Future[bool]:
-        """Finds out whether a node lives."""
+        """Finds out whether a node lives; of one that is not known, nobody can say so."""
         pong: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         number = id(pong)
         self._pings[number] = pong
         pong.add_done_callback(lambda _: self._pings.pop(number, None))
-        if self._link is None or self._link.closed.done():
+        if not node or self._link is None or self._link.closed.done():
             pong.set_result(False)
         else:
             self._link.send({"kind": "ping", "node": node, "number": number})
@@ -228,7 +231,11 @@ class RayExecutor:
     # The connection
 
     async def _open(self, timeout_s: float = CONNECT_S) -> Link:
-        return await Link.open(self._address, self._needs, self._parcel.content, self._workers, self._hear, timeout_s=timeout_s)
+        content, workers = self._parcel.content, self._workers
+        link = await Link.open(self._address, self._needs, content, workers, self._hear, timeout_s=timeout_s)
+        # At once: attempts of a later connection must not be taken for its own.
+        link.closed.add_done_callback(self._cut_off)
+        return link
 
     async def _linked(self) -> Link:
         """Returns the connection, another one if it was lost.
@@ -236,23 +243,29 @@ class RayExecutor:
         Raises:
             ExecutorError: If the executor is not entered, or the cluster stays lost.
         """
-        if not self._entered:
-            raise ExecutorError("the executor is not running; use it inside its context (async with)")
-        if self._link is not None and not self._link.closed.done():
-            return self._link
-        if self._linking is None or self._linking.done():
-            self._linking = asyncio.create_task(self._link_again())
-        return await asyncio.shield(self._linking)
+        while self._entered:
+            if self._link is not None and not self._link.closed.done():
+                return self._link
+            if self._linking is None or self._linking.done():
+                self._linking = asyncio.create_task(self._link_again())
+            linking = self._linking
+            await asyncio.wait([linking])  # others wait for it too: a call that is cancelled does not end it
+            if not linking.cancelled():
+                linking.result()
+        raise ExecutorError("the executor is not running; use it inside its context (async with)")
 
     async def _link_again(self) -> Link:
         """Connects again, as often as patience lasts."""
         loop = asyncio.get_running_loop()
         give_up_at = loop.time() + self._config.patience_s
-        lost, self._link = self._link, None
+        lost = self._link
         why = await lost.closed if lost is not None else ""
+        # All that are open were sent by the connection that was lost: nobody sends before there is another one.
+        self._attempts.lose_all(f"the connection with the cluster was lost: {why}")
         logger.warning("%s was lost (%s); connecting again for up to %g s", self._address.described, why, self._config.patience_s)
         if lost is not None:
             await lost.close()
+            self._link = None
         while True:
             try:
                 self._link = await self._open(min(CONNECT_S, max(give_up_at - loop.time(), _CONNECT_AT_LEAST_S)))
@@ -269,27 +282,34 @@ class RayExecutor:
 
     async def _leave(self) -> None:
         self._entered = False
-        for task in (self._watching, self._linking):
-            if task is not None:
-                task.cancel()
+        tasks = [task for task in (self._watching, self._linking) if task is not None]
+        for task in tasks:
+            task.cancel()
+        # Whoever connects again ends the process that it has started.
+        await asyncio.gather(*tasks, return_exceptions=True)
         self._attempts.lose_all("the executor was left before the evaluation was over")
         link, self._link = self._link, None
         if link is not None:
             await link.close()
 
+    def _cut_off(self, closed: asyncio.Future[str]) -> None:
+        """Gives up what was asked by a connection that is lost."""
+        if closed.cancelled():
+            return
+        self._attempts.lose_all(f"the connection with the cluster was lost: {closed.result()}")
+        for pong in [*self._pings.values()]:
+            if not pong.done():
+                pong.set_result(False)
+
     async def _watch(self) -> None:
-        """Gives up attempts that nothing is heard of, and those of a connection that is lost."""
+        """Gives up attempts that nothing is heard of, and says what is waited for."""
         loop = asyncio.get_running_loop()
         said_at = loop.time()
         while True:
             await asyncio.sleep(_WATCH_S)
-            link = self._link
-            if link is not None and link.closed.done():
-                self._attempts.lose_all(f"the connection with the cluster was lost: {link.closed.result()}")
-                continue
             for attempt in self._attempts.overdue():
-                if link is not None:
-                    link.send({"kind": "cancel", "attempt": attempt.number})
+                if self._link is not None:
+                    self._link.send({"kind": "cancel", "attempt": attempt.number})
             self._gate.widened()
             if self._nodes.capacity == 0 and self._attempts.waiting() and loop.time() - said_at > _WAITING_SAID_EVERY_S:
                 said_at = loop.time()
@@ -302,6 +322,8 @@ class RayExecutor:
         kind = event["kind"]
         if kind == "answer":
             self._attempts.answered(event)
+        elif kind == "placed":
+            self._attempts.placed(event)
         elif kind == "started":
             if self._attempts.started(event):
                 self._nodes.offers(event["host"], Isolation(event["isolation"]))

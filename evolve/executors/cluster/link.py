@@ -25,6 +25,9 @@ CONNECT_S = 150.0
 _LEAVE_S = 20.0
 _LOG_SHOWN_BYTES = 1500
 
+#: Ray's name of the head's process, in its last words when that is gone.
+_GCS = "GCS"
+
 Hear = Callable[[Mapping[str, Any]], None]  # Any: plain data
 
 
@@ -85,7 +88,7 @@ class Link:
             raise ExecutorError(f"{address.described} did not answer within {timeout_s:g} s. {_advice(address, '')}") from None
         except BaseException as error:
             text = link.log_tail()
-            await link.close()
+            await link.close(patiently=address.way is Way.HERE)
             if isinstance(error, asyncio.IncompleteReadError | OSError):
                 raise ExecutorError(f"{address.described} cannot be reached: {text}. {_advice(address, text)}") from None
             raise
@@ -139,8 +142,10 @@ class Link:
                 else:
                     self._hear(event)
         except (asyncio.IncompleteReadError, OSError):
+            self._why = self._why or (_brief(self.log_tail()) if _GCS in self.log_tail() else "")
+        finally:
             if not self.closed.done():
-                self.closed.set_result(self._why or _brief(self.log_tail()) or "Ray ended its driver")
+                self.closed.set_result(self._why or "Ray ended its driver")
 
 
 async def _receive(reader: asyncio.StreamReader) -> dict[str, Any]:  # Any: plain data

@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from evolve.errors import TaskError
 from evolve.program import Task
 
-#: Processors and accelerators whose parts can be had; whole ones otherwise (Ray's rule).
+#: Accelerators whose parts can be had; whole ones otherwise (Ray's rule).
 _FRACTIONAL_BELOW = 1.0
+#: Ray counts in ten-thousandths; what is a hair short of a whole number is that number.
+_HAIR = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +49,7 @@ class Needs:
 
     def held_by(self, resources: Mapping[str, float]) -> int:
         """How many evaluations a node with these resources, all of them free, can run at once."""
-        # Ray counts in ten-thousandths; what is a hair short of a whole number is that number.
-        return math.floor(min((resources.get(name, 0.0) / amount for name, amount in self.by_name().items()), default=0.0) + 1e-6)
+        return min((_times(resources.get(name, 0.0), amount, name) for name, amount in self.by_name().items()), default=0)
 
     def text(self) -> str:
         """Says what one evaluation takes, for messages."""
@@ -57,3 +58,10 @@ class Needs:
             parts.append(f"gpus {self.gpus:g}")
         parts.append(f"memory {self.memory_bytes / 2**20:g} MB")
         return ", ".join([*parts, *(f"{name} {amount:g}" for name, amount in self.custom.items())])
+
+
+def _times(there: float, amount: float, name: str) -> int:
+    """How often an amount of a resource can be taken at once."""
+    if name == "GPU" and amount < _FRACTIONAL_BELOW:
+        return math.floor(there) * math.floor(_FRACTIONAL_BELOW / amount + _HAIR)  # all of a part comes from one of them
+    return math.floor(there / amount + _HAIR)

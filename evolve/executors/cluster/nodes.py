@@ -66,8 +66,8 @@ class Nodes:
 
     @property
     def some_left(self) -> bool:
-        """Whether a node is there that has not been left out; of clusters that grow, one may come."""
-        return not self._alive or bool(self._alive.keys() - self._left_out.keys())
+        """Whether a node is there that could evaluate and has not been left out; to an empty cluster, one may come."""
+        return not self._alive or self.capacity > 0
 
     def to_avoid(self, nodes: set[str]) -> list[str]:
         """Names the nodes to keep an attempt off: those left out, and of some others those that the cluster can do without."""

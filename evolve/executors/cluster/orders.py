@@ -1,8 +1,8 @@
 """What travels between a controller and the seats of a cluster, as bytes of plain data.
 
 An *order* asks for one evaluation: the program, and hashes that say of which task and by which code. It is all that is sent for
-each evaluation, whatever the archive's size. What comes back is, first, a *notice* that the evaluation has begun and where, or why
-this node cannot serve; and then an *answer*.
+each evaluation, whatever the archive's size. What comes back are, first, *notices* that a place was found, and that the evaluation
+has begun or why this node cannot serve; and then an *answer*.
 """
 
 from __future__ import annotations
@@ -68,13 +68,13 @@ class Refusal(StrEnum):
 
 
 class Notice(NamedTuple):
-    """What a seat says before it evaluates.
+    """What a seat says before it evaluates: that it evaluates, that it does not, or that it gets ready to, where it has neither.
 
     Attributes:
         node: Ray's identifier of the node.
         host: Its name and address.
-        isolation: The level that programs run at there; None where it refuses.
-        refusal: Why it refuses; None where it does not.
+        isolation: The level that programs run at there; None where it does not evaluate, or not yet.
+        refusal: Why it does not evaluate.
         why: The same for people.
     """
 

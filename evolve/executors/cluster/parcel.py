@@ -7,6 +7,7 @@ hashes. A node keeps what it unpacked, under the key, and looks at every file ag
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 import os
@@ -69,25 +70,21 @@ def unpack(parcel: bytes, key: str, root: Path) -> Path:
     """Unpacks a parcel below a folder, unless it is there already, and returns where.
 
     Raises:
-        ValueError: If it is another one than the key says.
+        ValueError: If it is damaged, or another one than the key says.
+        OSError: If it cannot be written.
     """
-    content = msgpack.unpackb(zlib.decompress(parcel))
-    if _sha256(content[_MANIFEST]) != key:
-        raise ValueError(f"the parcel that arrived is not the one with key {key}")
+    content = _opened(parcel, key)
     place = root / key
     if find(key, root) is not None:
         return place
     _forget_old(root)
-    manifest = json.loads(content[_MANIFEST])
     building = Path(tempfile.mkdtemp(prefix=f"{key}.", dir=root))
-    (building / _MANIFEST).write_bytes(content[_MANIFEST])
-    (building / _TASK).write_bytes(content[_TASK])
-    for path, (_, executable) in manifest["files"].items():
-        target = building / _FOLDER / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(content[_FOLDER][path])
-        target.chmod(0o755 if executable else 0o644)
-    _put(building, place)
+    try:
+        _write(content, building)
+        _put(building, place)
+    except OSError:
+        shutil.rmtree(building, ignore_errors=True)  # a disk that is full must not be kept so
+        raise
     return place
 
 
@@ -101,8 +98,9 @@ def find(key: str, root: Path) -> Path | None:
         listed: Mapping[str, Any] = json.loads(manifest)  # Any: our own JSON, proven by its hash
         if _sha256((place / _TASK).read_bytes()) != listed["task"]:
             return None
-        for path, (digest, _) in listed["files"].items():
-            if _sha256((place / _FOLDER / path).read_bytes()) != digest:
+        for path, (digest, executable) in listed["files"].items():
+            file = place / _FOLDER / path
+            if _sha256(file.read_bytes()) != digest or _is_executable(file) != executable:
                 return None
         os.utime(place)
     except OSError:
@@ -123,6 +121,7 @@ def load(place: Path) -> Task:
     return task if task.folder is None else _at(task, place / _FOLDER / task.folder.name)
 
 
+@functools.cache
 def cache_root() -> Path:
     """Returns the folder in which this user's processes keep parcels on this machine; nobody else can write there."""
     root = Path(tempfile.gettempdir(), f"evolve-parcels-{os.getuid()}")
@@ -154,13 +153,19 @@ def _read(name: str, folder: Path) -> list[_File]:
         )
     # The folder's own name travels along: evaluators may say it.
     return [
-        _File(f"{folder.name}/{path.relative_to(folder).as_posix()}", bool(path.stat().st_mode & 0o100), path.read_bytes())
+        _File(f"{folder.name}/{path.relative_to(folder).as_posix()}", _is_executable(path), path.read_bytes())
         for path in sorted(sizes)
     ]
 
 
 def _paths(folder: Path) -> Iterator[Path]:
-    for path, folders, names in os.walk(folder):
+    """Lists what travels; a link travels as what it leads to."""
+    seen: set[str] = set()
+    for path, folders, names in os.walk(folder, followlinks=True):
+        if (real := os.path.realpath(path)) in seen:
+            folders.clear()
+            continue
+        seen.add(real)
         # Results that `evolve best --output` took away.
         if "provenance.json" in names and Path(path) != folder:
             folders.clear()
@@ -176,6 +181,32 @@ def _travels(name: str) -> bool:
 def _manifest(task: bytes, files: list[_File]) -> bytes:
     listed = {file.path: (_sha256(file.content), file.executable) for file in files}
     return json.dumps({"task": _sha256(task), "files": listed}, sort_keys=True).encode()
+
+
+def _opened(parcel: bytes, key: str) -> Mapping[str, Any]:  # Any: our own data, proven by hashes
+    """Reads a parcel and proves that it holds what its key says."""
+    try:
+        content: dict[str, Any] = msgpack.unpackb(zlib.decompress(parcel))
+    except (zlib.error, ValueError) as error:
+        raise ValueError(f"the parcel with key {key} arrived damaged: {error}") from error
+    if _sha256(content[_MANIFEST]) != key:
+        raise ValueError(f"the parcel that arrived is not the one with key {key}")
+    manifest = json.loads(content[_MANIFEST])
+    arrived = {path: _sha256(body) for path, body in content[_FOLDER].items()}
+    if arrived != {path: digest for path, (digest, _) in manifest["files"].items()} or _sha256(content[_TASK]) != manifest["task"]:
+        raise ValueError(f"the parcel with key {key} arrived damaged: a file of it is another than it lists")
+    return content
+
+
+def _write(content: Mapping[str, Any], building: Path) -> None:  # Any: see above
+    listed = json.loads(content[_MANIFEST])["files"]
+    (building / _MANIFEST).write_bytes(content[_MANIFEST])
+    (building / _TASK).write_bytes(content[_TASK])
+    for path, body in content[_FOLDER].items():
+        target = building / _FOLDER / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(body)
+        target.chmod(0o755 if listed[path][1] else 0o644)
 
 
 def _put(building: Path, place: Path) -> None:
@@ -198,6 +229,10 @@ def _forget_old(root: Path) -> None:
         with suppress(OSError):
             if time.time() - path.stat().st_mtime > _KEPT_S:
                 shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_executable(path: Path) -> bool:
+    return bool(path.stat().st_mode & 0o100)
 
 
 def _sha256(content: bytes) -> str:

@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 from evolve.errors import EvolveError, IsolationError, TaskError
@@ -61,13 +62,16 @@ class Seat:
         self._occupied: _Occupied | None = None
 
     def evaluate(self, order: Order, where: tuple[str, str], fetch: Callable[[], bytes] | None) -> Iterator[bytes]:
-        """Serves one order: yields a notice, and the answer unless this node refuses.
+        """Serves one order: yields notices, and the answer unless this node refuses.
 
         Args:
             order: What is asked for.
             where: Identifier and name of this node.
             fetch: Gets the parcel; None where it was not sent along.
         """
+        if self._occupied != _Occupied.by(order):
+            # At once: loading an evaluator takes seconds, and whoever waits should know where.
+            yield Notice(*where).packed()
         try:
             self._make_ready(order, fetch)
         except _Refused as refused:
@@ -86,15 +90,15 @@ class Seat:
         return await executor.evaluate(request["files"], seed=request["seed"], figure=request["figure"], fresh=request["fresh"])
 
     def _make_ready(self, order: Order, fetch: Callable[[], bytes] | None) -> None:
-        wanted = _Occupied.by(order)
-        if self._occupied == wanted:
-            return
         if order.code != installation.code_sha256():
             raise _Refused(
                 Refusal.CODE,
                 f"another evolve is installed there (code {installation.code_sha256()[:12]}, and the run's is {order.code[:12]}); "
                 "install the same on every node, or start all of them from one image",
             )
+        wanted = _Occupied.by(order)
+        if self._occupied == wanted:
+            return
         self._vacate()
         try:
             place = self._place(order.key, fetch)
@@ -104,12 +108,12 @@ class Seat:
             raise _Refused(Refusal.ISOLATION, str(error)) from error
         except TaskError as error:
             raise _Refused(Refusal.TASK, str(error)) from error
-        except (EvolveError, OSError, MemoryError) as error:
+        except (EvolveError, OSError, MemoryError, ValueError) as error:
             raise _Refused(Refusal.BROKEN, f"{type(error).__name__}: {error}") from error
         self._executor, self._occupied = executor, wanted
 
     @staticmethod
-    def _place(key: str, fetch: Callable[[], bytes] | None) -> parcel.Path:
+    def _place(key: str, fetch: Callable[[], bytes] | None) -> Path:
         root = parcel.cache_root()
         place = parcel.find(key, root)
         if place is not None:
