@@ -161,6 +161,7 @@ def test_workers_join_a_head_that_was_restarted(cluster):
     while subprocess.run(check, env=cluster.environment, capture_output=True, check=False).returncode:
         assert time.monotonic() < last, cluster.compose("logs", "--tail=50", "worker")
         time.sleep(1)
+    cluster.wait("head", 1)  # the worker can be first: the head opens its client server last
     report = cluster.evolve("run", "circle_packing", "--steps", "20", "--executor", "ray://head:10001")
     assert report["steps"]["done"] == 20
 
