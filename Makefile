@@ -5,7 +5,7 @@ DEMO := demo-result
 # Tests at once.
 JOBS ?= 2
 
-.PHONY: help demo test check lint types tests test-fast test-litellm docs-check bench local-model format clean
+.PHONY: help demo test check lint types tests test-fast test-litellm test-compose docs-check bench local-model format clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -24,6 +24,9 @@ demo: .venv/core ## Install the core, evolve circle packing without key or netwo
 test: .venv/dev lint types tests ## Install everything that the tests need, then lint, types, tests
 
 check: test ## The same, as contributors call it
+
+test-compose: .venv/dev ## Build the image and bring the compose file up: a Docker engine with Compose 2, or root on Debian 12 (7 minutes)
+	$(BIN)/pytest -m docker tests/cluster/test_compose.py
 
 lint: .venv/dev ## Format and lint, nothing is changed
 	$(BIN)/ruff format --check .

@@ -18,8 +18,8 @@ from evolve.program import Limits
 _TIMEOUT_S = 30.0
 _TAIL = 500
 _CONTAINER = (
-    "in a container allow nested namespaces (docker: --security-opt seccomp=unconfined --security-opt apparmor=unconfined, "
-    "as root with --cap-add SYS_ADMIN as well)"
+    "in a container allow nested namespaces (docker: --security-opt seccomp=unconfined --security-opt apparmor=unconfined "
+    "--security-opt systempaths=unconfined, as root with --cap-add SYS_ADMIN --cap-add NET_ADMIN as well; docs/cluster.md)"
 )
 _USER_NAMESPACES = (
     "let ordinary users make namespaces (sysctl -w kernel.unprivileged_userns_clone=1 user.max_user_namespaces=10000; on "
