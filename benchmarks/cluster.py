@@ -77,18 +77,18 @@ def cpu_by_role() -> Counter[str]:
     return found
 
 
-async def evaluate_all(executor: Executor, seconds: list[float], at_once: int) -> list[float]:
-    """Evaluates programs, so many at once; returns when each ended."""
-    waiting, ends = list(reversed(seconds)), []
+async def evaluate_all(executor: Executor, seconds: list[float], at_once: int) -> float:
+    """Evaluates programs, so many at once; returns the seconds that they took in their seats, as they were recorded."""
+    waiting, taken = list(reversed(seconds)), []
 
     async def lane() -> None:
         while waiting:
             evaluated = await executor.evaluate(program(waiting.pop()), seed=0)
             assert evaluated.evaluation.objective == 42.0, evaluated.evaluation
-            ends.append(time.monotonic())
+            taken.append(evaluated.evaluation.wall_s)
 
     await asyncio.gather(*(lane() for _ in range(at_once)))
-    return ends
+    return sum(taken)
 
 
 async def cost(executor: Executor, count: int, at_once: int) -> tuple[Counter[str], float]:
@@ -120,21 +120,22 @@ def round_trip() -> None:
 
 
 def throughput() -> None:
-    """Eight evaluations of 200 ms in flight, for as long as forty of each lane take."""
+    """Eight evaluations of 200 ms at once: share of the time that the eight seats evaluate, and that was asked for."""
+    print("| | evaluating | 200 ms / what it took |\n|---|---|---|")
     for name, executor in (("local", LocalExecutor(make_task(), 8)), ("Ray", RayExecutor(make_task(), HERE, 8))):
-        ratios = asyncio.run(_lanes(executor, 0.2, 8, 40))
-        print(f"| {name} | {statistics.median(ratios):.3f} | {min(ratios):.3f} | {max(ratios):.3f} |")
+        print(f"| {name} | {' | '.join(asyncio.run(_lanes(executor, 0.2, 8, 320)))} |")
 
 
-async def _lanes(executor: Executor, seconds: float, at_once: int, each: int) -> list[float]:
+async def _lanes(executor: Executor, seconds: float, seats: int, count: int) -> list[str]:
     async with executor:
-        await evaluate_all(executor, [seconds] * at_once * 4, at_once)
-        ratios = []
+        await evaluate_all(executor, [seconds] * seats * 4, executor.slots)
+        shares, ratios = [], []
         for _ in range(5):
             began = time.monotonic()
-            await evaluate_all(executor, [seconds] * at_once * each, at_once)
-            ratios.append(each * seconds / (time.monotonic() - began))
-    return ratios
+            taken = await evaluate_all(executor, [seconds] * count, executor.slots)
+            shares.append(taken / (seats * (time.monotonic() - began)))
+            ratios.append(count * seconds / seats / (time.monotonic() - began))
+    return [f"{statistics.median(found):.3f} ({min(found):.3f} to {max(found):.3f})" for found in (shares, ratios)]
 
 
 def heavy_tailed() -> None:
@@ -144,7 +145,6 @@ def heavy_tailed() -> None:
 
 
 async def _tailed(seconds: list[float], at_once: int) -> None:
-    began_at: dict[int, float] = {}
     ended_at: dict[int, float] = {}
     async with RayExecutor(make_task(), HERE, at_once) as executor:
         # Until every seat is warm: 64 interpreters on this machine's processors.
@@ -154,24 +154,23 @@ async def _tailed(seconds: list[float], at_once: int) -> None:
         async def lane() -> None:
             while waiting:
                 index, asked = waiting.pop()
-                began_at[index] = time.monotonic()
                 await executor.evaluate(program(asked), seed=0)
                 ended_at[index] = time.monotonic()
 
         cpu = cpu_by_role()
         start = time.monotonic()
-        lanes = [asyncio.create_task(lane()) for _ in range(at_once)]
+        lanes = [asyncio.create_task(lane()) for _ in range(executor.slots)]
         while waiting:
             await asyncio.sleep(0.1)
         stop = time.monotonic()
         spent = cpu_by_role()
         spent.subtract(cpu)
         await asyncio.gather(*lanes)
-    # Of what each evaluation asked for, the part that lay between the two: what comes after the last was handed out has no company.
-    done = sum(min(seconds[index], max(0.0, stop - began_at[index])) for index in began_at)
-    print(
-        f"{at_once} in flight: {len(ended_at)} evaluations, {done / (at_once * (stop - start)):.3f} of ideal over {stop - start:.0f} s,"
-    )
+    # What was asked for, less what was left to do when the last was handed out: what comes after that has no company.
+    left = sum(min(seconds[index], max(0.0, end - stop)) for index, end in ended_at.items())
+    done = sum(seconds) - left
+    share = done / (at_once * (stop - start))
+    print(f"{at_once} seats: {len(ended_at)} evaluations, {share:.3f} of ideal over {stop - start:.0f} s,")
     print(f"processors busy: {spent.total() / (stop - start):.2f} of {os.cpu_count()}")
 
 
@@ -192,14 +191,13 @@ def killed(steps: int = 10_000, every_s: float = 10.0) -> None:
                     os.kill(chance.choice(victims), signal.SIGKILL)
                     kills += 1
 
-    task = evolve.find_task("circle_packing") if hasattr(evolve, "find_task") else "circle_packing"
     with tempfile.TemporaryDirectory() as folder:
         where = Path(folder, "evolve.db")
         thread = threading.Thread(target=kill)
         thread.start()
         began = time.monotonic()
         try:
-            evolve.run(task, steps=steps, executor="ray", workers=4, order="asap", archive=where)
+            evolve.run("circle_packing", steps=steps, executor="ray", workers=4, order="asap", archive=where)
         finally:
             over.set()
             thread.join()
@@ -209,10 +207,8 @@ def killed(steps: int = 10_000, every_s: float = 10.0) -> None:
             rows = list(evolve.Run(str(where), 1).steps())
     numbers = [row["step"] for row in rows if row["step"] > 0]
     outcomes = ", ".join(f"{count} {outcome}" for outcome, count in shown["outcomes"].items())
-    print(
-        f"{kills} workers killed in {took:.0f} s: {len(numbers)} steps, {len(set(numbers))} different ones, {shown['evaluated']} evaluated"
-    )
-    print(f"outcomes: {outcomes}")
+    print(f"{kills} workers killed in {took:.0f} s: {len(numbers)} steps, {len(set(numbers))} different ones,")
+    print(f"{shown['evaluated']} evaluated; outcomes: {outcomes}")
 
 
 def _title(pid: int) -> str:

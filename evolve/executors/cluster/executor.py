@@ -13,7 +13,7 @@ from typing import Any, Self
 from evolve.errors import EvolveError, ExecutorError, IsolationError, TaskError
 from evolve.executors.base import Evaluated, failed
 from evolve.executors.cluster import installation
-from evolve.executors.cluster.address import Address
+from evolve.executors.cluster.address import Address, Way
 from evolve.executors.cluster.attempts import Answer, Attempts, Cause, Loss
 from evolve.executors.cluster.link import CONNECT_S, Link
 from evolve.executors.cluster.needs import Needs
@@ -82,7 +82,8 @@ class RayExecutor:
         Args:
             task: Whose programs are evaluated.
             address: Of the cluster.
-            workers: Evaluations in flight at once; None is as many as the cluster holds, and some more that wait.
+            workers: Evaluations in flight at once; None is as many as the cluster holds, and some more that wait. Of a cluster that
+                is started for this, how many it holds.
             isolation: The level to run programs at; None is the strongest that each node offers.
             config: How patient to be.
             evaluator_grace_s: What an evaluator may take beyond its program's wall-clock limit before it counts as hung.
@@ -115,7 +116,8 @@ class RayExecutor:
 
     @property
     def slots(self) -> int:
-        return self._workers or self._nodes.in_flight
+        # A cluster that was started for the run has as many places as were asked for.
+        return self._nodes.in_flight if self._workers is None or self._address.way is Way.HERE else self._workers
 
     @property
     def isolation(self) -> Isolation:
