@@ -5,7 +5,7 @@ DEMO := demo-result
 # Tests at once.
 JOBS ?= 2
 
-.PHONY: help demo test check lint types tests test-fast test-litellm test-compose docs-check bench local-model format clean
+.PHONY: help demo test check lint types tests test-fast test-cluster test-litellm test-compose docs-check bench local-model format clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -42,6 +42,9 @@ tests: .venv/dev ## The whole suite, JOBS tests at once
 
 test-fast: .venv/dev ## The suite without the slow tests
 	$(BIN)/pytest -m "not slow and not cluster and not docker"
+
+test-cluster: .venv/dev ## The tests on real Ray clusters: nodes that join, die, stop and are cut off (about ten minutes)
+	$(BIN)/pytest -m cluster -n $(JOBS) --dist loadfile tests/cluster
 
 test-litellm: .venv-litellm/ready ## The tests of language models, with LiteLLM and the older openai SDK in an environment of their own
 	.venv-litellm/bin/pytest -p no:cacheprovider tests/llm tests/contracts/test_language_model.py

@@ -2,7 +2,7 @@ import pytest
 
 from evolve.executors.base import Executor
 from evolve.executors.cluster import RayExecutor, parse
-from evolve.program import Isolation, Task
+from evolve.program import Task
 from evolve.testing.executor import ExecutorContract
 
 pytestmark = pytest.mark.cluster
@@ -15,11 +15,6 @@ class TestRayExecutor(ExecutorContract):
 
     def make(self, task: Task, slots: int) -> Executor:
         return RayExecutor(task, self.address, slots, evaluator_grace_s=60.0)
-
-
-class TestRayExecutorWithoutLandlock(TestRayExecutor):
-    def make(self, task: Task, slots: int) -> Executor:
-        return RayExecutor(task, self.address, slots, Isolation.PROCESS, evaluator_grace_s=60.0)
 
 
 class TestRayExecutorThroughTheClientServer(ExecutorContract):

@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -204,3 +206,22 @@ def test_a_cluster_that_stays_lost_ends_the_run_with_a_word_on_how_to_go_on(tmp_
 
     with clusters(head="--num-cpus=1") as cluster, pytest.raises(Exception, match="evolve resume"):
         asyncio.run(lose(cluster))
+
+
+def test_what_waits_for_a_place_is_demand_that_an_autoscaler_sees(tmp_path):
+    async def demand(cluster):
+        async with RayExecutor(task(gated(tmp_path)), parse(cluster.address), 6, evaluator_grace_s=60.0) as executor:
+            evaluations = [asyncio.create_task(executor.evaluate({**PROGRAM, "n.txt": str(n)}, seed=0)) for n in range(8)]
+            await until(Path(tmp_path, "begun").exists)
+            status = [sys.executable, "-m", "ray.scripts.scripts", "status", f"--address={cluster.address}"]
+            found = ""
+            give_up_at = time.monotonic() + PATIENCE_S
+            # Six are in flight, of which one has a place; the autoscaler looks every five seconds.
+            while "5+ pending" not in found and time.monotonic() < give_up_at:
+                found = (await asyncio.to_thread(subprocess.run, status, check=True, capture_output=True, text=True)).stdout
+            Path(tmp_path, "go").touch()
+            await asyncio.gather(*evaluations)
+            return found
+
+    with clusters(head="--num-cpus=1") as cluster:
+        assert "5+ pending" in asyncio.run(demand(cluster))
