@@ -38,7 +38,7 @@ _UNHEARD_S = 30.0
 _UNPLACED = 20
 _WATCH_S = 1.0
 _WAITING_SAID_EVERY_S = 60.0
-_RETRY_FROM_S, _RETRY_UP_TO_S = 0.05, 5.0
+_RETRY_FROM_S, _RETRY_UP_TO_S, _DOUBLINGS = 0.05, 5.0, 10
 _CONNECT_AGAIN_S, _CONNECT_AT_LEAST_S = 2.0, 10.0
 _ERRORS: Mapping[Refusal | None, type[EvolveError]] = {Refusal.TASK: TaskError, Refusal.ISOLATION: IsolationError}
 
@@ -186,7 +186,7 @@ class RayExecutor:
             if len(losses) >= _UNPLACED and all(loss.cause is Cause.NODE and not loss.node for loss in losses[-_UNPLACED:]):
                 raise ExecutorError(f"{self._address.described} takes no evaluation, {_UNPLACED} times in a row: {ended.why}")
             logger.warning("an evaluation was lost on %s, and is repeated: %s", ended.host or "the cluster", ended.why)
-            await asyncio.sleep(min(_RETRY_FROM_S * 2 ** (len(losses) - 1), _RETRY_UP_TO_S))
+            await asyncio.sleep(_wait_s(len(losses)))
 
     async def _attempt(self, order: bytes, avoid: set[str]) -> Answer | Loss:
         link = await self._linked()
@@ -340,3 +340,9 @@ class RayExecutor:
             self._gate.widened()
         elif kind == "pong" and (pong := self._pings.get(event["number"])) is not None and not pong.done():
             pong.set_result(event["alive"])
+
+
+def _wait_s(losses: int) -> float:
+    """How long to wait before an evaluation that was lost so often is repeated."""
+    # A power with an exponent in the thousands is no float any more: a cluster may be full for hours.
+    return min(_RETRY_FROM_S * 2 ** min(losses - 1, _DOUBLINGS), _RETRY_UP_TO_S)

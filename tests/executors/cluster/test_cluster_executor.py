@@ -107,6 +107,11 @@ def test_repeating_takes_longer_each_time_up_to_a_few_seconds(monkeypatch):
     assert waits == [0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0, 5.0, 5.0, 5.0]
 
 
+def test_an_evaluation_may_be_repeated_for_hours(monkeypatch):
+    cluster = Cluster(script=losing("pressure", 1100))
+    assert play(monkeypatch, cluster, lambda executor: executor.evaluate(PROGRAM, seed=0)).evaluation.objective == 42.0
+
+
 # What counts against a program
 
 
