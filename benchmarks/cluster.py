@@ -26,7 +26,6 @@ import synthetic
 
 import evolve
 from evolve.archive.store import Archive
-from evolve.archive.summaries import summary
 from evolve.config import OrderName, RunConfig, with_limit
 from evolve.evaluators.base import Score
 from evolve.evaluators.sandbox import tree
@@ -199,20 +198,28 @@ def killed(steps: int = 10_000, every_s: float = 10.0) -> None:
         where = Path(folder, "evolve.db")
         thread = threading.Thread(target=kill)
         thread.start()
+        options = {"steps": steps, "workers": 4, "seed": 0, "settings": {"lag": 8}}
         began = time.monotonic()
         try:
-            evolve.run("circle_packing", steps=steps, executor="ray", workers=4, order="asap", archive=where)
+            run = evolve.run("circle_packing", executor="ray", archive=where, **options)
         finally:
             over.set()
             thread.join()
         took = time.monotonic() - began
-        with Archive.open(where) as archive:
-            shown = summary(archive, 1)
-            rows = list(evolve.Run(str(where), 1).steps())
+        shown, rows = run.summary(), _untimed(run)
+        alone = _untimed(evolve.run("circle_packing", archive=Path(folder, "alone.db"), **options))
     numbers = [row["step"] for row in rows if row["step"] > 0]
     outcomes = ", ".join(f"{count} {outcome}" for outcome, count in shown["outcomes"].items())
     print(f"{kills} workers killed in {took:.0f} s: {len(numbers)} steps, {len(set(numbers))} different ones,")
-    print(f"{shown['evaluated']} evaluated; outcomes: {outcomes}")
+    print(f"{shown['evaluated']} evaluated; outcomes: {outcomes};")
+    print(
+        f"rows that differ from those of the same run on this machine alone: {sum(a != b for a, b in zip(rows, alone, strict=True))}"
+    )
+
+
+def _untimed(run: evolve.Run) -> list[dict[str, object]]:
+    """Rows of a run without what depends on the clock."""
+    return [{key: value for key, value in row.items() if not key.endswith(("_s", "_at"))} for row in run.steps()]
 
 
 def _title(pid: int) -> str:
