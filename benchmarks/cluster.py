@@ -212,9 +212,8 @@ def killed(steps: int = 10_000, every_s: float = 10.0) -> None:
     outcomes = ", ".join(f"{count} {outcome}" for outcome, count in shown["outcomes"].items())
     print(f"{kills} workers killed in {took:.0f} s: {len(numbers)} steps, {len(set(numbers))} different ones,")
     print(f"{shown['evaluated']} evaluated; outcomes: {outcomes};")
-    print(
-        f"rows that differ from those of the same run on this machine alone: {sum(a != b for a, b in zip(rows, alone, strict=True))}"
-    )
+    differ = sum(before != after for before, after in zip(alone, rows, strict=True))
+    print(f"rows that differ from those of the same run on this machine alone: {differ}")
 
 
 def _untimed(run: evolve.Run) -> list[dict[str, object]]:

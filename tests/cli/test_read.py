@@ -142,6 +142,6 @@ def hosts(count):
 
 def test_machines_that_a_cluster_chose_are_named_up_to_twenty():
     assert facts.host_rows([]) == []
-    assert read._host_rows(hosts(2)) == [["evaluated", "1 on h0 at strong"], ["", "2 on h1 at strong"]]
-    rows = read._host_rows(hosts(23))
+    assert facts.host_rows(hosts(2)) == [["evaluated", "1 on h0 at strong"], ["", "2 on h1 at strong"]]
+    rows = facts.host_rows(hosts(23))
     assert (len(rows), rows[-1]) == (21, ["", "and 3 more machines"])
