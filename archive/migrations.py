@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from sqlalchemy import Column, Connection, Double, Integer, MetaData, Table, Text, func, insert, inspect, select, text
 
 from evolve.archive import tables
+from evolve.archive.columns import metadata
 from evolve.errors import ArchiveError
 
 Migration = Callable[[Connection], None]
@@ -28,7 +29,7 @@ _applied = Table(
 
 def m001_initial(connection: Connection) -> None:
     """Makes the tables of a new archive."""
-    tables.metadata.create_all(connection)
+    metadata.create_all(connection)
 
 
 def m002_stages_and_holdouts(connection: Connection) -> None:

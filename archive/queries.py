@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Select, select
 
+from evolve.archive.details import details_of
 from evolve.archive.loading import NANO_DIGITS, of_attempts, rows_of_steps, spending
-from evolve.archive.rows import Found, Json, details_of, metric_values
+from evolve.archive.rows import Found, Json, metric_values
 from evolve.archive.store import Archive
 from evolve.archive.tables import additions, edit_failures, evaluations, judgements, plans, programs, replies, screens
 from evolve.errors import RunNotFound

@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import Row
 
+from evolve.archive.details import details_of, details_text
 from evolve.archive.records import (
     Addition,
     CallBegun,
@@ -23,7 +24,7 @@ from evolve.archive.records import (
     Screen,
     Verdict,
 )
-from evolve.program import Direction, Evaluation, Files, Isolation, Metric, Outcome, Program, Reply, Stage
+from evolve.program import Direction, Evaluation, Files, Isolation, Metric, Outcome, Program, Reply
 
 Values = dict[str, object]
 """A row to be written, by column."""
@@ -260,27 +261,9 @@ def evaluation_values(step: int, evaluation: Evaluation, feedback: bytes | None,
         "evaluator_sha256": None if same else evaluation.evaluator_sha256,
         "timing_dependent": evaluation.timing_dependent,
         "reused_from": evaluation.reused_from,
-        "details": _details_text(evaluation),
+        "details": details_text(evaluation),
         "host": evaluation.host or None,
     }
-
-
-def _details_text(evaluation: Evaluation) -> str | None:
-    """Writes down what most evaluations do not have; None where all of it is as usual."""
-    details: dict[str, object] = {}
-    if evaluation.stage is not Stage.EVALUATE:
-        details["stage"] = evaluation.stage.value
-    if evaluation.instances:
-        details["instances"] = dict(evaluation.instances)
-    if evaluation.values:
-        details["values"] = list(evaluation.values)
-    if evaluation.standard_error is not None:
-        details["standard_error"] = evaluation.standard_error
-    if evaluation.verified is not None:
-        details["verified"] = evaluation.verified
-    if evaluation.shared_process:
-        details["shared_process"] = True
-    return json.dumps(details, separators=(",", ":")) if details else None
 
 
 def holdout_values(step: int, evaluation: Evaluation, feedback: bytes | None, run_evaluator: str) -> Values:
@@ -296,7 +279,7 @@ def afresh_values(step: int, evaluation: Evaluation) -> Values:
         "step": step,
         "outcome": evaluation.outcome.value,
         "objective": None if evaluation.objective is None else float(evaluation.objective),
-        "details": _details_text(evaluation),
+        "details": details_text(evaluation),
     }
 
 
@@ -316,16 +299,6 @@ def evaluation_of(row: Found, texts: Mapping[bytes | None, str], run_evaluator: 
         host=row.host or "",
         **details_of(row.details),
     )
-
-
-def details_of(text: str | None) -> dict[str, Any]:  # Any: an evaluation's fields by name
-    """Reads the fields of an evaluation that `evaluation_values` wrote into one column."""
-    details: dict[str, Any] = json.loads(text) if text else {}
-    if "stage" in details:
-        details["stage"] = Stage(details["stage"])
-    if "values" in details:
-        details["values"] = tuple(details["values"])
-    return details
 
 
 def addition_values(addition: Addition) -> Values:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, func, select
 
+from evolve.archive.details import details_of
 from evolve.archive.embedded import embedding_figures
 from evolve.archive.judged import judge_figures
 from evolve.archive.loading import dollars, embedding_usd, judge_usd, of_attempts, spending, spent_usd
 from evolve.archive.records import RunRecord
-from evolve.archive.rows import Found, Json, details_of, metric_values
+from evolve.archive.rows import Found, Json, metric_values
 from evolve.archive.store import Archive
 from evolve.archive.tables import additions, afresh, evaluations, holdouts, notes, plans, programs, replies, starts
 from evolve.intervals import interval_of

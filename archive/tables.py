@@ -16,134 +16,76 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     SmallInteger,
     Table,
-    Text,
     UniqueConstraint,
 )
-from sqlalchemy.schema import SchemaItem
 
-metadata = MetaData()
-
-# Sorted and compared by their code points, as in SQLite: servers go by the rules of some language unless told otherwise.
-_WORDS = Text().with_variant(Text(collation="C"), "postgresql")
-
-
-def _keyed(name: str, *items: SchemaItem) -> Table:
-    """Declares a table that is stored in the order of its primary key, without a second index beside it."""
-    return Table(name, metadata, *items, sqlite_with_rowid=False)
-
-
-def _run() -> Column[int]:
-    return Column("run", Integer, ForeignKey("runs.number"), primary_key=True, autoincrement=False)
-
-
-def _step() -> Column[int]:
-    return Column("step", Integer, primary_key=True, autoincrement=False)
-
-
-def _attempt() -> Column[int]:
-    return Column("attempt", SmallInteger, primary_key=True, autoincrement=False)
-
-
-def _text(name: str, *, nullable: bool = False) -> Column[bytes]:
-    return Column(name, LargeBinary, ForeignKey("texts.hash"), nullable=nullable)
-
-
-def _calls(name: str, *constraints: SchemaItem) -> Table:
-    """Declares a table of calls that are about to be sent."""
-    return _keyed(
-        name,
-        _run(),
-        _step(),
-        _attempt(),
-        Column("number", SmallInteger, primary_key=True, autoincrement=False),
-        Column("model", _WORDS, nullable=False),
-        Column("reserved_usd", Double, nullable=False),
-        Column("called_at", Double, nullable=False),
-        *constraints,
-    )
-
-
-def _call_ends(name: str) -> Table:
-    """Declares a table of what came of calls for planned steps."""
-    return _keyed(
-        name,
-        _run(),
-        _step(),
-        _attempt(),
-        Column("number", SmallInteger, primary_key=True, autoincrement=False),
-        Column("outcome", _WORDS, nullable=False),
-        Column("tokens_in", Integer, nullable=False),
-        Column("tokens_cached", Integer, nullable=False),
-        Column("tokens_out", Integer, nullable=False),
-        Column("tokens_reasoning", Integer, nullable=False),
-        Column("usd", Double, nullable=False),
-        Column("presumed", Boolean, nullable=False),
-        Column("latency_s", Double, nullable=False),
-        _text("error", nullable=True),
-        Column("ended_at", Double, nullable=False),
-        _of_step("plans"),
-    )
-
-
-def _of_step(table: str) -> ForeignKeyConstraint:
-    return ForeignKeyConstraint(["run", "step"], [f"{table}.run", f"{table}.step"])
-
+from evolve.archive.columns import (
+    WORDS,
+    attempt_key,
+    call_ends_table,
+    calls_table,
+    keyed,
+    metadata,
+    of_step,
+    run_key,
+    step_key,
+    text_key,
+)
 
 runs = Table(
     "runs",
     metadata,
     Column("number", Integer, primary_key=True, autoincrement=False),
-    Column("name", _WORDS, nullable=False, unique=True),
-    Column("task", _WORDS, nullable=False),
-    Column("task_origin", _WORDS, nullable=False),
-    Column("task_folder", _WORDS, nullable=False),
-    Column("evaluator_sha256", _WORDS, nullable=False),
-    Column("direction", _WORDS, nullable=False),
-    Column("metric", _WORDS, nullable=False),
-    Column("seed", _WORDS, nullable=False),  # a whole number of any size
-    Column("config", _WORDS, nullable=False),  # JSON
-    Column("versions", _WORDS, nullable=False),  # JSON
-    Column("commit_id", _WORDS, nullable=False),
-    Column("command", _WORDS, nullable=False),
+    Column("name", WORDS, nullable=False, unique=True),
+    Column("task", WORDS, nullable=False),
+    Column("task_origin", WORDS, nullable=False),
+    Column("task_folder", WORDS, nullable=False),
+    Column("evaluator_sha256", WORDS, nullable=False),
+    Column("direction", WORDS, nullable=False),
+    Column("metric", WORDS, nullable=False),
+    Column("seed", WORDS, nullable=False),  # a whole number of any size
+    Column("config", WORDS, nullable=False),  # JSON
+    Column("versions", WORDS, nullable=False),  # JSON
+    Column("commit_id", WORDS, nullable=False),
+    Column("command", WORDS, nullable=False),
     Column("created_at", Double, nullable=False),
     Column("rescores", Integer),  # number of the run whose programs it scores again
 )
 
 # What a run was told to start from; written with the run, so that it can begin, or begin again, without anybody's files.
-starts = _keyed(
+starts = keyed(
     "starts",
-    _run(),
+    run_key(),
     Column("number", Integer, primary_key=True, autoincrement=False),  # from 0, in the order given
-    Column("origin", _WORDS, nullable=False),
+    Column("origin", WORDS, nullable=False),
     Column("source_sha256", LargeBinary, nullable=False),
 )
 
-start_sources = _keyed(
+start_sources = keyed(
     "start_sources",
-    _run(),
+    run_key(),
     Column("number", Integer, primary_key=True, autoincrement=False),
-    Column("path", _WORDS, primary_key=True),
-    _text("text"),
+    Column("path", WORDS, primary_key=True),
+    text_key("text"),
     ForeignKeyConstraint(["run", "number"], ["starts.run", "starts.number"]),
 )
 
-sessions = _keyed(
+sessions = keyed(
     "sessions",
-    _run(),
+    run_key(),
     Column("session", Integer, primary_key=True, autoincrement=False),
-    Column("host", _WORDS, nullable=False),
-    Column("place", _WORDS, nullable=False),
+    Column("host", WORDS, nullable=False),
+    Column("place", WORDS, nullable=False),
     Column("pid", Integer, nullable=False),
-    Column("process", _WORDS, nullable=False),
+    Column("process", WORDS, nullable=False),
     Column("began_at", Double, nullable=False),
     Column("heartbeat_at", Double, nullable=False),
     Column("writing", Boolean, nullable=False),  # the run's writer lock: at most the latest session's is true
-    Column("status", _WORDS, nullable=False),
+    Column("status", WORDS, nullable=False),
     Column("asked_steps", Integer, nullable=False),
-    Column("reason", _WORDS, nullable=False),
+    Column("reason", WORDS, nullable=False),
     Column("seconds", Double, nullable=False),
     Column("budget_usd", Double),  # null: no limit
 )
@@ -159,156 +101,158 @@ texts = Table(
     Column("body", LargeBinary, nullable=False),
 )
 
-plans = _keyed(
+plans = keyed(
     "plans",
-    _run(),
-    _step(),
+    run_key(),
+    step_key(),
     Column("version", Integer, nullable=False),
     Column("island", SmallInteger, nullable=False),
-    Column("parent", _WORDS, nullable=False),
-    Column("inspirations", _WORDS, nullable=False),  # identifiers, separated by spaces
-    Column("arm", _WORDS, nullable=False),
+    Column("parent", WORDS, nullable=False),
+    Column("inspirations", WORDS, nullable=False),  # identifiers, separated by spaces
+    Column("arm", WORDS, nullable=False),
     Column("planned_at", Double, nullable=False),
-    Column("failures", _WORDS),  # identifiers, separated by spaces
-    Column("unavailable", _WORDS),  # JSON: a list of arms
+    Column("failures", WORDS),  # identifiers, separated by spaces
+    Column("unavailable", WORDS),  # JSON: a list of arms
     Column("usd_per_step", Double),
     Column("new_approach", Boolean),  # null: no
 )
 
-replies = _keyed(
+replies = keyed(
     "replies",
-    _run(),
-    _step(),
-    _attempt(),
-    _text("text"),
-    _text("prompt", nullable=True),
-    Column("strategy", _WORDS),  # JSON
-    Column("parents", _WORDS, nullable=False),  # identifiers, separated by spaces
+    run_key(),
+    step_key(),
+    attempt_key(),
+    text_key("text"),
+    text_key("prompt", nullable=True),
+    Column("strategy", WORDS),  # JSON
+    Column("parents", WORDS, nullable=False),  # identifiers, separated by spaces
     Column("tokens_in", Integer, nullable=False),
     Column("tokens_out", Integer, nullable=False),
     Column("cost_usd", Double, nullable=False),
     Column("latency_s", Double, nullable=False),
     Column("replied_at", Double, nullable=False),
-    Column("finish", _WORDS),  # null: it ended of itself
+    Column("finish", WORDS),  # null: it ended of itself
     Column("request", LargeBinary),  # hash of exactly what was asked; null where no model was
-    _of_step("plans"),
+    of_step("plans"),
 )
 _ASKED = replies.c.request.is_not(None)
 replies_by_request = Index("replies_by_request", replies.c.request, sqlite_where=_ASKED, postgresql_where=_ASKED)
 
 # Two rows for one call: the first is there before anything is sent, so that money in flight at a kill is known of.
-calls = _calls("calls", _of_step("plans"))
+calls = calls_table("calls", of_step("plans"))
 
-call_ends = _call_ends("call_ends")
+call_ends = call_ends_table("call_ends")
 
-edit_failures = _keyed("edit_failures", _run(), _step(), _attempt(), _text("why"), _of_step("plans"))
+edit_failures = keyed("edit_failures", run_key(), step_key(), attempt_key(), text_key("why"), of_step("plans"))
 
-screens = _keyed(
+screens = keyed(
     "screens",
-    _run(),
-    _step(),
-    _attempt(),
+    run_key(),
+    step_key(),
+    attempt_key(),
     Column("version", Integer, nullable=False),
-    Column("verdict", _WORDS, nullable=False),
-    Column("nearest", _WORDS),
+    Column("verdict", WORDS, nullable=False),
+    Column("nearest", WORDS),
     Column("similarity", Double),
-    _of_step("plans"),
+    of_step("plans"),
 )
 
-programs = _keyed(
+programs = keyed(
     "programs",
-    _run(),
-    _step(),
-    Column("program_id", _WORDS, nullable=False),
-    Column("parent", _WORDS),
-    Column("donors", _WORDS, nullable=False),  # identifiers of further parents, separated by spaces
+    run_key(),
+    step_key(),
+    Column("program_id", WORDS, nullable=False),
+    Column("parent", WORDS),
+    Column("donors", WORDS, nullable=False),  # identifiers of further parents, separated by spaces
     Column("generation", Integer, nullable=False),
-    Column("strategy", _WORDS),  # JSON
+    Column("strategy", WORDS),  # JSON
     Column("size", Integer, nullable=False),
     Column("source_sha256", LargeBinary, nullable=False),
-    Column("fingerprint", _WORDS, nullable=False),
+    Column("fingerprint", WORDS, nullable=False),
     # In this order it also serves the search for a prefix over all runs.
     UniqueConstraint("program_id", "run"),
 )
 
-sources = _keyed("sources", _run(), _step(), Column("path", _WORDS, primary_key=True), _text("text"), _of_step("programs"))
+sources = keyed("sources", run_key(), step_key(), Column("path", WORDS, primary_key=True), text_key("text"), of_step("programs"))
 
-embeddings = Table("embeddings", metadata, _run(), _step(), Column("vector", LargeBinary, nullable=False), _of_step("programs"))
-
-evaluations = _keyed(
-    "evaluations",
-    _run(),
-    _step(),
-    Column("outcome", _WORDS, nullable=False),
-    Column("objective", Double),
-    Column("metrics", _WORDS),  # JSON
-    _text("feedback", nullable=True),
-    Column("cpu_s", Double, nullable=False),
-    Column("wall_s", Double, nullable=False),
-    Column("isolation", _WORDS),
-    Column("evaluator_sha256", _WORDS),  # null: the run's own
-    Column("timing_dependent", Boolean, nullable=False),
-    Column("reused_from", _WORDS),
-    Column("evaluated_at", Double, nullable=False),
-    # What most evaluations do not have: stage, instances, repeated values, verification (JSON).
-    Column("details", _WORDS),
-    Column("host", _WORDS),  # null: the machine of the run itself
-    _of_step("programs"),
+embeddings = Table(
+    "embeddings", metadata, run_key(), step_key(), Column("vector", LargeBinary, nullable=False), of_step("programs")
 )
 
-holdouts = _keyed(
-    "holdouts",
-    _run(),
-    _step(),
-    Column("outcome", _WORDS, nullable=False),
+evaluations = keyed(
+    "evaluations",
+    run_key(),
+    step_key(),
+    Column("outcome", WORDS, nullable=False),
     Column("objective", Double),
-    Column("metrics", _WORDS),  # JSON
-    _text("feedback", nullable=True),
-    Column("isolation", _WORDS),
-    Column("evaluator_sha256", _WORDS),  # null: the run's own
+    Column("metrics", WORDS),  # JSON
+    text_key("feedback", nullable=True),
+    Column("cpu_s", Double, nullable=False),
+    Column("wall_s", Double, nullable=False),
+    Column("isolation", WORDS),
+    Column("evaluator_sha256", WORDS),  # null: the run's own
+    Column("timing_dependent", Boolean, nullable=False),
+    Column("reused_from", WORDS),
     Column("evaluated_at", Double, nullable=False),
-    _of_step("programs"),
+    # What most evaluations do not have: stage, instances, repeated values, verification (JSON).
+    Column("details", WORDS),
+    Column("host", WORDS),  # null: the machine of the run itself
+    of_step("programs"),
+)
+
+holdouts = keyed(
+    "holdouts",
+    run_key(),
+    step_key(),
+    Column("outcome", WORDS, nullable=False),
+    Column("objective", Double),
+    Column("metrics", WORDS),  # JSON
+    text_key("feedback", nullable=True),
+    Column("isolation", WORDS),
+    Column("evaluator_sha256", WORDS),  # null: the run's own
+    Column("evaluated_at", Double, nullable=False),
+    of_step("programs"),
 )
 
 # A finished run's best, measured once more by what nobody chose it for.
-afresh = _keyed(
+afresh = keyed(
     "afresh",
-    _run(),
-    _step(),
-    Column("outcome", _WORDS, nullable=False),
+    run_key(),
+    step_key(),
+    Column("outcome", WORDS, nullable=False),
     Column("objective", Double),
-    Column("details", _WORDS),  # JSON, as of evaluations: the values
+    Column("details", WORDS),  # JSON, as of evaluations: the values
     Column("evaluated_at", Double, nullable=False),
-    _of_step("programs"),
+    of_step("programs"),
 )
 
-additions = _keyed(
+additions = keyed(
     "additions",
-    _run(),
+    run_key(),
     Column("version", Integer, primary_key=True, autoincrement=False),
     Column("step", Integer, nullable=False),
-    Column("outcome", _WORDS, nullable=False),
-    Column("program", _WORDS),
+    Column("outcome", WORDS, nullable=False),
+    Column("program", WORDS),
     Column("reward", Double, nullable=False),
     Column("improved", Boolean, nullable=False),
-    Column("traits", _WORDS),  # JSON; null: the population asks for none
+    Column("traits", WORDS),  # JSON; null: the population asks for none
     Column("added_at", Double, nullable=False),
     UniqueConstraint("run", "step"),
 )
 
-notes = _keyed(
+notes = keyed(
     "notes",
-    _run(),
+    run_key(),
     Column("about", Integer, primary_key=True, autoincrement=False),
     Column("version", Integer, nullable=False),
-    Column("source", _WORDS, nullable=False),
-    _text("text"),
-    _text("prompt", nullable=True),
-    _text("reply", nullable=True),
+    Column("source", WORDS, nullable=False),
+    text_key("text"),
+    text_key("prompt", nullable=True),
+    text_key("reply", nullable=True),
     Column("tokens_in", Integer, nullable=False),
     Column("tokens_out", Integer, nullable=False),
     Column("latency_s", Double, nullable=False),
-    Column("error", _WORDS, nullable=False),
+    Column("error", WORDS, nullable=False),
     Column("noted_at", Double, nullable=False),
 )
 
@@ -321,73 +265,73 @@ vectors = Table(
 )
 
 # As `calls` and `call_ends`, of models of embeddings: starting programs and the calibration have no plan that rows could refer to.
-embedding_calls = _calls("embedding_calls")
+embedding_calls = calls_table("embedding_calls")
 
-embedding_call_ends = _keyed(
+embedding_call_ends = keyed(
     "embedding_call_ends",
-    _run(),
-    _step(),
-    _attempt(),
+    run_key(),
+    step_key(),
+    attempt_key(),
     Column("number", SmallInteger, primary_key=True, autoincrement=False),
-    Column("outcome", _WORDS, nullable=False),
+    Column("outcome", WORDS, nullable=False),
     Column("tokens_in", Integer, nullable=False),
     Column("usd", Double, nullable=False),
     Column("presumed", Boolean, nullable=False),
     Column("latency_s", Double, nullable=False),
-    Column("error", _WORDS, nullable=False),
+    Column("error", WORDS, nullable=False),
     Column("ended_at", Double, nullable=False),
 )
 
 # Children, and starting programs, that were compared by identity alone because nobody embedded them.
-unembedded = _keyed(
+unembedded = keyed(
     "unembedded",
-    _run(),
-    _step(),
-    _attempt(),
-    Column("why", _WORDS, nullable=False),
+    run_key(),
+    step_key(),
+    attempt_key(),
+    Column("why", WORDS, nullable=False),
     Column("failed_at", Double, nullable=False),
 )
 
 # Limits that a run found by a model of embeddings after it had begun; others are part of its configuration.
-calibrations = _keyed(
+calibrations = keyed(
     "calibrations",
-    _run(),
+    run_key(),
     Column("min_distance", Double),  # null: copies are not told from edits
     Column("copy", Double, nullable=False),
-    Column("edits", _WORDS, nullable=False),  # JSON: a list of distances
+    Column("edits", WORDS, nullable=False),  # JSON: a list of distances
     Column("calibrated_at", Double, nullable=False),
 )
 
 # As `calls` and `call_ends`, of the model that judges borderline children: what it costs is no step's.
-judge_calls = _calls("judge_calls", _of_step("plans"))
+judge_calls = calls_table("judge_calls", of_step("plans"))
 
-judge_call_ends = _call_ends("judge_call_ends")
+judge_call_ends = call_ends_table("judge_call_ends")
 
 # What became of the question; the screen of the same attempt names the program that the child was compared with.
-judgements = _keyed(
+judgements = keyed(
     "judgements",
-    _run(),
-    _step(),
-    _attempt(),
-    Column("found", _WORDS, nullable=False),
-    Column("why", _WORDS, nullable=False),
-    Column("source", _WORDS, nullable=False),
-    _text("prompt", nullable=True),
-    _text("reply", nullable=True),
+    run_key(),
+    step_key(),
+    attempt_key(),
+    Column("found", WORDS, nullable=False),
+    Column("why", WORDS, nullable=False),
+    Column("source", WORDS, nullable=False),
+    text_key("prompt", nullable=True),
+    text_key("reply", nullable=True),
     Column("tokens_in", Integer, nullable=False),
     Column("tokens_out", Integer, nullable=False),
     Column("latency_s", Double, nullable=False),
-    Column("error", _WORDS, nullable=False),
+    Column("error", WORDS, nullable=False),
     Column("judged_at", Double, nullable=False),
-    _of_step("plans"),
+    of_step("plans"),
 )
 
 # What people tell a live run; not the run's writer's, but anybody's.
-advice = _keyed(
+advice = keyed(
     "advice",
-    _run(),
+    run_key(),
     Column("number", Integer, primary_key=True, autoincrement=False),
-    Column("text", _WORDS, nullable=False),
+    Column("text", WORDS, nullable=False),
     Column("given_at", Double, nullable=False),
 )
 

@@ -22,16 +22,19 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import synthetic
 
 import evolve
 from evolve.archive.store import Archive
-from evolve.archive.summaries import summary
+from evolve.config import OrderName, RunConfig, with_limit
 from evolve.evaluators.base import Score
 from evolve.evaluators.sandbox import tree
 from evolve.executors.base import Executor
 from evolve.executors.cluster import RayExecutor, parse
 from evolve.executors.local import LocalExecutor
 from evolve.program import Limits, Task
+from evolve.recording import create
+from evolve.session import Parts, drive
 
 HERE = parse("ray")
 LIMITS = Limits(timeout_s=60.0, wall_timeout_s=120.0, memory_mb=32)
@@ -195,20 +198,27 @@ def killed(steps: int = 10_000, every_s: float = 10.0) -> None:
         where = Path(folder, "evolve.db")
         thread = threading.Thread(target=kill)
         thread.start()
+        options = {"steps": steps, "workers": 4, "seed": 0, "settings": {"lag": 8}}
         began = time.monotonic()
         try:
-            evolve.run("circle_packing", steps=steps, executor="ray", workers=4, order="asap", archive=where)
+            run = evolve.run("circle_packing", executor="ray", archive=where, **options)
         finally:
             over.set()
             thread.join()
         took = time.monotonic() - began
-        with Archive.open(where) as archive:
-            shown = summary(archive, 1)
-            rows = list(evolve.Run(str(where), 1).steps())
+        shown, rows = run.summary(), _untimed(run)
+        alone = _untimed(evolve.run("circle_packing", archive=Path(folder, "alone.db"), **options))
     numbers = [row["step"] for row in rows if row["step"] > 0]
     outcomes = ", ".join(f"{count} {outcome}" for outcome, count in shown["outcomes"].items())
     print(f"{kills} workers killed in {took:.0f} s: {len(numbers)} steps, {len(set(numbers))} different ones,")
-    print(f"{shown['evaluated']} evaluated; outcomes: {outcomes}")
+    print(f"{shown['evaluated']} evaluated; outcomes: {outcomes};")
+    differ = sum(before != after for before, after in zip(alone, rows, strict=True))
+    print(f"rows that differ from those of the same run on this machine alone: {differ}")
+
+
+def _untimed(run: evolve.Run) -> list[dict[str, object]]:
+    """Rows of a run without what depends on the clock."""
+    return [{key: value for key, value in row.items() if not key.endswith(("_s", "_at"))} for row in run.steps()]
 
 
 def _title(pid: int) -> str:
@@ -218,12 +228,31 @@ def _title(pid: int) -> str:
         return ""
 
 
-def saturation() -> None:
-    """What a controller, its driver and Ray's control store spend on one evaluation: how many a second they could serve."""
+def saturation(where: str = "") -> None:
+    """How many evaluations a second each part could serve: those of the way to a cluster, and the controller with its archive."""
     spent, _ = asyncio.run(cost(RayExecutor(make_task(), HERE, 16), 400, 16))
-    print("| process | ms of one evaluation | evaluations a second at most |\n|---|---|---|")
-    for role in ("controller", "driver", "Ray's control store", "Ray's node"):
+    print("| part | ms of one evaluation | evaluations a second at most |\n|---|---|---|")
+    for role in ("driver", "Ray's control store", "Ray's node"):
         print(f"| {role} | {spent[role]:.2f} | {1000 / max(spent[role], 1e-3):.0f} |")
+    with tempfile.TemporaryDirectory() as folder:
+        for name, place in (("SQLite", f"{folder}/evolve.db"), *([("the archive given", where)] if where else [])):
+            for about, bare in (("", False), (", without embeddings and notes", True)):
+                a_second, cpu_ms = _steps_a_second(place, bare=bare)
+                print(f"| controller with {name}{about}, instant evaluations | {cpu_ms:.2f} | {a_second:.0f} (measured) |")
+
+
+def _steps_a_second(where: str, *, bare: bool, steps: int = 1500) -> tuple[float, float]:
+    """Steps a second on the clock, and processor milliseconds of each, of a run whose evaluations take no time."""
+    task, config = synthetic.task(), RunConfig(steps=steps, order=OrderName.ASAP, workers=64)
+    config = synthetic.bare(config) if bare else with_limit(task, config)
+    watch = synthetic.Stopwatch()
+    parts = Parts(executor=synthetic.InstantExecutor(64), arms={"local/instant": synthetic.InstantArm()})
+    with Archive.open(where, create=True) as archive:
+        number = create(archive, task, config, "")
+        began = time.monotonic(), time.process_time()
+        asyncio.run(drive(archive, number, task, config, watcher=watch, parts=parts))
+        took, cpu = time.monotonic() - began[0], time.process_time() - began[1]
+    return steps / took, 1000 * cpu / steps
 
 
 if __name__ == "__main__":
@@ -236,4 +265,6 @@ if __name__ == "__main__":
     }
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("measure", choices=measures)
-    measures[parser.parse_args().measure]()
+    parser.add_argument("--archive", default="", help="of a database server, which saturation measures beside a file")
+    given = parser.parse_args()
+    saturation(given.archive) if given.measure == "saturation" else measures[given.measure]()

@@ -134,7 +134,7 @@ class Stages:
             executor: Scores them; already entered.
             writer: The run's archive.
             order: Which results a screen may see.
-            embeds: Makes the embeddings that screening compares; None when it compares identity alone.
+            embeds: Makes the embeddings that screening compares; None compares identity alone.
             judge: Judges borderline children; None lets them pass.
             objective: What further evaluations are compared by.
             cost_of: Returns what a step's calls cost; None asks the archive.

@@ -20,16 +20,15 @@ from rich.tree import Tree
 from evolve.archive.queries import attempts, curve, lineage, steps
 from evolve.archive.store import Archive
 from evolve.archive.summaries import summaries, summary
+from evolve.cli.facts import STARTS_SHOWN, best_text, embedding_rows, held_out_rows, host_rows, judge_rows, spent_text, start_rows
 from evolve.cli.options import DEFAULT, ArchiveOption, JsonOption, RunArgument, RunOption
 from evolve.cli.output import (
     arms_table,
-    held_out_text,
     isolation_text,
     number,
     outcomes_text,
     print_json,
     seconds,
-    spread_text,
     stdout,
     table,
 )
@@ -86,17 +85,17 @@ def show(run: RunArgument = None, archive: ArchiveOption = DEFAULT, json: JsonOp
         ["steps", f"{steps_['done']} of {steps_['asked']}, {shown['evaluated']} evaluated, {seconds(shown['seconds'])}"],
         ["seed", str(shown["seed"])],
         ["isolation", isolation_text(shown)],
-        *_host_rows(shown["hosts"]),
+        *host_rows(shown["hosts"]),
         ["initial", number(shown["initial"]["objective"] if shown["initial"] else None)],
-        *_start_rows(shown),
-        ["best", "–" if best is None else _best_text(best)],
-        *_held_out_rows(shown),
+        *start_rows(shown),
+        ["best", "–" if best is None else best_text(best)],
+        *held_out_rows(shown),
         ["verified", f"{shown['verification']['checked']} evaluated again, {shown['verification']['disagreed']} disagreed"],
         ["curve", sparkline([point.best for point in best_so_far if point.best is not None])],
         ["outcomes", outcomes_text(shown["outcomes"])],
-        ["spent", _spent_text(shown, record.config.get("budget_usd"))],
-        *_embedding_rows(shown["embeddings"]),
-        *_judge_rows(shown["judge"]),
+        ["spent", spent_text(shown, record.config.get("budget_usd"))],
+        *embedding_rows(shown["embeddings"]),
+        *judge_rows(shown["judge"]),
         ["evaluator", record.evaluator_sha256[:16]],
         ["again with", record.command or "(task given inline)"],
     ]
@@ -106,73 +105,6 @@ def show(run: RunArgument = None, archive: ArchiveOption = DEFAULT, json: JsonOp
     if notes:
         stdout.print(f"── note of version {notes[-1].about} ({notes[-1].source})", style="dim", markup=False)
         stdout.print(notes[-1].text, markup=False)
-
-
-#: Machines that `show` names; a cluster may have a thousand.
-_HOSTS_SHOWN = 20
-
-
-def _host_rows(hosts: list[dict[str, Any]]) -> list[list[str]]:  # Any: JSON values
-    """Says where a cluster evaluated, and at which level there; no row for a run that evaluated where it ran."""
-    rows = [["", f"{host['evaluated']} on {host['host']} at {host['isolation']}"] for host in hosts[:_HOSTS_SHOWN]]
-    if len(hosts) > _HOSTS_SHOWN:
-        rows.append(["", f"and {len(hosts) - _HOSTS_SHOWN} more machines"])
-    if rows:
-        rows[0][0] = "evaluated"
-    return rows
-
-
-def _best_text(best: dict[str, Any]) -> str:  # Any: JSON values
-    spread = spread_text(best["interval"], best["objective"])
-    return f"{number(best['objective'])}{spread}  (program {best['program']}, step {best['step']})"
-
-
-#: Starting programs that `show` names; rescoring a run has thousands.
-_STARTS_SHOWN = 10
-
-
-def _start_rows(shown: dict[str, Any]) -> list[list[str]]:  # Any: JSON values
-    """Says what a run started from; no row for one that started from its task's initial program alone."""
-    found = shown["starts"]
-    if [start["origin"] for start in found] in ([], ["initial"]):
-        return []
-    scored = sum(start["objective"] is not None for start in found)
-    rows = [["starts", f"{len(found)}, {scored} of them scored"]]
-    for start in found[:_STARTS_SHOWN]:
-        result = number(start["objective"]) if start["objective"] is not None else (start["outcome"] or "not scored yet")
-        place = "" if start["program"] is None else f"  (program {start['program']}, step {start['step']})"
-        rows.append(["", f"{start['origin']}  {result}{place}"])
-    return rows if len(found) <= _STARTS_SHOWN else [*rows, ["", f"and {len(found) - _STARTS_SHOWN} more"]]
-
-
-def _embedding_rows(embedded: dict[str, Any]) -> list[list[str]]:  # Any: JSON values
-    """Says what a model of embeddings took of that; no row for a run that asked none and missed none."""
-    if not embedded["calls"] and not embedded["failed"]:
-        return []
-    text = f"{embedded['usd']:.4f} usd of that, {embedded['calls']} calls"
-    failed = f"; {embedded['failed']} programs were not embedded, and compared by identity alone" if embedded["failed"] else ""
-    return [["embeddings", text + failed]]
-
-
-def _judge_rows(judge: dict[str, Any]) -> list[list[str]]:  # Any: JSON values
-    """Says what a judge of borderline children took of that, and what it found; no row for a run in which it was asked nothing."""
-    judged = judge["same"] + judge["different"]
-    if not judged and not judge["unknown"]:
-        return []
-    text = f"{judge['usd']:.4f} usd of that, {judge['calls']} calls; {judged} borderline children judged, {judge['same']} copies"
-    return [["judge", text + (f"; {judge['unknown']} were not judged, and passed" if judge["unknown"] else "")]]
-
-
-def _spent_text(shown: dict[str, Any], budget_usd: object) -> str:  # Any: JSON values
-    """Says what a run cost, against the budget that it began with."""
-    of = f" of {budget_usd:g}" if isinstance(budget_usd, int | float) else ""
-    return f"{shown['usd']:.4f}{of} usd, {shown['calls']} replies, {shown['tokens']} tokens"
-
-
-def _held_out_rows(shown: dict[str, Any]) -> list[list[str]]:  # Any: JSON values
-    """Says what a finished run's results scored on held-out data; no row for a run without."""
-    found = {place: shown[place]["holdout"] for place in ("initial", "best") if shown[place] and shown[place]["holdout"]}
-    return [["held out", ", ".join(f"{place} {held_out_text(held)}" for place, held in found.items())]] if found else []
 
 
 def program(
@@ -376,7 +308,7 @@ def _ways_to_improvements(nodes: list[dict[str, Any]]) -> list[dict[str, Any]]: 
     """Keeps the programs that became the best, and their ancestors; also the starting programs, unless they are many."""
     by_id = {node["program"]: node for node in nodes}
     starts = {node["program"] for node in nodes if node["step"] <= 0}
-    kept: set[str] = starts if len(starts) <= _STARTS_SHOWN else set()
+    kept: set[str] = starts if len(starts) <= STARTS_SHOWN else set()
     for node in nodes:
         way = node["program"] if node["improved"] else None
         while way is not None and way not in kept:

@@ -1,1 +1,1 @@
-"""Runs evaluations: the protocol of an executor, and worker processes on this machine."""
+"""Runs evaluations: the protocol of an executor, worker processes on this machine, and a Ray cluster whose nodes hold the same."""

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from evolve.cli import read
+from evolve.cli import facts
 
 
 @pytest.fixture
@@ -141,7 +141,7 @@ def hosts(count):
 
 
 def test_machines_that_a_cluster_chose_are_named_up_to_twenty():
-    assert read._host_rows([]) == []
-    assert read._host_rows(hosts(2)) == [["evaluated", "1 on h0 at strong"], ["", "2 on h1 at strong"]]
-    rows = read._host_rows(hosts(23))
+    assert facts.host_rows([]) == []
+    assert facts.host_rows(hosts(2)) == [["evaluated", "1 on h0 at strong"], ["", "2 on h1 at strong"]]
+    rows = facts.host_rows(hosts(23))
     assert (len(rows), rows[-1]) == (21, ["", "and 3 more machines"])

@@ -18,7 +18,7 @@ class Cause(StrEnum):
     WORKER = "worker"
     """The process that it ran in ended."""
     NODE = "node"
-    """The node that it ran on is gone."""
+    """The node that it ran on is gone, or its place there did not get ready."""
     PRESSURE = "pressure"
     """The node was short of memory or disk, or the object store was full."""
     REFUSED = "refused"
@@ -134,9 +134,12 @@ class Attempts:
         """Takes down that an attempt was lost."""
         attempt = self._open.get(event["attempt"])
         if attempt is not None:
+            cause = Cause(event["cause"])
+            if cause is Cause.WORKER and attempt.started_at is None:
+                cause = Cause.NODE  # no program had been near it
             refusal = Refusal(event["refusal"]) if event.get("refusal") else None
             host = event.get("host") or attempt.host
-            _settle(attempt, Loss(Cause(event["cause"]), event["why"], event["node"], host, refusal))
+            _settle(attempt, Loss(cause, event["why"], event["node"], host, refusal))
 
     def lose_all(self, why: str) -> None:
         """Takes down that the connection was lost, and every attempt with it."""

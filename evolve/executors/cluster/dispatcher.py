@@ -49,13 +49,13 @@ def _here() -> tuple[str, str]:
     return node, f"{socket.gethostname()} ({ray.util.get_node_ip_address()})"
 
 
-@ray.remote(max_retries=0, num_returns="streaming")
+@ray.remote(max_retries=0, num_returns="streaming")  # type: ignore[untyped-decorator]  # reading Ray's types takes minutes
 def _serve(order: bytes, parcel: list[ray.ObjectRef]) -> Iterator[bytes]:
     """Serves an order in a Ray worker; the parcel is fetched where it is wanted, and not before."""
     yield from seat.serve(order, _here(), (lambda: ray.get(parcel[0])) if parcel else None)
 
 
-@ray.remote(num_cpus=0, max_retries=0)
+@ray.remote(num_cpus=0, max_retries=0)  # type: ignore[untyped-decorator]
 def _ping() -> bool:
     return True
 
@@ -107,8 +107,8 @@ class Dispatcher:
 
     async def ping(self, node: str, number: int) -> None:
         """Finds out whether a node answers."""
-        task = _ping.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False))
         try:
+            task = _ping.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False))
             async with asyncio.timeout(_PING_S):
                 alive = await task.remote()
         except Exception as error:  # noqa: BLE001 - whatever it was, somebody waits for the answer
@@ -166,6 +166,7 @@ class Dispatcher:
             self._tell({"kind": "placed", "attempt": attempt, "node": notice.node, "host": notice.host})
             notice = Notice.unpacked(await (await anext(stream)))
         if notice.refusal is Refusal.PARCEL and not parcel:
+            self._on.pop(attempt, None)  # whatever goes wrong next need not do so there
             return False
         if notice.refusal is not None:
             self._lost(attempt, Cause.REFUSED, notice.why, notice.node, refusal=notice.refusal.value, host=notice.host)

@@ -121,7 +121,6 @@ def load(place: Path) -> Task:
     return task if task.folder is None else _at(task, place / _FOLDER / task.folder.name)
 
 
-@functools.cache
 def cache_root() -> Path:
     """Returns the folder in which this user's processes keep parcels on this machine; nobody else can write there."""
     root = Path(tempfile.gettempdir(), f"evolve-parcels-{os.getuid()}")
@@ -129,8 +128,14 @@ def cache_root() -> Path:
         root.mkdir(mode=0o700)
     status = root.lstat()
     if not root.is_dir() or root.is_symlink() or status.st_uid != os.getuid() or status.st_mode & 0o022:
-        return Path(tempfile.mkdtemp(prefix="evolve-parcels-"))
+        return _own_root()
     return root
+
+
+@functools.cache
+def _own_root() -> Path:
+    """A folder of this process's alone: what it unpacks once, it finds again."""
+    return Path(tempfile.mkdtemp(prefix="evolve-parcels-"))
 
 
 def _at(task: Task, folder: Path) -> Task:
@@ -159,18 +164,19 @@ def _read(name: str, folder: Path) -> list[_File]:
 
 
 def _paths(folder: Path) -> Iterator[Path]:
-    """Lists what travels; a link travels as what it leads to."""
-    seen: set[str] = set()
+    """Lists what travels; a link travels as what it leads to, unless that holds the link itself."""
+    above: dict[str, tuple[Path, ...]] = {str(folder): ()}
     for path, folders, names in os.walk(folder, followlinks=True):
-        if (real := os.path.realpath(path)) in seen:
+        real, outer = Path(path).resolve(), above.pop(path)
+        if any(place.is_relative_to(real) for place in outer):
             folders.clear()
             continue
-        seen.add(real)
         # Results that `evolve best --output` took away.
         if "provenance.json" in names and Path(path) != folder:
             folders.clear()
             continue
         folders[:] = [name for name in folders if _travels(name)]
+        above.update((os.path.join(path, name), (*outer, real)) for name in folders)
         yield from (file for name in names if _travels(name) and (file := Path(path, name)).is_file())
 
 

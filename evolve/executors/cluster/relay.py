@@ -63,7 +63,7 @@ class RelayedDispatcher:
 
     def __init__(self, needs: Needs, parcel: bytes, tell: Tell) -> None:
         """Starts the actor."""
-        self._relay = Relay.remote()
+        self._relay = Relay.remote()  # type: ignore[attr-defined]  # the decorator's, and Ray's types are not read
         self._begun = asyncio.create_task(self._begin(needs, parcel))
         self._tell = tell
         self._sending: set[asyncio.Task[None]] = set()

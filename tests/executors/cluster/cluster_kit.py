@@ -121,8 +121,7 @@ class FakeLink:
         if message["kind"] == "evaluate":
             asked = Order.unpacked(message["order"]).request
             (self.cluster.script if asked else self.cluster.probe)(self.cluster, self, message)
-        elif message["kind"] == "ping" and self.cluster.alive is not None and message["node"]:
-            # As the dispatcher does: a node's name that is none is never answered.
+        elif message["kind"] == "ping" and self.cluster.alive is not None:
             pong = {"kind": "pong", "number": message["number"], "alive": message["node"] in self.cluster.alive}
             asyncio.get_running_loop().call_soon(self.hear, pong)
 
@@ -143,6 +142,10 @@ def answer(cluster: Cluster, link: FakeLink, message: Mapping[str, Any], value: 
     asked = Order.unpacked(message["order"]).request
     content = pack_answer(evaluated(value) if asked else None)
     link.hear({"kind": "answer", "attempt": message["attempt"], "answer": content})
+
+
+def placed(link: FakeLink, message: Mapping[str, Any], where: str) -> None:
+    link.hear({"kind": "placed", "attempt": message["attempt"], "node": where, "host": f"host-{where}"})
 
 
 def started(

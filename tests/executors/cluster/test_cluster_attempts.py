@@ -7,7 +7,7 @@ from evolve.executors.cluster.orders import Refusal
 
 
 def books():
-    return Attempts(deadline_s=10.0, unheard_s=30.0)
+    return Attempts(deadline_s=10.0, ready_s=20.0, unheard_s=30.0)
 
 
 def started(attempt, node="n", host="h"):
@@ -53,6 +53,7 @@ def test_late_words_on_an_attempt_that_was_given_up_find_nobody():
         attempts = books()
         old, new = attempts.begin(), attempts.begin()
         attempts.end(old)
+        assert attempts.placed(started(old)) is None
         assert not attempts.started(started(old))
         attempts.answered(answered(old))
         attempts.lost(lost(old))
@@ -104,6 +105,47 @@ def test_an_attempt_is_overdue_only_after_the_deadline_and_from_when_it_began():
     assert quickly(story()) == Loss(Cause.OVERDUE, "nothing was heard of it for 10 s", "n", "oak")
 
 
+def test_a_place_may_take_its_time_to_get_ready_and_the_deadline_counts_from_when_it_is():
+    async def story():
+        attempts = books()
+        attempt = attempts.begin()
+        await asyncio.sleep(100.0)
+        assert attempts.placed(started(attempt)) is attempt
+        assert attempts.waiting() == 0
+        await asyncio.sleep(20.0)
+        assert attempts.overdue() == []
+        attempts.started(started(attempt))
+        await asyncio.sleep(10.0)
+        assert attempts.overdue() == []
+        await asyncio.sleep(0.1)
+        return attempts.overdue() == [attempt], (await attempt.ended).cause
+
+    assert quickly(story()) == (True, Cause.OVERDUE)
+
+
+def test_a_place_that_is_not_ready_in_time_is_its_nodes_fault():
+    async def story():
+        attempts = books()
+        attempt = attempts.begin()
+        attempts.placed(started(attempt, "n", "oak"))
+        await asyncio.sleep(20.1)
+        assert attempts.overdue() == [attempt]
+        return await attempt.ended
+
+    assert quickly(story()) == Loss(Cause.NODE, "its place was not ready within 20 s", "n", "oak")
+
+
+def test_a_worker_that_ends_before_its_place_is_ready_is_its_nodes_fault():
+    async def story():
+        attempts = books()
+        attempt = attempts.begin()
+        attempts.placed(started(attempt, "n", "oak"))
+        attempts.lost(lost(attempt, "worker"))
+        return await attempt.ended
+
+    assert quickly(story()) == Loss(Cause.NODE, "it ended", "n", "oak")
+
+
 def test_an_attempt_that_was_answered_is_never_overdue():
     async def story():
         attempts = books()
@@ -133,6 +175,18 @@ def test_one_that_waits_is_given_up_only_where_later_ones_were_let_in():
     assert mine
     assert (loss.cause, loss.why) == (Cause.LINK, "it waited for a place while later ones found theirs")
     assert not third
+
+
+def test_one_that_waits_is_given_up_where_a_later_one_found_a_place_that_is_not_ready_yet():
+    async def story():
+        attempts = books()
+        first, second = attempts.begin(), attempts.begin()
+        await asyncio.sleep(20.0)
+        attempts.placed(started(second))
+        await asyncio.sleep(10.1)
+        return attempts.overdue() == [first]
+
+    assert quickly(story())
 
 
 def test_a_word_of_an_attempt_that_nobody_keeps_does_not_count_as_a_later_one():

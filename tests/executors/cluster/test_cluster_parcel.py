@@ -130,6 +130,31 @@ def test_a_file_that_is_a_link_travels_with_what_it_points_to(folder, root, tmp_
     assert not (task.folder / "table.csv").is_symlink()
 
 
+def test_a_folder_that_is_a_link_travels_with_all_that_it_leads_to(folder, root, tmp_path):
+    (tmp_path / "elsewhere" / "deep").mkdir(parents=True)
+    (tmp_path / "elsewhere" / "deep" / "x.csv").write_text("1,2\n")
+    (folder / "tables").symlink_to(tmp_path / "elsewhere")
+    (folder / "a").symlink_to(folder / "data")  # both names are there
+    key, content = packed(folder)
+    task = parcel.load(parcel.unpack(content, key, root))
+    assert listed(task.folder) == sorted(["a/points.bin", "tables/deep/x.csv", *FILES])
+    assert not any(path.is_symlink() for path in task.folder.rglob("*"))
+
+
+def test_links_that_lead_back_end(folder, root, tmp_path):
+    (folder / "data" / "back").symlink_to(folder)
+    (folder / "here").symlink_to(".")
+    (folder / "above").symlink_to(tmp_path)
+    for name, other in (("p", "q"), ("q", "p")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / other).symlink_to(tmp_path / other)
+        (tmp_path / name / f"{name}.txt").write_text("")
+    (folder / "p").symlink_to(tmp_path / "p")
+    key, content = packed(folder)
+    task = parcel.load(parcel.unpack(content, key, root))
+    assert listed(task.folder) == sorted(["p/p.txt", "p/q/q.txt", *FILES])
+
+
 def test_a_folder_that_is_too_large_is_refused_with_its_largest_files(folder, monkeypatch):
     monkeypatch.setattr(parcel, "LIMIT_BYTES", 2 * 2**20)
     for name, size in (("a.npy", 1), ("b.npy", 3), ("c.npy", 2)):
@@ -287,7 +312,9 @@ def test_templates_of_prompts_stay_with_the_controller(folder, root):
 @pytest.fixture
 def temporary(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    return tmp_path / f"evolve-parcels-{os.getuid()}"
+    parcel._own_root.cache_clear()
+    yield tmp_path / f"evolve-parcels-{os.getuid()}"
+    parcel._own_root.cache_clear()
 
 
 def test_parcels_are_kept_where_nobody_else_can_write(temporary):
@@ -323,6 +350,8 @@ def test_a_file_in_its_place_is_not_used(temporary):
 
 def unused(place):
     root = parcel.cache_root()
+    assert parcel.cache_root() == root  # what was unpacked there is found again
     assert root != place
+    assert root.parent == place.parent
     assert root.is_dir()
     assert root.stat().st_mode & 0o777 == 0o700

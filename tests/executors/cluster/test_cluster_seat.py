@@ -24,6 +24,7 @@ class Served:
     def __init__(self, seat_):
         self.seat = seat_
         self.fetched = 0
+        self.placed = 0
 
     def __call__(self, packed, *, sent=True, code=None, request=None, isolation=Isolation.PROCESS, order=None):
         def fetch():
@@ -32,9 +33,14 @@ class Served:
 
         asked = {"files": PROGRAM, "seed": 0, "figure": False, "fresh": False, "holdout": False} if request is None else request
         order = order or Order(packed.key, code or installation.code_sha256(), isolation, 30.0, asked)
-        first, *rest = self.seat.evaluate(order, HERE, fetch if sent else None)
-        notice = Notice.unpacked(first)
+        words = self.seat.evaluate(order, HERE, fetch if sent else None)
+        notice = Notice.unpacked(next(words))
+        if notice == Notice(*HERE):
+            self.placed += 1
+            notice = Notice.unpacked(next(words))
+        rest = [*words]
         assert notice[:2] == HERE
+        assert (notice.isolation is None) != (notice.refusal is None)
         assert len(rest) == (notice.refusal is None)
         return notice, unpack_answer(rest[0]) if rest else None
 
@@ -76,6 +82,32 @@ def test_a_seat_asks_for_the_parcel_once_and_then_serves(serve, pack):
         assert (notice.refusal, notice.isolation) == (None, Isolation.PROCESS)
         assert (answer.evaluation.outcome, answer.evaluation.objective) == (Outcome.OK, 420.0)
     assert serve.fetched == 1
+
+
+def test_a_seat_that_is_not_ready_says_where_it_is_before_it_gets_ready(serve, pack):
+    packed = pack()
+    fetched = []
+
+    def fetch():
+        fetched.append(True)
+        return packed.content
+
+    order = Order(packed.key, installation.code_sha256(), Isolation.PROCESS, 30.0, {})
+    words = serve.seat.evaluate(order, HERE, fetch)
+    assert Notice.unpacked(next(words)) == Notice(*HERE)
+    assert not fetched
+    assert Notice.unpacked(next(words)).isolation is Isolation.PROCESS
+    assert fetched
+    assert [unpack_answer(word) for word in words] == [None]
+
+
+def test_a_seat_that_is_ready_evaluates_without_another_word(serve, pack):
+    one, other = pack("one"), pack("other")
+    placed = []
+    for packed in (one, one, other, other, one):
+        serve(packed)
+        placed.append(serve.placed)
+    assert placed == [1, 1, 2, 2, 3]
 
 
 def test_another_task_takes_the_seat_and_the_first_may_take_it_again(serve, pack):
@@ -159,8 +191,9 @@ def test_a_process_has_one_seat(serve, pack, monkeypatch):
     monkeypatch.setattr(seat, "Seat", lambda: serve.seat)
     packed = pack()
     order = Order(packed.key, installation.code_sha256(), Isolation.PROCESS, 30.0, {}).packed()
-    (refused,) = seat.serve(order, HERE)
+    placed, refused = seat.serve(order, HERE)
+    assert Notice.unpacked(placed) == Notice(*HERE)
     assert Notice.unpacked(refused).refusal is Refusal.PARCEL
-    notice, _ = seat.serve(order, HERE, lambda: packed.content)
+    _, notice, _ = seat.serve(order, HERE, lambda: packed.content)
     assert Notice.unpacked(notice).isolation is Isolation.PROCESS
     assert seat._seat is serve.seat
