@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import socket
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
@@ -148,7 +149,8 @@ class Dispatcher:
             if not await self._serve(attempt, order, avoid, []):
                 await self._serve(attempt, order, avoid, [self._put()])
         except Exception as error:  # noqa: BLE001 - whatever it was, the attempt is over, and somebody waits for it
-            self._lost(attempt, self._cause(error), _first_words(error), self._on.get(attempt, ""))
+            where = {"node": self._on[attempt]} if attempt in self._on else self._source(error)
+            self._lost(attempt, self._cause(error), _first_words(error), **where)
         finally:
             self._running.pop(attempt, None)
             self._streams.pop(attempt, None)
@@ -188,6 +190,13 @@ class Dispatcher:
             self._ref = None  # the parcel went with a store that is no more: the next attempt puts it anew
             return Cause.PRESSURE
         return next((cause for kind, cause in _CAUSES if isinstance(error, kind)), Cause.NODE)
+
+    def _source(self, error: Exception) -> dict[str, str]:
+        """Finds the node of an error that came before any notice, where there is no `evolve`, say; empty if two may be it."""
+        # Ray raises its error in the guise of the one that it wraps, which has lost the address but for its text.
+        said = re.search(r"\(pid=\d+, ip=([^,)\s]+)", str(error)) if isinstance(error, exceptions.RayTaskError) else None
+        there = [node for node in self._nodes if said is not None and node["host"].endswith(f"({said[1]})")]
+        return {"node": there[0]["node"], "host": there[0]["host"]} if len(there) == 1 else {"node": ""}
 
     def _lost(self, attempt: int, cause: Cause, why: str, node: str, **more: str) -> None:
         self._tell({"kind": "lost", "attempt": attempt, "cause": cause.value, "why": why, "node": node, **more})

@@ -173,8 +173,8 @@ class RayExecutor:
         await asyncio.wait([self._listed, link.closed], return_when=asyncio.FIRST_COMPLETED)
         if self._listed.done() and self._nodes.capacity == 0:
             raise ExecutorError(
-                f"this machine has no room for an evaluation ({self._needs.text()}); it has: {self._nodes.text()}. Lower the task's "
-                "limits, or name a cluster that has it: --executor HOST:PORT"
+                f"this machine has no room for an evaluation ({self._needs.text()}); it has: {self._nodes.text()}. Lower the "
+                "task's limits, or name a cluster that has it: --executor HOST:PORT"
             )
 
     # One evaluation
@@ -193,14 +193,14 @@ class RayExecutor:
             if isinstance(ended, Answer):
                 return self._evaluated(ended)
             losses.append(ended)
-            if ended.cause is Cause.REFUSED:
+            if ended.cause is Cause.REFUSED and ended.node:
                 self._leave_out(ended)
             if ended.cause in (Cause.WORKER, Cause.OVERDUE):
                 strikes.append(self._ping(ended.node))
                 if len(strikes) >= _STRIKES and sum(await asyncio.gather(*strikes)) >= _STRIKES:
                     text = f"the worker that evaluates the program ended twice: {losses[0].why}; {ended.why}"
                     return failed(self._task, self.isolation, Outcome.CRASHED, text)
-            if len(losses) >= _UNPLACED and all(loss.cause is Cause.NODE and not loss.node for loss in losses[-_UNPLACED:]):
+            if len(losses) >= _UNPLACED and all(_unplaced(loss) for loss in losses[-_UNPLACED:]):
                 raise ExecutorError(f"{self._address.described} takes no evaluation, {_UNPLACED} times in a row: {ended.why}")
             logger.warning("an evaluation was lost on %s, and is repeated: %s", ended.host or "the cluster", ended.why)
             await asyncio.sleep(_wait_s(len(losses)))
@@ -359,6 +359,10 @@ class RayExecutor:
             self._gate.widened()
         elif kind == "pong" and (pong := self._pings.get(event["number"])) is not None and not pong.done():
             pong.set_result(event["alive"])
+
+
+def _unplaced(loss: Loss) -> bool:
+    return loss.cause in (Cause.NODE, Cause.REFUSED) and not loss.node
 
 
 def _wait_s(losses: int) -> float:

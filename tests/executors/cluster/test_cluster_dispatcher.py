@@ -106,6 +106,24 @@ def test_what_goes_wrong_where_the_parcel_is_sent_is_no_fault_of_the_node_that_l
     assert [event["node"] for event in events] == ["n", ""]
 
 
+@pytest.mark.parametrize(("addresses", "node"), [(["10.0.0.1", "10.0.0.2"], "n2"), (["10.0.0.2", "10.0.0.2"], "")])
+def test_a_node_without_evolve_is_named_by_its_address_unless_two_share_it(addresses, node, monkeypatch):
+    cause = ModuleNotFoundError("No module named 'evolve'")
+    said = f"ray::_serve() (pid=1, ip=10.0.0.2)\n{cause!r}"
+    error = exceptions.RayTaskError("_serve", said, cause, "ray::_serve()", 1, "10.0.0.2").as_instanceof_cause()
+    events = []
+    monkeypatch.setattr(dispatcher_module, "_serve", Task([error]))
+
+    async def story():
+        dispatcher = Dispatcher(Needs(), b"", events.append)
+        dispatcher._nodes = [{"node": f"n{i}", "host": f"oak ({address})"} for i, address in enumerate(addresses, 1)]
+        dispatcher.evaluate(7, b"order", [])
+        await dispatcher._running[7]
+
+    asyncio.run(story())
+    assert [(event["cause"], event["node"]) for event in events] == [("refused", node)]
+
+
 @pytest.mark.parametrize("error", [exceptions.TaskUnschedulableError("gone"), ValueError("no such node"), None])
 def test_a_ping_is_answered_whatever_is_raised(monkeypatch, error):
     events = []

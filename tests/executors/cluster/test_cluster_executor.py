@@ -317,6 +317,13 @@ def test_a_node_of_which_nobody_knows_the_name_is_not_left_out_for_good(monkeypa
     assert cluster.attempts[1]["avoid"] == []
 
 
+def test_a_cluster_whose_nodes_refuse_without_a_name_is_given_up_with_the_reason(monkeypatch):
+    cluster = Cluster()
+    cluster.probe = lambda cluster, link, message: lost(link, message, "refused", "", why="No module named 'evolve'")
+    with pytest.raises(ExecutorError, match="takes no evaluation, 20 times in a row: No module named 'evolve'"):
+        play(monkeypatch, cluster, one)
+
+
 # The connection
 
 
@@ -433,7 +440,7 @@ def test_a_cluster_without_room_is_given_up_when_patience_ends_and_says_what_it_
 def test_a_machine_that_has_no_room_and_never_will_says_so_at_once(monkeypatch):
     cluster = Cluster(node("a", CPU=1.0))
     cluster.probe = lambda *_: pytest.fail("nothing is to be asked for")
-    with pytest.raises(ExecutorError, match=r"this machine has no room for an evaluation \(cpus 1, .* oven 1\); it has: host-a: cpus 1"):
+    with pytest.raises(ExecutorError, match=r"this machine has no room .* \(cpus 1, .* oven 1\); it has: host-a: cpus 1"):
         play(monkeypatch, cluster, one, of=task(resources={"oven": 1}), at="ray")
     assert cluster.link.left
 
