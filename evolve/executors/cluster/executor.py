@@ -170,7 +170,8 @@ class RayExecutor:
         Raises:
             ExecutorError: If it has not.
         """
-        await asyncio.wait([self._listed, link.closed], return_when=asyncio.FIRST_COMPLETED)
+        either: list[asyncio.Future[Any]] = [self._listed, link.closed]  # Any: of different types
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if self._listed.done() and self._nodes.capacity == 0:
             raise ExecutorError(
                 f"this machine has no room for an evaluation ({self._needs.text()}); it has: {self._nodes.text()}. Lower the "
@@ -368,4 +369,4 @@ def _unplaced(loss: Loss) -> bool:
 def _wait_s(losses: int) -> float:
     """How long to wait before an evaluation that was lost so often is repeated."""
     # A power with an exponent in the thousands is no float any more: a cluster may be full for hours.
-    return min(_RETRY_FROM_S * 2 ** min(losses - 1, _DOUBLINGS), _RETRY_UP_TO_S)
+    return min(_RETRY_FROM_S * 2.0 ** min(losses - 1, _DOUBLINGS), _RETRY_UP_TO_S)
