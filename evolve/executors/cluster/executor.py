@@ -37,8 +37,8 @@ _UNHEARD_S = 30.0
 #: Attempts in a row that came nowhere, not for want of room, before it is said that they never will.
 _UNPLACED = 20
 _WATCH_S = 1.0
-_WAITING_SAID_EVERY_S = 60.0
-_RETRY_FROM_S, _RETRY_UP_TO_S = 0.05, 5.0
+_WAITING_SAID_AFTER_S, _WAITING_SAID_EVERY_S = 5.0, 60.0
+_RETRY_FROM_S, _RETRY_UP_TO_S, _DOUBLINGS = 0.05, 5.0, 10
 _CONNECT_AGAIN_S, _CONNECT_AT_LEAST_S = 2.0, 10.0
 _ERRORS: Mapping[Refusal | None, type[EvolveError]] = {Refusal.TASK: TaskError, Refusal.ISOLATION: IsolationError}
 
@@ -111,6 +111,7 @@ class RayExecutor:
         self._link: Link | None = None
         self._linking: asyncio.Task[Link] | None = None
         self._watching: asyncio.Task[None] | None = None
+        self._listed: asyncio.Future[None]  # from entering on: done once the nodes are known
         self._pings: dict[int, asyncio.Future[bool]] = {}
         self._entered = False
 
@@ -127,11 +128,14 @@ class RayExecutor:
 
     async def __aenter__(self) -> Self:
         self._parcel = pack(self._task)
+        self._listed = asyncio.get_running_loop().create_future()
         self._link = await self._open()
         self._entered = True
         self._watching = asyncio.create_task(self._watch())
         try:
             async with asyncio.timeout(self._config.patience_s):
+                if self._address.way is Way.HERE:
+                    await self._see_room(self._link)
                 await self._answer({})
         except TimeoutError:
             await self._leave()
@@ -160,6 +164,19 @@ class RayExecutor:
             answer = await self._answer(request)
         return None if answer is None else answer.evaluation
 
+    async def _see_room(self, link: Link) -> None:
+        """Sees that a cluster of one machine, which never grows, has room for an evaluation.
+
+        Raises:
+            ExecutorError: If it has not.
+        """
+        await asyncio.wait([self._listed, link.closed], return_when=asyncio.FIRST_COMPLETED)
+        if self._listed.done() and self._nodes.capacity == 0:
+            raise ExecutorError(
+                f"this machine has no room for an evaluation ({self._needs.text()}); it has: {self._nodes.text()}. Lower the task's "
+                "limits, or name a cluster that has it: --executor HOST:PORT"
+            )
+
     # One evaluation
 
     async def _answer(self, request: Mapping[str, Any]) -> Evaluated | None:  # Any: plain data
@@ -186,7 +203,7 @@ class RayExecutor:
             if len(losses) >= _UNPLACED and all(loss.cause is Cause.NODE and not loss.node for loss in losses[-_UNPLACED:]):
                 raise ExecutorError(f"{self._address.described} takes no evaluation, {_UNPLACED} times in a row: {ended.why}")
             logger.warning("an evaluation was lost on %s, and is repeated: %s", ended.host or "the cluster", ended.why)
-            await asyncio.sleep(min(_RETRY_FROM_S * 2 ** (len(losses) - 1), _RETRY_UP_TO_S))
+            await asyncio.sleep(_wait_s(len(losses)))
 
     async def _attempt(self, order: bytes, avoid: set[str]) -> Answer | Loss:
         link = await self._linked()
@@ -310,15 +327,15 @@ class RayExecutor:
     async def _watch(self) -> None:
         """Gives up attempts that nothing is heard of, and says what is waited for."""
         loop = asyncio.get_running_loop()
-        said_at = loop.time()
+        say_at = loop.time() + _WAITING_SAID_AFTER_S
         while True:
             await asyncio.sleep(_WATCH_S)
             for attempt in self._attempts.overdue():
                 if self._link is not None:
                     self._link.send({"kind": "cancel", "attempt": attempt.number})
             self._gate.widened()
-            if self._nodes.capacity == 0 and self._attempts.waiting() and loop.time() - said_at > _WAITING_SAID_EVERY_S:
-                said_at = loop.time()
+            if self._nodes.capacity == 0 and self._attempts.waiting() and loop.time() > say_at:
+                say_at = loop.time() + _WAITING_SAID_EVERY_S
                 logger.warning(
                     "%d evaluations wait for a node that has room for one (%s); the cluster has: %s",
                     self._attempts.waiting(), self._needs.text(), self._nodes.text(),
@@ -337,6 +354,14 @@ class RayExecutor:
             self._attempts.lost(event)
         elif kind == "nodes":
             self._nodes.are(event["nodes"])
+            if not self._listed.done():
+                self._listed.set_result(None)
             self._gate.widened()
         elif kind == "pong" and (pong := self._pings.get(event["number"])) is not None and not pong.done():
             pong.set_result(event["alive"])
+
+
+def _wait_s(losses: int) -> float:
+    """How long to wait before an evaluation that was lost so often is repeated."""
+    # A power with an exponent in the thousands is no float any more: a cluster may be full for hours.
+    return min(_RETRY_FROM_S * 2 ** min(losses - 1, _DOUBLINGS), _RETRY_UP_TO_S)

@@ -30,6 +30,7 @@ class Relay:
         self._happened = asyncio.Event()
         self._dispatcher = Dispatcher(needs, parcel, self._tell)
         self._watching = asyncio.create_task(self._dispatcher.watch())
+        self._watching.add_done_callback(lambda _: self._happened.set())
 
     async def take(self, orders: Sequence[Mapping[str, Any]]) -> None:
         """Takes what the driver process sends."""
@@ -42,13 +43,19 @@ class Relay:
                 await self._dispatcher.ping(order["node"], order["number"])
 
     async def events(self) -> list[Mapping[str, Any]]:
-        """Waits until something has happened, and returns it; nothing where nothing did."""
+        """Waits until something has happened, and returns it; nothing where nothing did.
+
+        Raises:
+            ConnectionError: If the cluster is watched no more, since its head does not answer: nodes that go would not be noticed.
+        """
         if not self._events:
             try:
                 async with asyncio.timeout(_POLL_S):
                     await self._happened.wait()
             except TimeoutError:
                 return []
+        if self._watching.done():
+            self._watching.result()
         self._happened.clear()
         events, self._events = self._events, []
         return events

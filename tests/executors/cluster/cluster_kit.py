@@ -175,6 +175,7 @@ def play(
     isolation: Isolation | None = None,
     patience_s: float = 600.0,
     of: Task | None = None,
+    at: str = "h:1",
 ) -> Any:
     """Enters an executor of a played cluster, and returns what the story comes to."""
 
@@ -192,7 +193,7 @@ def play(
     monkeypatch.setattr(executor_module, "Link", Opened)
 
     async def entered() -> Any:
-        address = parse("h:1")
+        address = parse(at)
         assert address is not None
         config = ClusterConfig(patience_s=patience_s)
         async with RayExecutor(of or task(), address, workers, isolation, config) as executor:

@@ -107,6 +107,11 @@ def test_repeating_takes_longer_each_time_up_to_a_few_seconds(monkeypatch):
     assert waits == [0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0, 5.0, 5.0, 5.0]
 
 
+def test_an_evaluation_may_be_repeated_for_hours(monkeypatch):
+    cluster = Cluster(script=losing("pressure", 1100))
+    assert play(monkeypatch, cluster, lambda executor: executor.evaluate(PROGRAM, seed=0)).evaluation.objective == 42.0
+
+
 # What counts against a program
 
 
@@ -423,6 +428,23 @@ def test_a_cluster_without_room_is_given_up_when_patience_ends_and_says_what_it_
     ):
         play(monkeypatch, cluster, one, patience_s=30.0, of=task(resources={"oven": 1}))
     assert cluster.link.left
+
+
+def test_a_machine_that_has_no_room_and_never_will_says_so_at_once(monkeypatch):
+    cluster = Cluster(node("a", CPU=1.0))
+    cluster.probe = lambda *_: pytest.fail("nothing is to be asked for")
+    with pytest.raises(ExecutorError, match=r"this machine has no room for an evaluation \(cpus 1, .* oven 1\); it has: host-a: cpus 1"):
+        play(monkeypatch, cluster, one, of=task(resources={"oven": 1}), at="ray")
+    assert cluster.link.left
+
+
+def test_what_is_waited_for_is_said_after_some_seconds_and_then_once_a_minute(monkeypatch, caplog):
+    cluster = Cluster(node("a", CPU=1.0))
+    cluster.probe = lambda *_: None
+    with pytest.raises(ExecutorError, match="no place"):
+        play(monkeypatch, cluster, one, patience_s=10.0, of=task(resources={"oven": 1}))
+    said = "1 evaluations wait for a node that has room for one (cpus 1, memory 128 MB, oven 1); the cluster has: host-a: cpus 1"
+    assert [said in record.getMessage() for record in caplog.records] == [True]
 
 
 @pytest.mark.parametrize("lost_first", [False, True])
