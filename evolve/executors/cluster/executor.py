@@ -173,8 +173,8 @@ class RayExecutor:
         await asyncio.wait([self._listed, link.closed], return_when=asyncio.FIRST_COMPLETED)
         if self._listed.done() and self._nodes.capacity == 0:
             raise ExecutorError(
-                f"this machine has no room for an evaluation ({self._needs.text()}); it has: {self._nodes.text()}. Lower the task's "
-                "limits, or name a cluster that has it: --executor HOST:PORT"
+                f"this machine has no room for an evaluation ({self._needs.text()}); it has: {self._nodes.text()}. Lower the "
+                "task's limits, or name a cluster that has it: --executor HOST:PORT"
             )
 
     # One evaluation

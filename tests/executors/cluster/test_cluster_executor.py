@@ -433,7 +433,8 @@ def test_a_cluster_without_room_is_given_up_when_patience_ends_and_says_what_it_
 def test_a_machine_that_has_no_room_and_never_will_says_so_at_once(monkeypatch):
     cluster = Cluster(node("a", CPU=1.0))
     cluster.probe = lambda *_: pytest.fail("nothing is to be asked for")
-    with pytest.raises(ExecutorError, match=r"this machine has no room for an evaluation \(cpus 1, .* oven 1\); it has: host-a: cpus 1"):
+    reason = r"this machine has no room for an evaluation \(cpus 1, .* oven 1\); it has: host-a: cpus 1"
+    with pytest.raises(ExecutorError, match=reason):
         play(monkeypatch, cluster, one, of=task(resources={"oven": 1}), at="ray")
     assert cluster.link.left
 
