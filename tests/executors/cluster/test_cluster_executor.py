@@ -1,6 +1,7 @@
 """What is repeated, what counts against a program and what ends a run, on clusters that the tests play."""
 
 import asyncio
+import importlib.metadata
 import itertools
 import random
 
@@ -617,3 +618,12 @@ def test_the_deadline_covers_every_repeat_of_a_task(monkeypatch):
 
     limits = Limits(timeout_s=1.0, wall_timeout_s=100.0)
     assert "nothing was heard of it for 275 s" in play(monkeypatch, Cluster(script=script), story, of=task(limits=limits))
+
+
+def test_a_machine_without_ray_says_how_to_get_it(monkeypatch):
+    def version(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    with pytest.raises(ExecutorError, match=r"not installed: pip install 'evolve-platform\[ray\]'"):
+        RayExecutor(task(), parse("ray"))
