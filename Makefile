@@ -44,7 +44,7 @@ test-fast: .venv/dev ## The suite without the slow tests
 	$(BIN)/pytest -m "not slow and not cluster and not docker"
 
 test-cluster: .venv/dev ## The tests on real Ray clusters: nodes that join, die, stop and are cut off (about ten minutes)
-	$(BIN)/pytest -m cluster -n $(JOBS) --dist loadfile tests/cluster
+	timeout --foreground 2400 $(BIN)/pytest -m cluster -n $(JOBS) --dist loadfile tests/cluster
 
 test-litellm: .venv-litellm/ready ## The tests of language models, with LiteLLM and the older openai SDK in an environment of their own
 	.venv-litellm/bin/pytest -p no:cacheprovider tests/llm tests/contracts/test_language_model.py

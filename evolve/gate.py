@@ -7,11 +7,13 @@ from collections import deque
 from collections.abc import Callable
 from types import TracebackType
 
+_LOOK_S = 2.0
+
 
 class Gate:
     """An asynchronous context manager like a semaphore, first come, first served, whose size is asked for each time.
 
-    Where the number has grown, that is seen when somebody leaves or comes, or at `widened`.
+    Where the number has grown, that is seen when somebody leaves or comes, at `widened`, or within two seconds.
     """
 
     def __init__(self, limit: Callable[[], int]) -> None:
@@ -32,9 +34,11 @@ class Gate:
         self._waiting.append(turn)
         self.widened()
         try:
-            await turn
+            while not turn.done():
+                await asyncio.wait([turn], timeout=_LOOK_S)
+                self.widened()
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
+            if not turn.cancel():
                 self._leave()  # it was let in and will not come
             raise
 

@@ -31,6 +31,8 @@ logger = logging.getLogger(__name__)
 HEARTBEAT_S = 10.0
 #: How often the arms are looked at while none can be pulled, and results that wait for their turn.
 _POLL_S = 0.25
+#: How often it is looked whether more steps may be under way: a cluster grows while every evaluation takes its time.
+_GROWTH_S = 2.0
 
 
 class Watcher(Protocol):
@@ -181,15 +183,17 @@ class Loop:
         # A run that is stopping neither goes on with what it held nor gives itself up.
         if not self.stop_reason and (watching or self._waits()):
             self._face_outage()
+        elif not done:
+            self._plan_more()
         while (next_step := self._order.next_addition(self._search.version, self._results)) is not None:
             self._add(self._results.pop(next_step))
 
     async def _finished_steps(self, *, watching: bool) -> set[asyncio.Task[Result]]:
         """Waits until a step has finished, or until there is something else to look at."""
         # A result may be held back by a screen of another step (`Recorded`), which then waits itself and wakes nobody.
-        polled = _POLL_S if watching or self._results else None
+        polled = _POLL_S if watching or self._results else _GROWTH_S
         waits = [seconds for seconds in (self._budget.left_s, polled) if seconds is not None]
-        timeout_s = None if self.stop_reason else min(waits, default=None)
+        timeout_s = None if self.stop_reason else min(waits)
         if not self._running:
             await asyncio.sleep(timeout_s or 0.0)
             return set()
@@ -228,6 +232,13 @@ class Loop:
             for held in self._outages.given_up():
                 self._give_up(*held)
             self._plan_due({})
+            self._writer.commit()
+            self._start_open()
+
+    def _plan_more(self) -> None:
+        """Plans what has become due although nothing was added."""
+        self._plan_due({})
+        if self._open:
             self._writer.commit()
             self._start_open()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import importlib.metadata
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -91,7 +92,9 @@ class RayExecutor:
         Raises:
             ValueError: If a number is out of range.
             TaskError: If a cluster cannot give out what the task asks for.
+            ExecutorError: If Ray is not installed.
         """
+        _require_ray(address)
         if workers is not None and workers < 1:
             raise ValueError(f"workers must be >= 1, got {workers}")
         if not evaluator_grace_s > 0:
@@ -364,6 +367,14 @@ class RayExecutor:
 
 def _unplaced(loss: Loss) -> bool:
     return loss.cause in (Cause.NODE, Cause.REFUSED) and not loss.node
+
+
+def _require_ray(address: Address) -> None:
+    # Not by looking for a module: Ray leaves folders of this name behind, in which a search would end.
+    try:
+        importlib.metadata.version("ray")
+    except importlib.metadata.PackageNotFoundError:
+        raise ExecutorError(f"{address.described} needs Ray, which is not installed: pip install 'evolve-platform[ray]'") from None
 
 
 def _wait_s(losses: int) -> float:

@@ -1,6 +1,7 @@
 """What is repeated, what counts against a program and what ends a run, on clusters that the tests play."""
 
 import asyncio
+import importlib.metadata
 import itertools
 import random
 
@@ -440,7 +441,8 @@ def test_a_cluster_without_room_is_given_up_when_patience_ends_and_says_what_it_
 def test_a_machine_that_has_no_room_and_never_will_says_so_at_once(monkeypatch):
     cluster = Cluster(node("a", CPU=1.0))
     cluster.probe = lambda *_: pytest.fail("nothing is to be asked for")
-    with pytest.raises(ExecutorError, match=r"this machine has no room .* \(cpus 1, .* oven 1\); it has: host-a: cpus 1"):
+    reason = r"this machine has no room for an evaluation \(cpus 1, .* oven 1\); it has: host-a: cpus 1"
+    with pytest.raises(ExecutorError, match=reason):
         play(monkeypatch, cluster, one, of=task(resources={"oven": 1}), at="ray")
     assert cluster.link.left
 
@@ -623,3 +625,12 @@ def test_the_deadline_covers_every_repeat_of_a_task(monkeypatch):
 
     limits = Limits(timeout_s=1.0, wall_timeout_s=100.0)
     assert "nothing was heard of it for 275 s" in play(monkeypatch, Cluster(script=script), story, of=task(limits=limits))
+
+
+def test_a_machine_without_ray_says_how_to_get_it(monkeypatch):
+    def version(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    with pytest.raises(ExecutorError, match=r"not installed: pip install 'evolve-platform\[ray\]'"):
+        RayExecutor(task(), parse("ray"))
