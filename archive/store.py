@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -42,7 +42,7 @@ from evolve.archive.loading import (
 from evolve.archive.locks import this_process
 from evolve.archive.migrations import MIGRATIONS, bring_up_to_date, refuse_newer, schema_version
 from evolve.archive.records import FoundLimit, Judgement, NewRun, Note, PendingStep, RunRecord, Screen, Session, Settled, Start
-from evolve.archive.sessions import begin_session, latest_session
+from evolve.archive.sessions import begin_session, change_session, latest_session
 from evolve.archive.starts import ScoredStart, load_scored_starts, load_starts, write_starts
 from evolve.archive.tables import advice, afresh, embedding_calls, holdouts, judge_calls, programs, runs
 from evolve.archive.texts import TextReader
@@ -217,7 +217,13 @@ class Archive:
         self.run_record(run)
         with self._database.write(Recording(run)) as connection:
             session = begin_session(connection, run, this_process(), self._clock())
-        return RunWriter(self._database, self.texts, self._clock, run, session)
+        try:
+            return RunWriter(self._database, self.texts, self._clock, run, session)
+        except BaseException:
+            # Nobody will write: the lock must not stay with this process, which lives.
+            with suppress(ArchiveError), self._database.write(Recording(run)) as connection:
+                change_session(connection, run, session, writing=False)
+            raise
 
     # Finding
 

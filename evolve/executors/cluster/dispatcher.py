@@ -50,7 +50,8 @@ def _here() -> tuple[str, str]:
     return node, f"{socket.gethostname()} ({ray.util.get_node_ip_address()})"
 
 
-@ray.remote(max_retries=0, num_returns="streaming")  # type: ignore[untyped-decorator]  # reading Ray's types takes minutes
+# Ray's head would keep some kilobytes of each of the latest hundred thousand.
+@ray.remote(max_retries=0, num_returns="streaming", enable_task_events=False)  # type: ignore[untyped-decorator]  # reading Ray's types takes minutes
 def _serve(order: bytes, parcel: list[ray.ObjectRef]) -> Iterator[bytes]:
     """Serves an order in a Ray worker; the parcel is fetched where it is wanted, and not before."""
     yield from seat.serve(order, _here(), (lambda: ray.get(parcel[0])) if parcel else None)
@@ -150,7 +151,10 @@ class Dispatcher:
                 await self._serve(attempt, order, avoid, [self._put()])
         except Exception as error:  # noqa: BLE001 - whatever it was, the attempt is over, and somebody waits for it
             where = {"node": self._on[attempt]} if attempt in self._on else self._source(error)
-            self._lost(attempt, self._cause(error), _first_words(error), **where)
+            cause = self._cause(error)
+            if cause is Cause.REFUSED and attempt in self._on:
+                cause = Cause.NODE  # it had begun: what went wrong there may go well another time
+            self._lost(attempt, cause, _first_words(error), **where)
         finally:
             self._running.pop(attempt, None)
             self._streams.pop(attempt, None)
@@ -171,7 +175,8 @@ class Dispatcher:
             self._on.pop(attempt, None)  # whatever goes wrong next need not do so there
             return False
         if notice.refusal is not None:
-            self._lost(attempt, Cause.REFUSED, notice.why, notice.node, refusal=notice.refusal.value, host=notice.host)
+            cause = Cause.PRESSURE if notice.refusal is Refusal.SHORT else Cause.REFUSED
+            self._lost(attempt, cause, notice.why, notice.node, refusal=notice.refusal.value, host=notice.host)
             return True
         self._on[attempt] = notice.node
         level = notice.isolation.value if notice.isolation else None

@@ -71,11 +71,12 @@ def _connect(greeting: Mapping[str, Any]) -> None:  # Any: plain data
         ray.init(greeting["address"], **quiet)
         return
     needs, at_once = Needs(**greeting["needs"]), greeting["at_once"]
+    processors = os.cpu_count() or 1
     ray.init(
         "local",
         # Where it is said how many evaluations shall run at once, this machine counts as large enough for them.
         num_cpus=int(needs.cpus * at_once) if at_once else None,
-        resources={name: amount * (at_once or 1) for name, amount in needs.custom.items()} or None,
+        resources={name: amount * (at_once or processors) for name, amount in needs.custom.items()} or None,
         object_store_memory=_STORE_BYTES + 2 * len(greeting["parcel"]),
         include_dashboard=False,
         **quiet,

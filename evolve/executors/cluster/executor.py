@@ -35,8 +35,9 @@ _ON_THE_WAY_S = 15.0
 _READY_S = 300.0
 #: Attempts that wait while later ones find a place: Ray may have sent them to a node that is cut off.
 _UNHEARD_S = 30.0
-#: Attempts in a row that came nowhere, not for want of room, before it is said that they never will.
-_UNPLACED = 20
+_STRIKING = frozenset((Cause.WORKER, Cause.OVERDUE))
+#: Attempts in a row that came to nothing in one place, not for want of room, before it is said that they always will.
+_STUCK, _NODES_FAULTS = 20, frozenset((Cause.NODE, Cause.REFUSED))
 _WATCH_S = 1.0
 _WAITING_SAID_AFTER_S, _WAITING_SAID_EVERY_S = 5.0, 60.0
 _RETRY_FROM_S, _RETRY_UP_TO_S, _DOUBLINGS = 0.05, 5.0, 10
@@ -199,13 +200,14 @@ class RayExecutor:
             losses.append(ended)
             if ended.cause is Cause.REFUSED and ended.node:
                 self._leave_out(ended)
-            if ended.cause in (Cause.WORKER, Cause.OVERDUE):
+            if ended.cause in _STRIKING:
                 strikes.append(self._ping(ended.node))
                 if len(strikes) >= _STRIKES and sum(await asyncio.gather(*strikes)) >= _STRIKES:
-                    text = f"the worker that evaluates the program ended twice: {losses[0].why}; {ended.why}"
+                    whys = "; ".join(loss.why for loss in losses if loss.cause in _STRIKING)
+                    text = f"the worker that evaluates the program ended twice: {whys}"
                     return failed(self._task, self.isolation, Outcome.CRASHED, text)
-            if len(losses) >= _UNPLACED and all(_unplaced(loss) for loss in losses[-_UNPLACED:]):
-                raise ExecutorError(f"{self._address.described} takes no evaluation, {_UNPLACED} times in a row: {ended.why}")
+            if _is_stuck(losses):
+                raise ExecutorError(f"{self._address.described} takes no evaluation, {_STUCK} times in a row: {ended.why}")
             logger.warning("an evaluation was lost on %s, and is repeated: %s", ended.host or "the cluster", ended.why)
             await asyncio.sleep(_wait_s(len(losses)))
 
@@ -338,7 +340,8 @@ class RayExecutor:
                 if self._link is not None:
                     self._link.send({"kind": "cancel", "attempt": attempt.number})
             self._gate.widened()
-            if self._nodes.capacity == 0 and self._attempts.waiting() and loop.time() > say_at:
+            nobody = self._nodes.capacity == 0 or not self._nodes.levels
+            if nobody and self._attempts.waiting() and loop.time() > say_at:
                 say_at = loop.time() + _WAITING_SAID_EVERY_S
                 logger.warning(
                     "%d evaluations wait for a node that has room for one (%s); the cluster has: %s",
@@ -365,8 +368,10 @@ class RayExecutor:
             pong.set_result(event["alive"])
 
 
-def _unplaced(loss: Loss) -> bool:
-    return loss.cause in (Cause.NODE, Cause.REFUSED) and not loss.node
+def _is_stuck(losses: list[Loss]) -> bool:
+    """Whether attempts come to nothing again and again, on one node or before they reach any: a node dies but once."""
+    last = losses[-_STUCK:]
+    return len(last) == _STUCK and len({loss.node for loss in last}) == 1 and {loss.cause for loss in last} <= _NODES_FAULTS
 
 
 def _require_ray(address: Address) -> None:

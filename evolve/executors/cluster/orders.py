@@ -63,8 +63,10 @@ class Refusal(StrEnum):
     """It does not offer the level asked for."""
     CODE = "code"
     """Another `evolve` is installed there."""
+    SHORT = "short"
+    """It has no disk space or memory left, for the moment."""
     BROKEN = "broken"
-    """Something else is wrong with it: a full disk, a missing package."""
+    """Something else is wrong with it, such as a missing package."""
 
 
 class Notice(NamedTuple):

@@ -7,6 +7,7 @@ the process: evaluations on a cluster are in every respect those of the machine 
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import sys
 import threading
@@ -25,6 +26,9 @@ T = TypeVar("T")
 
 #: Which accelerators a process sees: Ray sets them for each evaluation, and a worker reads them when it starts.
 _ACCELERATORS = ("CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES")
+
+#: Errors that pass when somebody makes room.
+_SHORT = (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EAGAIN)
 
 
 class _Refused(Exception):
@@ -109,7 +113,8 @@ class Seat:
         except TaskError as error:
             raise _Refused(Refusal.TASK, str(error)) from error
         except (EvolveError, OSError, MemoryError, ValueError) as error:
-            raise _Refused(Refusal.BROKEN, f"{type(error).__name__}: {error}") from error
+            short = isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in _SHORT)
+            raise _Refused(Refusal.SHORT if short else Refusal.BROKEN, f"{type(error).__name__}: {error}") from error
         self._executor, self._occupied = executor, wanted
 
     @staticmethod

@@ -318,6 +318,12 @@ def test_a_node_of_which_nobody_knows_the_name_is_not_left_out_for_good(monkeypa
     assert cluster.attempts[1]["avoid"] == []
 
 
+def test_a_node_on_which_everything_breaks_ends_the_run_and_blames_no_program(monkeypatch):
+    cluster = Cluster(script=lambda cluster, link, message: lost(link, message, "node", why="no other worker can be started"))
+    with pytest.raises(ExecutorError, match="takes no evaluation, 20 times in a row: no other worker can be started"):
+        play(monkeypatch, cluster, one)
+
+
 def test_a_cluster_whose_nodes_refuse_without_a_name_is_given_up_with_the_reason(monkeypatch):
     cluster = Cluster()
     cluster.probe = lambda cluster, link, message: lost(link, message, "refused", "", why="No module named 'evolve'")

@@ -166,13 +166,13 @@ def test_a_parcel_that_arrives_damaged_is_the_nodes_failure(serve, pack):
     assert serve(packed)[1].evaluation.objective == 420.0
 
 
-def test_a_full_disk_is_the_nodes_failure(serve, pack, monkeypatch):
+def test_a_full_disk_passes(serve, pack, monkeypatch):
     def full():
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(parcel, "cache_root", full)
     notice, _ = serve(pack())
-    assert notice.refusal is Refusal.BROKEN
+    assert notice.refusal is Refusal.SHORT
     assert "No space left on device" in notice.why
 
 
