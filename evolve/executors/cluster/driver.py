@@ -11,8 +11,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import shutil
 import socket
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Mapping
@@ -43,19 +45,27 @@ def main(stream_fd: int) -> None:
     if payload is None:
         return
     greeting = wire.decode(payload)
+    # Short, whatever the system's own is: the names of Ray's sockets must be shorter than 108 bytes.
+    folder = tempfile.mkdtemp(prefix="evolve-ray-", dir="/tmp")
     try:
-        _connect(greeting)
+        _connect(greeting, folder)
     except Exception as error:  # noqa: BLE001 - reported to the controller; Ray raises whatever it meets
+        shutil.rmtree(folder, ignore_errors=True)
         stream.sendall(wire.frame(wire.encode({"kind": "failed", "why": f"{type(error).__name__}: {error}"})))
         return
     try:
         asyncio.run(_serve(stream, greeting))
     finally:
         ray.shutdown()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
-def _connect(greeting: Mapping[str, Any]) -> None:  # Any: plain data
+def _connect(greeting: Mapping[str, Any], folder: str) -> None:  # Any: plain data
     """Connects with the cluster that the greeting names, or starts one.
+
+    Args:
+        greeting: Of the controller.
+        folder: For the files of a cluster that is started.
 
     Raises:
         Exception: Whatever Ray raises.
@@ -79,6 +89,7 @@ def _connect(greeting: Mapping[str, Any]) -> None:  # Any: plain data
         resources={name: amount * (at_once or processors) for name, amount in needs.custom.items()} or None,
         object_store_memory=_STORE_BYTES + 2 * len(greeting["parcel"]),
         include_dashboard=False,
+        _temp_dir=folder,
         **quiet,
     )
 

@@ -173,4 +173,6 @@ def _advice(address: Address, text: str) -> str:
             "Is its head running, and does a node of it run on this machine? If not, start one with "
             f"`ray start --address={address.text}`, or come in by the client server: --executor ray://HOST:10001"
         )
+    if "timeout" in text:
+        return "Is its token in RAY_AUTH_TOKEN or ~/.ray/auth_token here, and its client server on that port (10001 by default)?"
     return "Is its head running, with the client server on that port (10001 by default), and not behind a firewall?"
