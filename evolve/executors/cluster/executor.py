@@ -121,8 +121,10 @@ class RayExecutor:
 
     @property
     def slots(self) -> int:
-        # A cluster that was started for the run has as many places as were asked for.
-        return self._nodes.in_flight if self._workers is None or self._address.way is Way.HERE else self._workers
+        if self._workers is None:
+            return self._nodes.in_flight
+        # A cluster that was started for the run has as many places as were asked for, and some more may wait.
+        return max(self._workers, self._nodes.in_flight) if self._address.way is Way.HERE else self._workers
 
     @property
     def isolation(self) -> Isolation:
