@@ -158,7 +158,7 @@ def wait_until(holds: object, timeout_s: float = PATIENCE_S) -> None:
     give_up_at = time.monotonic() + timeout_s
     while not holds():
         assert time.monotonic() < give_up_at, f"not within {timeout_s} s"
-        time.sleep(0.05)
+        time.sleep(0.005)
 
 
 @contextlib.contextmanager
