@@ -149,29 +149,31 @@ class Attempts:
     def overdue(self) -> list[Attempt]:
         """Gives up the attempts of which nothing was heard for too long, and returns them."""
         now = asyncio.get_running_loop().time()
-        late = [attempt for attempt in self._open.values() if not attempt.ended.done() and self._is_late(attempt, now)]
-        for attempt in late:
-            if attempt.placed_at is None:
-                _settle(attempt, Loss(Cause.LINK, "it waited for a place while later ones found theirs"))
-            elif attempt.started_at is None:
-                why = f"its place was not ready within {self.ready_s:g} s"
-                _settle(attempt, Loss(Cause.NODE, why, attempt.node, attempt.host))
-            else:
-                why = f"nothing was heard of it for {self.deadline_s:g} s"
-                _settle(attempt, Loss(Cause.OVERDUE, why, attempt.node, attempt.host))
+        late = []
+        for attempt in self._open.values():
+            loss = None if attempt.ended.done() else self._late(attempt, now)
+            if loss is not None:
+                _settle(attempt, loss)
+                late.append(attempt)
         return late
 
     def waiting(self) -> int:
         """How many wait for a place."""
         return sum(attempt.placed_at is None for attempt in self._open.values())
 
-    def _is_late(self, attempt: Attempt, now: float) -> bool:
+    def _late(self, attempt: Attempt, now: float) -> Loss | None:
+        """What becomes of an attempt of which nothing was heard for too long; None of one that has time."""
         if attempt.started_at is not None:
-            return now - attempt.started_at > self.deadline_s
+            why = f"nothing was heard of it for {self.deadline_s:g} s"
+            late = now - attempt.started_at > self.deadline_s
+            return Loss(Cause.OVERDUE, why, attempt.node, attempt.host) if late else None
         if attempt.placed_at is not None:
-            return now - attempt.placed_at > self.ready_s
+            why = f"its place was not ready within {self.ready_s:g} s"
+            late = now - attempt.placed_at > self.ready_s
+            return Loss(Cause.NODE, why, attempt.node, attempt.host) if late else None
         # Ray gives places first come, first served, but for attempts that it has sent to a node that is cut off.
-        return attempt.number < self._latest_placed and now - attempt.sent_at > self.unheard_s
+        late = attempt.number < self._latest_placed and now - attempt.sent_at > self.unheard_s
+        return Loss(Cause.LINK, "it waited for a place while later ones found theirs") if late else None
 
 
 def _settle(attempt: Attempt, ended: Answer | Loss) -> None:

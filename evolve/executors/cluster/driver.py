@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import shutil
 import socket
 import sys
 import tempfile
@@ -46,18 +45,16 @@ def main(stream_fd: int) -> None:
         return
     greeting = wire.decode(payload)
     # Short, whatever the system's own is: the names of Ray's sockets must be shorter than 108 bytes.
-    folder = tempfile.mkdtemp(prefix="evolve-ray-", dir="/tmp")
-    try:
-        _connect(greeting, folder)
-    except Exception as error:  # noqa: BLE001 - reported to the controller; Ray raises whatever it meets
-        shutil.rmtree(folder, ignore_errors=True)
-        stream.sendall(wire.frame(wire.encode({"kind": "failed", "why": f"{type(error).__name__}: {error}"})))
-        return
-    try:
-        asyncio.run(_serve(stream, greeting))
-    finally:
-        ray.shutdown()
-        shutil.rmtree(folder, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix="evolve-ray-", dir="/tmp", ignore_cleanup_errors=True) as folder:
+        try:
+            _connect(greeting, folder)
+        except Exception as error:  # noqa: BLE001 - reported to the controller; Ray raises whatever it meets
+            stream.sendall(wire.frame(wire.encode({"kind": "failed", "why": f"{type(error).__name__}: {error}"})))
+            return
+        try:
+            asyncio.run(_serve(stream, greeting))
+        finally:
+            ray.shutdown()
 
 
 def _connect(greeting: Mapping[str, Any], folder: str) -> None:  # Any: plain data

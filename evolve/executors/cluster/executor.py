@@ -291,8 +291,6 @@ class RayExecutor:
         give_up_at = loop.time() + self._config.patience_s
         lost = self._link
         why = await lost.closed if lost is not None else ""
-        # All that are open were sent by the connection that was lost: nobody sends before there is another one.
-        self._attempts.lose_all(f"the connection with the cluster was lost: {why}")
         logger.warning("%s was lost (%s); connecting again for up to %g s", self._address.described, why, self._config.patience_s)
         if lost is not None:
             await lost.close()
@@ -341,7 +339,6 @@ class RayExecutor:
             for attempt in self._attempts.overdue():
                 if self._link is not None:
                     self._link.send({"kind": "cancel", "attempt": attempt.number})
-            self._gate.widened()
             nobody = self._nodes.capacity == 0 or not self._nodes.levels
             if nobody and self._attempts.waiting() and loop.time() > say_at:
                 say_at = loop.time() + _WAITING_SAID_EVERY_S
