@@ -87,6 +87,19 @@ class Dispatcher:
         self._streams: dict[int, ray.ObjectRefGenerator] = {}
         self._on: dict[int, str] = {}
         self._nodes: list[dict[str, Any]] = []
+        self._pinging: set[asyncio.Task[None]] = set()
+
+    def take(self, message: Mapping[str, Any]) -> None:  # Any: plain data
+        """Does what a controller asks for: to evaluate, to cancel, or to ping."""
+        match message["kind"]:
+            case "evaluate":
+                self.evaluate(message["attempt"], message["order"], message["avoid"])
+            case "cancel":
+                self.cancel(message["attempt"])
+            case "ping":
+                task = asyncio.create_task(self.ping(message["node"], message["number"]))
+                self._pinging.add(task)
+                task.add_done_callback(self._pinging.discard)
 
     def evaluate(self, attempt: int, order: bytes, avoid: Collection[str]) -> None:
         """Begins an attempt.

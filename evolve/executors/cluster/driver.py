@@ -151,21 +151,13 @@ async def _serve(stream: socket.socket, greeting: Mapping[str, Any]) -> None:  #
 
 async def _listen(reader: asyncio.StreamReader, dispatcher: Dispatcher | RelayedDispatcher) -> None:
     """Takes orders until the controller hangs up."""
-    pings: set[asyncio.Task[None]] = set()
     while True:
         try:
             (size,) = wire.HEADER.unpack(await reader.readexactly(wire.HEADER.size))
             message = wire.decode(await reader.readexactly(size))
         except (asyncio.IncompleteReadError, OSError):
             return
-        if message["kind"] == "evaluate":
-            dispatcher.evaluate(message["attempt"], message["order"], message["avoid"])
-        elif message["kind"] == "cancel":
-            dispatcher.cancel(message["attempt"])
-        else:
-            task = asyncio.create_task(dispatcher.ping(message["node"], message["number"]))
-            pings.add(task)
-            task.add_done_callback(pings.discard)
+        dispatcher.take(message)
 
 
 def _end_anyway() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import ray
@@ -35,12 +35,7 @@ class Relay:
     async def take(self, orders: Sequence[Mapping[str, Any]]) -> None:
         """Takes what the driver process sends."""
         for order in orders:
-            if order["kind"] == "evaluate":
-                self._dispatcher.evaluate(order["attempt"], order["order"], order["avoid"])
-            elif order["kind"] == "cancel":
-                self._dispatcher.cancel(order["attempt"])
-            else:
-                await self._dispatcher.ping(order["node"], order["number"])
+            self._dispatcher.take(order)
 
     async def events(self) -> list[Mapping[str, Any]]:
         """Waits until something has happened, and returns it; nothing where nothing did.
@@ -75,14 +70,11 @@ class RelayedDispatcher:
         self._tell = tell
         self._sending: set[asyncio.Task[None]] = set()
 
-    def evaluate(self, attempt: int, order: bytes, avoid: Collection[str]) -> None:
-        self._send({"kind": "evaluate", "attempt": attempt, "order": order, "avoid": list(avoid)})
-
-    def cancel(self, attempt: int) -> None:
-        self._send({"kind": "cancel", "attempt": attempt})
-
-    async def ping(self, node: str, number: int) -> None:
-        self._send({"kind": "ping", "node": node, "number": number})
+    def take(self, message: Mapping[str, Any]) -> None:  # Any: plain data
+        """Passes on what a controller asks for."""
+        task = asyncio.create_task(self._sent(message))
+        self._sending.add(task)
+        task.add_done_callback(self._sending.discard)
 
     async def watch(self) -> None:
         """Passes on what happens, for good; ends with Ray's error when the cluster is lost."""
@@ -93,11 +85,6 @@ class RelayedDispatcher:
 
     async def close(self) -> None:
         ray.kill(self._relay)
-
-    def _send(self, order: Mapping[str, Any]) -> None:  # Any: plain data
-        task = asyncio.create_task(self._sent(order))
-        self._sending.add(task)
-        task.add_done_callback(self._sending.discard)
 
     async def _begin(self, needs: Needs, parcel: bytes) -> None:
         await self._relay.begin.remote(needs, parcel)
