@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -88,3 +89,21 @@ def cluster():
         started.add_node("--num-cpus=3")
         with environment(started.tokens):
             yield started
+
+
+@pytest.fixture
+def address(cluster) -> str:
+    """Where the cluster is joined as a node."""
+    return cluster.address
+
+
+@pytest.fixture
+def client_address(cluster, tmp_path_factory):
+    """Where the cluster's client server listens; one test at a time has it.
+
+    The client servers of two clusters on one machine count through the same ports (Ray 2.60 begins with 23000) and hand them to
+    processes that bind them a second later: at the same time, both give away the same one.
+    """
+    with (tmp_path_factory.getbasetemp().parent / "client-server.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield cluster.client_address

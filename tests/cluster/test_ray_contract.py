@@ -10,8 +10,8 @@ pytestmark = pytest.mark.cluster
 
 class TestRayExecutor(ExecutorContract):
     @pytest.fixture(autouse=True)
-    def _on(self, cluster):
-        self.address = parse(cluster.address)
+    def _on(self, address):
+        self.address = parse(address)
 
     def make(self, task: Task, slots: int) -> Executor:
         return RayExecutor(task, self.address, slots, evaluator_grace_s=60.0)
@@ -19,8 +19,8 @@ class TestRayExecutor(ExecutorContract):
 
 class TestRayExecutorThroughTheClientServer(ExecutorContract):
     @pytest.fixture(autouse=True)
-    def _on(self, cluster):
-        self.address = parse(cluster.client_address)
+    def _on(self, client_address):
+        self.address = parse(client_address)
 
     def make(self, task: Task, slots: int) -> Executor:
         return RayExecutor(task, self.address, slots, evaluator_grace_s=60.0)

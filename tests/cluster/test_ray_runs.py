@@ -49,8 +49,8 @@ def additions(where: Path) -> int:
 
 
 @pytest.mark.parametrize("way", ["address", "client_address"])
-def test_a_strict_run_gives_the_archive_that_it_gives_on_one_machine(tmp_path, cluster, reference, way):
-    run = evolve.run(str(PARABOLA), steps=STEPS, seed=3, executor=getattr(cluster, way), archive=tmp_path / "a.db")
+def test_a_strict_run_gives_the_archive_that_it_gives_on_one_machine(tmp_path, request, reference, way):
+    run = evolve.run(str(PARABOLA), steps=STEPS, seed=3, executor=request.getfixturevalue(way), archive=tmp_path / "a.db")
     assert untimed(run.steps()) == reference
     shown = run.summary()
     assert {host["isolation"] for host in shown["hosts"]} == {shown["isolation"]}

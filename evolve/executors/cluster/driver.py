@@ -103,7 +103,11 @@ def _knock(address: Address) -> None:
 
 
 def _connect_client(address: str) -> None:
-    """Connects by the client server, which now and then loses the process that it starts for a client (Ray 2.60)."""
+    """Connects by the client server, again where the process that it starts for a client ends at once.
+
+    That was seen (Ray 2.60) where two heads on one machine had given the same port to two such processes: they count through the
+    same ports.
+    """
     for left in reversed(range(_CLIENT_TRIES)):
         try:
             ray.init(address, logging_level=logging.ERROR)
