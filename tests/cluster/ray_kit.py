@@ -19,6 +19,11 @@ from evolve.evaluators.sandbox import tree
 
 PATIENCE_S = 90.0
 
+#: Where the ports of nodes' workers begin, by the process of pytest that starts them: below those that the system gives away,
+#: and not those of Ray's client servers.
+_FIRST_PORTS = (12_000, 24_100)
+_XDIST_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+
 
 class RayNode:
     """A node: `ray start --block` and all that it starts."""
@@ -33,7 +38,7 @@ class RayNode:
             ["--head", f"--port={cluster.port}", "--include-dashboard=false"] if number == 0 else [f"--address={cluster.address}"]
         )
         # Ranges of their own: several nodes of one machine must not give their workers the same ports.
-        first = 30000 + 1500 * number + secrets.randbelow(500)
+        first = _FIRST_PORTS[_XDIST_WORKER % len(_FIRST_PORTS)] + 1050 * number + secrets.randbelow(100)
         ports = [f"--min-worker-port={first}", f"--max-worker-port={first + 900}", "--dashboard-agent-listen-port=0"]
         command = [*prefix, sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats", *head, *ports]
         if number == 0:

@@ -24,6 +24,13 @@ from evolve.executors.cluster.orders import first_sentence
 CONNECT_S = 150.0
 _LEAVE_S = 20.0
 _LOG_SHOWN_BYTES = 1500
+_LOG_READ_BYTES = 2**16
+
+#: Ray gives ports to processes which bind them later, and ends those that find theirs taken; a second one gets another port.
+_TRIES = 2
+
+#: In the line with which Ray's own code says why it ends a process; hundreds of lines of its stack follow.
+_FATAL = "Check failed"
 
 #: Ray's name of the head's process, in its last words when that is gone.
 _GCS = "GCS"
@@ -48,7 +55,7 @@ class Link:
     async def open(
         cls, address: Address, needs: Needs, parcel: bytes, at_once: int | None, hear: Hear, *, timeout_s: float = CONNECT_S
     ) -> Self:
-        """Starts a driver process and waits until it is connected.
+        """Starts a driver process and waits until it is connected; starts another one where Ray crashes meanwhile.
 
         Args:
             address: Of the cluster.
@@ -61,6 +68,23 @@ class Link:
         Raises:
             ExecutorError: If the cluster cannot be reached, or Ray is not installed.
         """
+        greeting = {
+            "way": address.way.value,
+            "address": address.text,
+            "needs": asdict(needs),
+            "parcel": parcel,
+            "at_once": at_once,
+        }
+        for left in reversed(range(_TRIES)):
+            try:
+                return await cls._open(address, greeting, hear, timeout_s)
+            except _Crashed:
+                if not left:
+                    raise
+        raise AssertionError("every try returns or raises")
+
+    @classmethod
+    async def _open(cls, address: Address, greeting: Mapping[str, Any], hear: Hear, timeout_s: float) -> Self:  # Any: plain data
         ours, theirs = socket.socketpair()
         log = os.memfd_create("evolve-driver-log")
         with theirs:
@@ -78,9 +102,7 @@ class Link:
         link = cls(process, log, hear)
         try:
             reader, link._writer = await asyncio.open_connection(sock=ours)
-            link.send(
-                {"way": address.way.value, "address": address.text, "needs": asdict(needs), "parcel": parcel, "at_once": at_once}
-            )
+            link.send(greeting)
             async with asyncio.timeout(timeout_s):
                 first = await _receive(reader)
         except TimeoutError:
@@ -90,7 +112,7 @@ class Link:
             text = link.log_tail()
             await link.close(patiently=address.way is Way.HERE)
             if isinstance(error, asyncio.IncompleteReadError | OSError):
-                raise ExecutorError(f"{address.described} cannot be reached: {text}. {_advice(address, text)}") from None
+                raise _Crashed(f"{address.described} cannot be reached: {_last_words(text)}. {_advice(address, text)}") from None
             raise
         if first["kind"] == "failed":
             text = f"{first['why']}\n{link.log_tail()}"
@@ -107,7 +129,7 @@ class Link:
     def log_tail(self) -> str:
         """What Ray printed last."""
         size = os.fstat(self._log).st_size
-        return os.pread(self._log, _LOG_SHOWN_BYTES, max(size - _LOG_SHOWN_BYTES, 0)).decode(errors="replace").strip()
+        return os.pread(self._log, _LOG_READ_BYTES, max(size - _LOG_READ_BYTES, 0)).decode(errors="replace").strip()
 
     async def close(self, *, patiently: bool = True) -> None:
         """Leaves the cluster, ends one that was started for this, and waits until the process is gone.
@@ -152,6 +174,16 @@ async def _receive(reader: asyncio.StreamReader) -> dict[str, Any]:  # Any: plai
     (size,) = wire.HEADER.unpack(await reader.readexactly(wire.HEADER.size))
     message: dict[str, Any] = wire.decode(await reader.readexactly(size))
     return message
+
+
+class _Crashed(ExecutorError):
+    """A driver process ended before it said anything."""
+
+
+def _last_words(text: str) -> str:
+    """The end of a log, or the line in which Ray says why it ends its process."""
+    fatal = [line for line in text.splitlines() if _FATAL in line]
+    return fatal[-1].strip() if fatal else text[-_LOG_SHOWN_BYTES:]
 
 
 def _brief(text: str) -> str:

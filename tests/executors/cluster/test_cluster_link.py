@@ -106,6 +106,32 @@ def test_a_cluster_that_cannot_be_reached_is_an_error_with_advice(driver, addres
         asyncio.run(opened(address=address))
 
 
+def test_a_driver_that_ray_ends_while_it_starts_is_started_once_more(driver, tmp_path):
+    been = tmp_path / "been"
+    driver(f"""
+        if not os.path.exists({str(been)!r}):
+            open({str(been)!r}, "w").close()
+            os.abort()
+        send({{"kind": "ready"}})
+        receive()
+    """)
+
+    async def story():
+        await (await opened()).close()
+
+    asyncio.run(story())
+
+
+def test_a_driver_that_ray_ends_again_shows_what_ray_says_of_it_and_not_its_stack(driver):
+    driver("""
+        sys.stderr.write("noise\\n[1] worker.cc:7: Check failed: port in use\\n" + "stack\\n" * 1000)
+        sys.stderr.flush()
+        os.abort()
+    """)
+    with pytest.raises(ExecutorError, match=r"cannot be reached: \[1\] worker\.cc:7: Check failed: port in use\. "):
+        asyncio.run(opened())
+
+
 def test_a_driver_that_does_not_start_says_what_it_printed(driver):
     driver("""
         sys.stderr.write("No module named 'ray'")
