@@ -1,0 +1,353 @@
+"""Trains a language model whose experts a method balances, and measures both.
+
+The trainer, the optimiser, the data and the clock are here, in the trusted process; of the method there is only what its hooks say
+(`balancer`). The same seed gives every method the same initial weights, the same batches and the same noise, so that two
+methods are compared as a pair.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from evolve.evaluators.base import Invalid
+from evolve.evaluators.moe.balancer import Balancer, Schedule
+from evolve.evaluators.moe.calling import Method
+from evolve.evaluators.moe.corpus import Corpus, load_corpus
+from evolve.evaluators.moe.model import Transformer
+from evolve.evaluators.moe.observed import Observed
+from evolve.evaluators.moe.router import Company, Pass
+from evolve.evaluators.moe.spec import ModelConfig, Size
+
+#: A share of the training after which a model is measured; the last one is what counts.
+CHECKPOINTS = (1 / 3, 2 / 3, 1.0)
+
+#: Shares of the training after which the guard asks hooks again about a training batch.
+_GUARDED = (0.0, 0.5)
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A model on held-out text.
+
+    Attributes:
+        cross_entropy: Nats per byte, by domain.
+        counts: ``(D, L, E)`` tokens that chose each expert that computes.
+        active: Floating-point operations of the experts that were chosen, in units of those of k full experts per token.
+        margin: Mean difference of a token's k-th and next largest gate.
+        router_entropy: Mean entropy of a token's gates, in units of the largest.
+    """
+
+    cross_entropy: tuple[float, ...]
+    counts: np.ndarray
+    active: float
+    margin: float
+    router_entropy: float
+
+    @property
+    def mean_cross_entropy(self) -> float:
+        return sum(self.cross_entropy) / len(self.cross_entropy)
+
+
+@dataclass(slots=True)
+class Training:
+    """What came of a training.
+
+    Attributes:
+        size: What was trained, and how.
+        seed: Of weights, batches and noise.
+        model: As it ended.
+        balancer: The method, in the state that it ended in.
+        checkpoints: Measurements after each of `CHECKPOINTS`.
+        losses: Cross-entropy of each step's batch, nats per byte.
+        loads: ``(steps, L, E)`` int32, tokens of each step that chose each expert that computes.
+        dropped: Share of choices that found their expert full.
+        spent: Floating-point operations of the training, in units of a step with k full experts per token.
+        z_norm: Root mean square of the router's logits at the end.
+        gradient_ratio: Norm of the balancing loss's gradient by the routers' weights in units of that of the cross-entropy, at the
+            checkpoints; empty where it cannot be told apart.
+        cpu_s: CPU seconds of this process.
+        wall_s: Wall-clock seconds.
+    """
+
+    size: Size
+    seed: int
+    model: Transformer
+    balancer: Balancer
+    checkpoints: list[Measured] = field(default_factory=list)
+    losses: list[float] = field(default_factory=list)
+    loads: np.ndarray = field(default_factory=lambda: np.zeros((0, 0, 0), np.int32))
+    dropped: float = 0.0
+    spent: float = 0.0
+    z_norm: float = 0.0
+    gradient_ratio: list[float] = field(default_factory=list)
+    cpu_s: float = 0.0
+    wall_s: float = 0.0
+
+    @property
+    def final(self) -> Measured:
+        return self.checkpoints[-1]
+
+
+def train(method: Method, size: Size, seed: int, *, guarded: bool = True) -> Training:
+    """Trains one model.
+
+    A method that wants more computation than k full experts per token is charged for it: the training ends when as many
+    operations are spent as the size's steps have at k. One that wants less is given no more steps.
+
+    Args:
+        method: What balances.
+        size: What is trained, and how.
+        seed: Of weights, batches and noise.
+        guarded: Whether hooks are asked again about tokens in other company (see `router.Pass`).
+
+    Raises:
+        Invalid: If the method says what it may not, or the training diverges.
+        ProgramFailed: If the method is a program's, and fails.
+    """
+    with _deterministic(size.training.device):
+        return _Trainer(method, size, seed, guarded=guarded).run()
+
+
+class _Trainer:
+    """One training under way."""
+
+    def __init__(self, method: Method, size: Size, seed: int, *, guarded: bool) -> None:
+        self.size, self.config, self.seed, self.guarded = size, size.training, seed, guarded
+        self.corpus = load_corpus()
+        self.balancer = Balancer(method, size.model, self.config.device)
+        self.model = Transformer(size.model, self.balancer.router, self.balancer.null_experts)
+        self.model.initialise(seed)
+        self.model.to(self.config.device)
+        self.optimiser = _optimiser(self.model, size)
+        self.sequences = self.config.micro_batches * self.config.sequences
+        method.open(
+            {
+                "L": size.model.layers,
+                "E": self.balancer.experts,
+                "T": size.tokens,
+                "B": self.sequences,
+                "M": self.config.micro_batches,
+                "R": self.balancer.memory.shape[1],
+            }
+        )
+        self.training = Training(size, seed, self.model, self.balancer)
+
+    def run(self) -> Training:
+        training, steps = self.training, self.config.steps
+        began = time.process_time(), time.perf_counter()
+        marks = {max(1, round(share * steps)) for share in CHECKPOINTS[:-1]}
+        loads, dropped = [], 0
+        for step in range(steps):
+            progress = max(step, training.spent) / steps
+            if progress >= 1:
+                break
+            observed, lost = self._step(step, progress, tell_apart=step + 1 in marks)
+            loads.append(observed.counts[:, : self.size.model.experts].to("cpu", torch.int32).numpy())
+            dropped += lost
+            if step + 1 in marks:
+                training.checkpoints.append(self.measure(step + 1))
+        training.checkpoints.append(self.measure(len(loads)))
+        training.loads = np.stack(loads)
+        training.dropped = dropped / max(1, int(training.loads.sum()))
+        training.cpu_s, training.wall_s = time.process_time() - began[0], time.perf_counter() - began[1]
+        return training
+
+    def _step(self, step: int, progress: float, *, tell_apart: bool) -> tuple[Observed, int]:
+        """One step of the optimiser; returns what was observed and how many choices were dropped."""
+        config = self.config
+        schedule = self.balancer.schedule(step, config.steps, config.coefficient)
+        tokens = self._batch(step)
+        if self.guarded and step in {round(share * config.steps) for share in _GUARDED}:
+            self._ask_again(tokens, schedule, step)
+        routing = self._pass(schedule, step, training=True, keep_gradients=self.balancer.asks("update", "contribution"))
+        loss = self._cross_entropy(tokens, routing).mean()
+        self.training.losses.append(_finite(float(loss.detach()), step))
+        observed = Observed(
+            routing.seen,
+            micro_batches=config.micro_batches,
+            sequences=self.sequences,
+            k=schedule.k,
+            step=step,
+            steps=config.steps,
+        )
+        balance = self.balancer.loss(observed.inputs("loss")) if schedule.coefficient else None
+        if balance is not None and balance.requires_grad:
+            if tell_apart:
+                self._tell_apart(loss, schedule.coefficient * balance)
+            loss = loss + schedule.coefficient * balance
+        self._descend(loss, progress, step)
+        self.balancer.update(observed.inputs("update"))
+        self.training.spent += self._operations(observed.mask)
+        self.training.z_norm = float(observed.logits.detach().square().mean().sqrt())
+        return observed, sum(seen.dropped for seen in routing.seen)
+
+    def _batch(self, step: int) -> Tensor:
+        weights = dict(zip(self.corpus.domains, self.config.domains, strict=True)) if self.config.domains else None
+        batch = self.corpus.train_batch(
+            self.seed,
+            step,
+            micro_batches=self.config.micro_batches,
+            sequences=self.config.sequences,
+            length=self.size.model.length,
+            weights=weights,
+        )
+        return torch.from_numpy(batch.tokens.astype(np.int64)).to(self.config.device)
+
+    def _pass(self, schedule: Schedule, step: int, *, training: bool, **more: Any) -> Pass:  # Any: see `Pass`
+        generator = torch.Generator().manual_seed((self.seed * 2 + training) * 1_000_003 + step)
+        return Pass(self.balancer, schedule, step, training=training, generator=generator, **more)
+
+    def _cross_entropy(self, tokens: Tensor, routing: Pass) -> Tensor:
+        """Nats per byte of each sequence."""
+        with torch.autocast(self.config.device, torch.bfloat16, enabled=self.config.bfloat16):
+            logits = self.model(tokens[:, :-1], routing)
+        losses = functional.cross_entropy(logits.float().flatten(0, 1), tokens[:, 1:].flatten(), reduction="none")
+        return losses.view(len(tokens), -1).mean(1)
+
+    def _descend(self, loss: Tensor, progress: float, step: int) -> None:
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        _finite(float(nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)), step)
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.config.learning_rate * _rate(progress, self.config.warmup)
+        self.optimiser.step()
+
+    def _tell_apart(self, loss: Tensor, balance: Tensor) -> None:
+        """Compares the gradients of both losses by the routers' weights."""
+        if self.balancer.defines("score") or self.balancer.defines("gate"):
+            return  # a program's hooks give gradients once per call
+        weights = [weight for name, weight in self.model.named_parameters() if ".router." in name]
+        norms = []
+        for one in (balance, loss):
+            gradients = torch.autograd.grad(one, weights, retain_graph=True, allow_unused=True)
+            norms.append(math.sqrt(sum(float(gradient.square().sum()) for gradient in gradients if gradient is not None)))
+        self.training.gradient_ratio.append(norms[0] / max(norms[1], 1e-12))
+
+    def _ask_again(self, tokens: Tensor, schedule: Schedule, step: int) -> None:
+        """Has the guard look at a training batch."""
+        with torch.no_grad():
+            self._cross_entropy(tokens, self._pass(schedule, step, training=True, company=self._company(step)))
+
+    def _company(self, step: int) -> Company:
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + step + 7)
+        order = torch.randperm(self.size.tokens, generator=generator)
+        kept = torch.rand(self.size.tokens, generator=generator) < 0.5
+        return Company(order.to(self.config.device), kept.to(self.config.device))
+
+    @torch.no_grad()
+    def measure(self, step: int) -> Measured:
+        """Measures the model on held-out text, sequences of all domains in every batch."""
+        schedule = self.balancer.schedule(step, self.config.steps, self.config.coefficient)
+        domains, tokens = _held_out(self.corpus, self.config.held_out, self.size.model.length)
+        losses, masks, margins, entropies = [], [], [], []
+        for start in range(0, len(tokens), self.sequences):
+            chosen = np.arange(start, start + self.sequences) % len(tokens)
+            company = self._company(step + start) if self.guarded and start == 0 else None
+            routing = self._pass(schedule, step + start, training=False, company=company)
+            batch = torch.from_numpy(tokens[chosen].astype(np.int64)).to(self.config.device)
+            losses.append(self._cross_entropy(batch, routing).cpu())
+            masks.append(torch.stack([seen.mask for seen in routing.seen]).unflatten(1, (self.sequences, -1)).sum(2).cpu())
+            margins.append(_margin([seen.gates for seen in routing.seen], schedule.k))
+            entropies.append(_router_entropy([seen.gates for seen in routing.seen]))
+        loss = torch.cat(losses)[: len(tokens)].double().numpy()
+        # Tokens of each sequence by expert: (sequences, L, E).
+        chosen_by = torch.cat(masks, 1)[:, : len(tokens)].transpose(0, 1).numpy()
+        counts = np.stack([chosen_by[domains == domain].sum(0) for domain in range(len(self.corpus.domains))])
+        real = self.size.model.experts
+        hidden = np.asarray(self.size.model.shares)
+        return Measured(
+            tuple(float(loss[domains == domain].mean()) for domain in range(len(self.corpus.domains))),
+            counts[..., :real],
+            float((counts[..., :real] * hidden).sum() / (len(tokens) * self.size.model.length * self.size.model.layers * self.size.model.active)),
+            sum(margins) / len(margins),
+            sum(entropies) / len(entropies),
+        )
+
+    def _operations(self, mask: Tensor) -> float:
+        """Operations of a step with these choices, in units of one with k full experts per token."""
+        model = self.size.model
+        experts = float((mask.sum(1).float() * self.balancer.widths).sum()) / self.size.tokens
+        each = 4 * model.width * model.expert_width
+        others = _other_operations(model)
+        return (others + each * experts) / (others + each * model.active * model.layers)
+
+
+def _other_operations(model: ModelConfig) -> int:
+    """Floating-point operations per token beside the experts': projections, attention, shared experts, the head."""
+    layer = 8 * model.width**2 + 2 * model.length * model.width + 4 * model.width * model.shared_width
+    return model.layers * layer + 2 * model.width * 256
+
+
+def _optimiser(model: Transformer, size: Size) -> torch.optim.AdamW:
+    """AdamW that lets vectors and embeddings be as large as they like."""
+    matrices = [weight for name, weight in model.named_parameters() if weight.dim() > 1 and "embedding" not in name]
+    others = [weight for name, weight in model.named_parameters() if weight.dim() <= 1 or "embedding" in name]
+    groups = [{"params": matrices, "weight_decay": size.training.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=size.training.learning_rate, betas=size.training.betas, fused=True)
+
+
+def _rate(progress: float, warmup: float) -> float:
+    """Share of the highest learning rate: up in a line, then down along a cosine to a tenth."""
+    if progress < warmup:
+        return (progress + 1e-2) / (warmup + 1e-2)
+    return 0.1 + 0.45 * (1 + math.cos(math.pi * (progress - warmup) / (1 - warmup)))
+
+
+def _held_out(corpus: Corpus, each: int, length: int) -> tuple[np.ndarray, np.ndarray]:
+    """Held-out sequences of all domains by turns: the domain of each, and its tokens."""
+    tokens = np.stack([corpus.held_out(domain, each, length) for domain in corpus.domains], 1)
+    return np.tile(np.arange(len(corpus.domains)), each), tokens.reshape(-1, length + 1)
+
+
+def _margin(gates: Sequence[Tensor], k: Sequence[int]) -> float:
+    """Mean difference of the k-th and the next largest gate, over tokens and layers."""
+    found = []
+    for layer, some in zip(k, gates, strict=True):
+        if layer < some.shape[1]:
+            largest = some.topk(layer + 1, -1).values
+            found.append(float((largest[:, layer - 1] - largest[:, layer]).mean()))
+    return sum(found) / len(found) if found else 0.0
+
+
+def _router_entropy(gates: Sequence[Tensor]) -> float:
+    found = 0.0
+    for some in gates:
+        shares = some.clamp_min(0) / some.clamp_min(0).sum(-1, keepdim=True).clamp_min(1e-9)
+        found += float(torch.special.entr(shares).sum(-1).mean()) / math.log(max(2, some.shape[1]))
+    return found / len(gates)
+
+
+def _finite(value: float, step: int) -> float:
+    """Returns the value.
+
+    Raises:
+        Invalid: If it is not a finite number.
+    """
+    if not math.isfinite(value):
+        raise Invalid(f"the training diverged: at step {step} the loss or its gradient is {value}")
+    return value
+
+
+@contextmanager
+def _deterministic(device: str) -> Iterator[None]:
+    """One thread, and no kernel whose result depends on the order of its threads."""
+    before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    try:
+        if device == "cpu":
+            # Two threads are up to ten times slower than one on a busy machine: they wait for each other by spinning.
+            torch.set_num_threads(1)
+            torch.use_deterministic_algorithms(True)
+        yield
+    finally:
+        torch.set_num_threads(before[0])
+        torch.use_deterministic_algorithms(before[1])
