@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from evolve.evaluators.calls import Callback, Hook, Hooks, Loss, LossValue, Refused
+from evolve.evaluators.calls import Callback, Hook, Hooks, Loss, LossValue, Refused, TensorHook
 from evolve.evaluators.executed import Completed, Session
 from evolve.evaluators.statistics import mean, standard_error
 from evolve.program import Direction, Evaluation, Files, Metric, Outcome
@@ -30,6 +30,7 @@ __all__ = [
     "Score",
     "Session",
     "SiblingFailed",
+    "TensorHook",
     "scored",
 ]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["ArraySpec", "Callback", "Hook", "Hooks", "Loss", "LossValue", "Refused"]
+__all__ = ["ArraySpec", "Callback", "Hook", "Hooks", "Loss", "LossValue", "Refused", "TensorHook"]
 
 #: Shape and dtype of an array that crosses through shared memory, such as ``((8, 64), "float32")``.
 ArraySpec = tuple[Sequence[int], str]
@@ -109,6 +109,69 @@ class Loss(Protocol):
         ...
 
 
+class TensorHook(Protocol):
+    """A function of the program, written with torch, and gradients taken back through it where it runs: in the sandbox.
+
+    For one place in a computation: the graph of a call is kept inside until gradients were taken back through it or the hook
+    is called again. Bind once for each place that waits for gradients at the same time; all hooks of a program may be alive
+    together.
+
+    Attributes:
+        function: Its name in the program's first file.
+        inputs: What it takes: shape and dtype by name.
+        outputs: What it returns, likewise.
+        differentiate: The inputs that there are gradients for; none, and no graph is kept.
+        calls: How often it has been called. Who notes it after a call can tell later whether the graph is still that call's.
+    """
+
+    @property
+    def function(self) -> str: ...
+
+    @property
+    def inputs(self) -> Mapping[str, ArraySpec]: ...
+
+    @property
+    def outputs(self) -> Mapping[str, ArraySpec]: ...
+
+    @property
+    def differentiate(self) -> Sequence[str]: ...
+
+    @property
+    def calls(self) -> int: ...
+
+    def __call__(self, **inputs: np.ndarray) -> dict[str, np.ndarray]:
+        """Calls the function and returns its outputs by name, copied out of the shared memory.
+
+        Args:
+            inputs: All that were declared, with exactly their shapes and dtypes.
+
+        Raises:
+            ProgramFailed: As for `Hook`.
+            TypeError: If an input is missing or not declared.
+            ValueError: If an input's shape or dtype differs, or the hooks are closed. A graph of an earlier call is gone then.
+        """
+        ...
+
+    def pull_back(self, **cotangents: np.ndarray) -> dict[str, np.ndarray]:
+        """Takes gradients back through the last call: of the sum over all outputs of cotangent times output.
+
+        Args:
+            cotangents: Of outputs of floating-point numbers, with their shapes and dtypes. An output that has none counts for
+                nothing. One that is not finite makes gradients that are not, which the program is blamed for: look at the
+                loss first.
+
+        Returns:
+            The derivative by each input of ``differentiate``, of that input's shape and dtype; 0 by what no output depends on.
+
+        Raises:
+            ProgramFailed: As for `Hook`, or if a gradient is not finite, whatever was said of outputs.
+            TypeError: If a cotangent is of no output of floating-point numbers.
+            ValueError: If there was no call since the last time, or nothing is differentiated, or a cotangent's shape or
+                dtype differs, or the hooks are closed.
+        """
+        ...
+
+
 class Hooks(Protocol):
     """Memory shared with a program, and its functions that are called through it.
 
@@ -163,5 +226,35 @@ class Hooks(Protocol):
         Raises:
             ProgramFailed: If the program has no such function, or torch cannot be imported inside.
             ValueError: As for `bind`, or if ``differentiate`` names no input of floating-point numbers.
+        """
+        ...
+
+    def bind_tensors(
+        self,
+        function: str,
+        inputs: Mapping[str, ArraySpec],
+        outputs: Mapping[str, ArraySpec],
+        *,
+        differentiate: Sequence[str] = (),
+        finite: bool = True,
+    ) -> TensorHook:
+        """Lays out memory for a function of tensors, and for gradients by some of them.
+
+        Inside, the function is called with tensors as for `bind_loss` and returns tensors as for `bind`: the one that is
+        declared; or several as a tuple or list in the order of declaration, or as a dict by name. An output of integers or
+        bool has no derivative, nor has one of complex numbers.
+
+        Args:
+            function: Its name in the program's first file.
+            inputs: Shape and dtype of each, by name.
+            outputs: The same.
+            differentiate: Names of inputs of floating-point numbers that gradients can be asked for by; none, and the
+                function is called without a graph.
+            finite: Whether NaN and infinity in an output make the program invalid; in a gradient they do in any case.
+
+        Raises:
+            ProgramFailed: As for `bind_loss`.
+            ValueError: As for `bind`, or if a dtype is none of torch's, ``differentiate`` names another thing than inputs of
+                floating-point numbers, or there is one to differentiate by but no output of floating-point numbers.
         """
         ...

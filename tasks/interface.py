@@ -10,7 +10,7 @@ import ast
 from collections.abc import Iterator, Sequence
 
 #: Methods of `IsolatedProgram` and its hooks whose first argument names a function of the program.
-_CALL, _BINDS = "call", ("bind", "bind_loss")
+_CALL, _BINDS = "call", ("bind", "bind_loss", "bind_tensors")
 _UNNAMED = "..."
 _NOT_SHOWN = "holdout"
 _DOCUMENTED = ("evaluate", "smoke")

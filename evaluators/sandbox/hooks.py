@@ -1,7 +1,7 @@
-"""The worker's end of hooks: memory shared with a program, and calls through it.
+"""The worker's end of hooks: memory shared with a program, and the functions that are bound to it.
 
-The memory is a file in memory of fixed size (sealed, so that nobody can make it smaller and a look at it fatal). What comes
-back is copied before it is looked at, since the program may go on writing.
+The memory is a file in memory of fixed size (sealed, so that nobody can make it smaller and a look at it fatal). `crossing`
+says what passes through it.
 """
 
 from __future__ import annotations
@@ -10,63 +10,20 @@ import fcntl
 import math
 import mmap
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, NamedTuple, NoReturn, Self
+from typing import Any, Self
 
 import numpy as np
 
 from evolve.evaluators.calls import ArraySpec, LossValue
 from evolve.evaluators.sandbox import wire
-from evolve.evaluators.sandbox.hooks_inside import MARK, WAKE
+from evolve.evaluators.sandbox.crossing import Crossing, Line, Place, laid_out, plain
+from evolve.evaluators.sandbox.tensor_hook import SandboxedTensorHook, check_differentiable, check_dtypes, laid_out_tensors
 
-#: Of a cache line: arrays that two processes write do not share one.
-_ALIGN_BYTES = 64
 _MAX_HOOKS = 2**16
 _SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW
-
-
-class Line(NamedTuple):
-    """How hooks talk to their program.
-
-    Attributes:
-        ask: Sends a message, with a descriptor or -1, on behalf of a function of the program; returns the answer undecoded.
-        wake: The same without a descriptor, for an answer within microseconds.
-        value: The value that an answer is to hold; fails the program if it holds none.
-        fail: Fails the program as invalid.
-        closed: Told when the hooks are.
-    """
-
-    ask: Callable[[str, bytes, int], bytes]
-    wake: Callable[[str, bytes], bytes]
-    value: Callable[[str, bytes], Any]  # Any: plain data
-    fail: Callable[[str], NoReturn]
-    closed: Callable[[], None]
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """Where an array lies.
-
-    Attributes:
-        name: Of the argument or output.
-        offset: In the shared memory, bytes.
-        shape: As declared.
-        dtype: Little-endian.
-    """
-
-    name: str
-    offset: int
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]  # Any: whichever was declared
-
-    def plain(self) -> list[Any]:  # Any: plain data
-        return [self.name, self.offset, list(self.shape), self.dtype.str]
-
-    def view(self, memory: mmap.mmap) -> np.ndarray:
-        return np.ndarray(self.shape, self.dtype, buffer=memory, offset=self.offset)
 
 
 class SandboxedHooks:
@@ -83,7 +40,7 @@ class SandboxedHooks:
         self._line = line
         self._shared_mb = shared_mb
         self._memory: mmap.mmap | None = None
-        self._crossings: list[_Crossing] = []
+        self._crossings: list[Crossing] = []
         self._used_bytes = 0
         self._defined: frozenset[str] = frozenset()
 
@@ -115,27 +72,53 @@ class SandboxedHooks:
     ) -> SandboxedHook:
         if not outputs:
             raise ValueError(f"{function}: no outputs are declared")
-        places, used = _laid_out(function, inputs, self._used_bytes)
-        results, used = _laid_out(function, outputs, used)
-        order = ["bind", function, [place.plain() for place in places], [place.plain() for place in results]]
-        return SandboxedHook(self._cross(function, order, places, used), results, finite=finite)
+        places, used = laid_out(function, inputs, self._used_bytes)
+        results, used = laid_out(function, outputs, used)
+        order = ["bind", function, plain(places), plain(results)]
+        (crossing,) = self._cross([function], order, [places], used)
+        return SandboxedHook(crossing, results, finite=finite)
 
     def bind_loss(self, function: str, inputs: Mapping[str, ArraySpec], *, differentiate: Sequence[str]) -> SandboxedLoss:
-        places, used = _laid_out(function, inputs, self._used_bytes)
-        floating = [place.name for place in places if place.dtype.kind == "f"]
-        if not differentiate or not set(differentiate) <= set(floating):
-            raise ValueError(
-                f"{function}: differentiate names {', '.join(differentiate) or 'nothing'}; "
-                f"inputs of floating-point numbers: {', '.join(floating) or 'none'}"
-            )
-        value, used = _laid_out(function, {"the loss": ((), "float64")}, used)
-        gradients, used = _laid_out(function, {name: inputs[name] for name in differentiate}, used)
-        plain = [place.plain() for place in gradients]
-        order = ["bind_loss", function, [place.plain() for place in places], value[0].plain(), plain]
-        return SandboxedLoss(self._cross(function, order, places, used), inputs, value[0], gradients)
+        places, used = laid_out(function, inputs, self._used_bytes)
+        check_dtypes(function, places)
+        check_differentiable(function, places, differentiate)
+        value, used = laid_out(function, {"the loss": ((), "float64")}, used)
+        gradients, used = laid_out(function, {name: inputs[name] for name in differentiate}, used)
+        order = ["bind_loss", function, plain(places), value[0].plain(), plain(gradients)]
+        (crossing,) = self._cross([function], order, [places], used)
+        return SandboxedLoss(crossing, inputs, value[0], gradients)
 
-    def _cross(self, function: str, order: list[Any], places: list[_Place], used_bytes: int) -> _Crossing:  # Any: plain data
-        """Has the program bind a function, once there is room for it."""
+    def bind_tensors(
+        self,
+        function: str,
+        inputs: Mapping[str, ArraySpec],
+        outputs: Mapping[str, ArraySpec],
+        *,
+        differentiate: Sequence[str] = (),
+        finite: bool = True,
+    ) -> SandboxedTensorHook:
+        layout, used = laid_out_tensors(function, inputs, outputs, differentiate, self._used_bytes)
+        ways = [layout.inputs, layout.back] if differentiate else [layout.inputs]
+        called = [function, f"pull_back of {function}"][: len(ways)]
+        crossings = self._cross(called, ["bind_tensors", function, *map(plain, layout)], ways, used)
+        return SandboxedTensorHook(crossings, inputs, outputs, layout, finite=finite)
+
+    def _cross(
+        self,
+        functions: list[str],
+        order: list[Any],  # Any: plain data
+        inputs: list[list[Place]],
+        used_bytes: int,
+    ) -> list[Crossing]:
+        """Has the program bind a function, once there is room for it.
+
+        Args:
+            functions: What is to be called: the function itself, then what belongs to it; they get consecutive numbers.
+            order: What the program is told.
+            inputs: What each takes.
+            used_bytes: Of the memory, from then on.
+        """
+        function = functions[0]
         if self._memory is None:
             raise ValueError(f"{function} cannot be bound: the hooks are closed")
         size_bytes = len(self._memory)
@@ -145,16 +128,19 @@ class SandboxedHooks:
                 f"{size_bytes - self._used_bytes} are left; ask for hooks(shared_mb={math.ceil(used_bytes / 2**20)}) or more"
             )
         number = len(self._crossings)
-        if number >= _MAX_HOOKS:
+        if number + len(functions) > _MAX_HOOKS:
             raise ValueError(f"{function} would be one more than {_MAX_HOOKS} hooks")
         bound = self._line.value(function, self._line.ask(function, wire.encode(order), -1))
         # The type comes first: comparing an array gives an array.
         if type(bound) is not int or bound != number:
             self._line.fail(f"{function} was bound out of turn")
         self._used_bytes = used_bytes
-        crossing = _Crossing(function, number, self._line, self._memory, places)
-        self._crossings.append(crossing)
-        return crossing
+        added = [
+            Crossing(name, number + i, self._line, self._memory, places)
+            for i, (name, places) in enumerate(zip(functions, inputs, strict=True))
+        ]
+        self._crossings += added
+        return added
 
     def _close(self) -> None:
         for crossing in self._crossings:
@@ -166,66 +152,10 @@ class SandboxedHooks:
             self._line.closed()
 
 
-class _Crossing:
-    """One bound function: inputs go in, the program is woken, its answer is awaited."""
-
-    def __init__(self, function: str, number: int, line: Line, memory: mmap.mmap, inputs: list[_Place]) -> None:
-        self.function = function
-        self.line = line
-        self._number = number
-        self._memory: mmap.mmap | None = memory
-        self._inputs = {place.name: (place, place.view(memory)) for place in inputs}
-        self._turn = 0
-
-    def call(self, inputs: Mapping[str, np.ndarray]) -> mmap.mmap:
-        """Has the program compute; returns the memory that holds what it says."""
-        if self._memory is None:
-            raise ValueError(f"{self.function} cannot be called: the hooks are closed")
-        if inputs.keys() != self._inputs.keys():
-            raise TypeError(f"{self.function} takes {', '.join(self._inputs) or 'nothing'}; got {', '.join(inputs) or 'nothing'}")
-        for name, value in inputs.items():
-            place, view = self._inputs[name]
-            array = np.asarray(value)
-            if array.shape != place.shape or array.dtype != place.dtype:
-                raise ValueError(
-                    f"{self.function}: input {name} has shape {array.shape} and dtype {array.dtype}; "
-                    f"it was declared with {place.shape} and {place.dtype}"
-                )
-            view[...] = array
-        self._turn = (self._turn + 1) % 2**32
-        request = WAKE.pack(MARK, self._number, self._turn)
-        answer = self.line.wake(self.function, request)
-        if answer != request:
-            self._reject(answer)
-        return self._memory
-
-    def take(self, memory: mmap.mmap, place: _Place, what: str, *, finite: bool) -> np.ndarray:
-        """Copies an array out and checks it, in this order."""
-        array = place.view(memory).copy()
-        if array.dtype.kind == "b":
-            # A byte of 255 is a bool that counts 255 in a sum.
-            return np.asarray(array.view(np.uint8) != 0)
-        if finite and array.dtype.kind in "fc" and np.count_nonzero(good := np.isfinite(array)) != array.size:
-            first = tuple(int(i) for i in np.argwhere(~good)[0])
-            where = f" (the first, at {list(first)}, is {array[first]})" if first else f": {array[()]}"
-            self.line.fail(f"{what} of {self.function} has {int((~good).sum())} values of {array.size} that are not finite{where}")
-        return array
-
-    def close(self) -> None:
-        self._memory = None
-        self._inputs = {}
-
-    def _reject(self, answer: bytes) -> NoReturn:
-        if answer[:1] == MARK:
-            self.line.fail(f"{self.function} was answered out of turn")
-        self.line.value(self.function, answer)
-        self.line.fail(f"{self.function} was answered with a value, not through the shared memory")
-
-
 class SandboxedHook:
     """Implements `evolve.evaluators.calls.Hook`."""
 
-    def __init__(self, crossing: _Crossing, outputs: list[_Place], *, finite: bool) -> None:
+    def __init__(self, crossing: Crossing, outputs: list[Place], *, finite: bool) -> None:
         self._crossing = crossing
         self._outputs = outputs
         self._finite = finite
@@ -240,7 +170,7 @@ class SandboxedHook:
 class SandboxedLoss:
     """Implements `evolve.evaluators.calls.Loss`."""
 
-    def __init__(self, crossing: _Crossing, inputs: Mapping[str, ArraySpec], value: _Place, gradients: list[_Place]) -> None:
+    def __init__(self, crossing: Crossing, inputs: Mapping[str, ArraySpec], value: Place, gradients: list[Place]) -> None:
         self._crossing = crossing
         self._specs = dict(inputs)
         self._value = value
@@ -262,26 +192,3 @@ class SandboxedLoss:
             for place in self._gradients
         }
         return LossValue(float(value), gradients)
-
-
-def _laid_out(function: str, specs: Mapping[str, ArraySpec], used_bytes: int) -> tuple[list[_Place], int]:
-    """Gives arrays places behind what is used; returns them and what is used then.
-
-    Raises:
-        ValueError: If a name, shape or dtype is none.
-    """
-    places = []
-    for name, (shape, dtype_name) in specs.items():
-        try:
-            dtype = np.dtype(dtype_name).newbyteorder("<")
-        except TypeError:
-            raise ValueError(f"{function}: {name} has dtype {dtype_name!r}; expected one such as 'float32'") from None
-        if dtype.kind not in "biufc" or dtype.str not in wire.DTYPES:
-            raise ValueError(f"{function}: {name} has dtype {dtype_name}; numbers and bool can cross")
-        sizes = tuple(shape)
-        if len(sizes) > wire.MAX_DIMENSIONS or not all(isinstance(size, (int, np.integer)) and size >= 0 for size in sizes):
-            raise ValueError(f"{function}: {name} has shape {shape!r}; expected at most {wire.MAX_DIMENSIONS} integers >= 0")
-        offset = -(-used_bytes // _ALIGN_BYTES) * _ALIGN_BYTES
-        places.append(_Place(name, offset, tuple(int(size) for size in sizes), dtype))
-        used_bytes = offset + math.prod(places[-1].shape) * dtype.itemsize
-    return places, used_bytes

@@ -15,8 +15,9 @@ from evolve.evaluators.executed import Completed
 from evolve.evaluators.sandbox import callbacks as callbacks_outside
 from evolve.evaluators.sandbox import gpus, scratch, wire
 from evolve.evaluators.sandbox.channel import Channel, FrameTooLong
+from evolve.evaluators.sandbox.crossing import Line
 from evolve.evaluators.sandbox.execution import Executions, Order
-from evolve.evaluators.sandbox.hooks import Line, SandboxedHooks
+from evolve.evaluators.sandbox.hooks import SandboxedHooks
 from evolve.evaluators.sandbox.server import Collected, ForkServer, ServerLost, Streams
 from evolve.evaluators.sandbox.session import SandboxedSession
 from evolve.evaluators.sandbox.watch import LimitPassed, Watch

@@ -155,8 +155,7 @@ class _Program:
         found = self._find(function)
         if found is None:
             return ["missing", self._names()]
-        bind = self._hooks.bind if kind == "bind" else self._hooks.bind_loss
-        return ["ok", bind(found, *places)]
+        return ["ok", self._hooks.bind(kind, found, places)]
 
     def _call(
         self,

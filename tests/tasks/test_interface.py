@@ -14,6 +14,7 @@ from evolve.tasks.interface import calls, docstrings
         ('program.call("find", callbacks=lent)', ["find(**...)"]),
         ('hooks.bind("update", inputs={"bias": row, "load": row}, outputs={"bias": row})', ["update(bias=..., load=...)"]),
         ('hooks.bind_loss("loss", {"x": spec}, differentiate=["x"])', ["loss(x=...)"]),
+        ('hooks.bind_tensors("score", inputs={"x": spec}, outputs={"y": spec}, differentiate=["x"])', ["score(x=...)"]),
         ('hooks.bind("update", specs(), {})', ["update(**...)"]),
         ('program.call("b", 1)\nprogram.call("a")\nprogram.call("b", 2)', ["b(...)", "a()"]),
         ("program.call(name)\nprogram.execute()\nother.call('not a name')\ncall('f')", []),
