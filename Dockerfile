@@ -38,7 +38,8 @@ RUN apt-get update -q \
     && install -d -o evolve -g evolve /work
 COPY --from=built /opt/evolve /opt/evolve
 COPY deploy/healthcheck.py /usr/local/lib/evolve-healthcheck.py
-ENV PATH=/opt/evolve/bin:$PATH PYTHONUNBUFFERED=1 RAY_AUTH_MODE=token RAY_USAGE_STATS_ENABLED=0
+# gRPC: Ray's client server forks while its threads are busy, and the child dies of gRPC's attempts to prepare for that.
+ENV PATH=/opt/evolve/bin:$PATH PYTHONUNBUFFERED=1 RAY_AUTH_MODE=token RAY_USAGE_STATS_ENABLED=0 GRPC_ENABLE_FORK_SUPPORT=0
 USER evolve
 WORKDIR /work
 CMD ["evolve", "doctor"]

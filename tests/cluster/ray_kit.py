@@ -96,7 +96,8 @@ class RayCluster:
         token.write_text(secrets.token_hex(16))
         self.tokens = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token)}
         kept = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
-        self.environment: Mapping[str, str] = kept | self.tokens
+        # As in the image (see Dockerfile), or the client server now and then loses a process that it starts.
+        self.environment: Mapping[str, str] = kept | self.tokens | {"GRPC_ENABLE_FORK_SUPPORT": "0"}
         self._prefix = prefix
         self._head_options = [f"--ray-client-server-port={self.client_port}", *head_options]
         self.nodes: list[RayNode] = []
