@@ -124,7 +124,7 @@ class Corpus:
         for name in weights:
             if name not in self.texts:
                 raise ValueError(f"weights name an unknown domain {name!r}; {nearest_hint(name, list(self.texts))}")
-        shares = np.array([weights.get(name, 0.0) for name in self.texts])
+        shares = np.array([weights.get(name, 0.0) for name in self.texts], dtype=np.float64)
         if not np.isfinite(shares).all() or shares.min() < 0 or shares.sum() <= 0:
             raise ValueError(f"weights must be finite, >= 0 and not all zero, got {dict(weights)}")
         ends = np.cumsum(shares)
