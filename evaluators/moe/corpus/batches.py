@@ -110,7 +110,8 @@ class Corpus:
                 f"asked for {sequences}; ask for fewer or shorter ones"
             )
         starts = np.arange(sequences) * (len(text) // sequences)
-        return text[starts[:, None] + np.arange(length + 1)]
+        cut: np.ndarray = text[starts[:, None] + np.arange(length + 1)]
+        return cut
 
     def _in_turn(self, seed: int, step: int, micro_batches: int) -> np.ndarray:
         count = len(self.texts)
@@ -133,12 +134,14 @@ class Corpus:
         offset = int(drawn[0] >> np.uint64(11)) / 2**53
         places = (np.arange(micro_batches) + offset) / micro_batches * shares.sum()
         chosen = np.searchsorted(ends, places, side="right")
-        return chosen[np.argsort(drawn[1:], kind="stable")].astype(np.int64)
+        shuffled: np.ndarray = chosen[np.argsort(drawn[1:], kind="stable")]
+        return shuffled.astype(np.int64)
 
 
 def _windows(text: np.ndarray, drawn: np.ndarray, length: int) -> np.ndarray:
     """Cuts one window for each drawn word: ``(n, length + 1)`` bytes."""
     if len(text) <= length:
         raise ValueError(f"a text of {len(text)} bytes has no sequence of {length + 1} bytes; ask for shorter ones")
-    windows: np.ndarray = np.lib.stride_tricks.sliding_window_view(text, length + 1)
-    return windows[splitmix.below(drawn, len(windows))]
+    windows = np.lib.stride_tricks.sliding_window_view(text, length + 1)
+    cut: np.ndarray = windows[splitmix.below(drawn, len(windows))]
+    return cut

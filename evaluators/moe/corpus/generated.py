@@ -140,7 +140,8 @@ def brackets() -> Generated:
         documents[:, :-1] = text.reshape(len(seeds), -1)
         there = documents != 0
         there[:, -1] = True  # the zero byte that ends it
-        return documents[there].tobytes()
+        written: bytes = documents[there].tobytes()
+        return written
 
     entropy = math.log(len(_PAIRS)) + _mean([_free_steps(pairs) * math.log(2) + pairs * math.log(4) for pairs in _PAIRS])
     return Generated(write, _WORDS * entropy / (_WORDS * (_mean([2 * pairs for pairs in _PAIRS]) + 1) + 1))
