@@ -61,6 +61,8 @@ def test_the_wheel_holds_one_import_name_and_every_task_file(tmp_path):
     assert {name.split("/")[0].partition("-")[0] for name in names} == {"evolve", "evolve_platform"}
     assert {
         "evolve/py.typed",
+        "evolve/evaluators/moe/corpus/pack.xz",
+        "evolve/evaluators/moe/corpus/PSF-LICENSE.txt",
         "evolve/tasks/circle_packing/task.toml",
         "evolve/tasks/circle_packing/attacks/nan_centers.py",
         "evolve/tasks/lossless_compression/reference.cpp",

@@ -110,7 +110,8 @@ class Corpus:
                 f"asked for {sequences}; ask for fewer or shorter ones"
             )
         starts = np.arange(sequences) * (len(text) // sequences)
-        return text[starts[:, None] + np.arange(length + 1)]
+        cut: np.ndarray = text[starts[:, None] + np.arange(length + 1)]
+        return cut
 
     def _in_turn(self, seed: int, step: int, micro_batches: int) -> np.ndarray:
         count = len(self.texts)
@@ -124,7 +125,7 @@ class Corpus:
         for name in weights:
             if name not in self.texts:
                 raise ValueError(f"weights name an unknown domain {name!r}; {nearest_hint(name, list(self.texts))}")
-        shares = np.array([weights.get(name, 0.0) for name in self.texts])
+        shares = np.array([weights.get(name, 0.0) for name in self.texts], dtype=np.float64)
         if not np.isfinite(shares).all() or shares.min() < 0 or shares.sum() <= 0:
             raise ValueError(f"weights must be finite, >= 0 and not all zero, got {dict(weights)}")
         ends = np.cumsum(shares)
@@ -133,12 +134,14 @@ class Corpus:
         offset = int(drawn[0] >> np.uint64(11)) / 2**53
         places = (np.arange(micro_batches) + offset) / micro_batches * shares.sum()
         chosen = np.searchsorted(ends, places, side="right")
-        return chosen[np.argsort(drawn[1:], kind="stable")].astype(np.int64)
+        shuffled: np.ndarray = chosen[np.argsort(drawn[1:], kind="stable")]
+        return shuffled.astype(np.int64)
 
 
 def _windows(text: np.ndarray, drawn: np.ndarray, length: int) -> np.ndarray:
     """Cuts one window for each drawn word: ``(n, length + 1)`` bytes."""
     if len(text) <= length:
         raise ValueError(f"a text of {len(text)} bytes has no sequence of {length + 1} bytes; ask for shorter ones")
-    windows: np.ndarray = np.lib.stride_tricks.sliding_window_view(text, length + 1)
-    return windows[splitmix.below(drawn, len(windows))]
+    windows = np.lib.stride_tricks.sliding_window_view(text, length + 1)
+    cut: np.ndarray = windows[splitmix.below(drawn, len(windows))]
+    return cut

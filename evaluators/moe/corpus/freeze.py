@@ -1,8 +1,8 @@
 """Makes the frozen pack from the library of the CPython that runs it: ``python -m evolve.evaluators.moe.corpus.freeze``.
 
-Run once, by whoever changes the corpus; everything else reads the file that it wrote. The list of modules is part of
-``PROVENANCE.md``: only modules under CPython's own licence without a notice of anybody else are taken, and what began or is kept
-outside CPython is left out whole (asyncio, importlib.metadata, json, unittest, …), whatever its files say.
+Run once, by whoever changes the corpus; everything else reads the file that it wrote. ``modules.toml`` lists the modules: only
+such as carry no notice but the foundation's, and none of what began or is kept outside CPython (asyncio, importlib.metadata,
+json, unittest, …), whatever its files say.
 """
 
 from __future__ import annotations
@@ -12,33 +12,17 @@ import platform
 import re
 import sys
 import sysconfig
-from collections.abc import Iterable, Iterator
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from evolve.errors import EvolveError
 from evolve.evaluators.moe.corpus.pack import END, PACK, PackContents, SplitText, write_pack
 
-#: Held out with code and docstrings. None is the twin of a module that is trained on, as `wave` is of `sunau`.
-HELD_OUT = """calendar cmd configparser contextlib filecmp fileinput glob graphlib hmac queue shelve timeit""".split()
+#: Which modules, by what is taken of them: "held_out", "code" (and docstrings), "prose" (docstrings only).
+MODULES = Path(__file__).with_name("modules.toml")
 
-#: Trained on with code and docstrings.
-CODE = """
-    _pyio _strptime _threading_local aifc base64 bdb bisect bz2 cgi collections/__init__ copy csv dataclasses datetime difflib dis
-    email/_header_value_parser email/charset email/feedparser email/generator email/header email/policy enum fnmatch gzip
-    html/parser http/cookiejar http/server imaplib lzma mimetypes modulefinder pathlib pickle pkgutil plistlib posixpath pprint random
-    selectors shutil smtplib string symtable tempfile threading tokenize traceback types weakref zoneinfo/_zoneinfo
-""".split()
-
-#: Trained on with docstrings only: their code would make the pack larger than its use is worth.
-PROSE = """
-    _py_abc cProfile cgitb chunk codeop compileall copyreg curses/textpad dbm/__init__ dbm/dumb email/_encoded_words email/_parseaddr
-    email/_policybase email/base64mime email/errors email/headerregistry email/parser email/quoprimime email/utils genericpath
-    getpass http/client imp io linecache locale mailbox mailcap nntplib ntpath operator os pdb pickletools pipes poplib py_compile
-    pyclbr pydoc rlcompleter sched secrets smtpd sndhdr ssl stat sunau sysconfig telnetlib tkinter/ttk tracemalloc typing
-    urllib/error urllib/request uuid warnings wave webbrowser zipapp zipimport
-""".split()
-
-#: Words of a notice. A line with one of them is only taken if it is the foundation's own, or if it is listed below.
+#: Words of a notice. A module with one of them is only taken if the line is the foundation's own.
 _NOTICE = re.compile(r"copyright|licen[cs]e|all rights reserved|spdx|public domain|permission to use", re.IGNORECASE)
 _OWN_NOTICE = re.compile(r"copyright \(c\) [0-9, -]+ python software foundation\.?\s*$", re.IGNORECASE)
 
@@ -46,29 +30,27 @@ _OWN_NOTICE = re.compile(r"copyright \(c\) [0-9, -]+ python software foundation\
 _SHORTEST = 40
 
 
-def freeze(library: Path) -> PackContents:
+def freeze(library: Path, modules: Mapping[str, Sequence[str]]) -> PackContents:
     """Reads the modules of a library.
 
     Args:
         library: Folder of the library, such as ``/usr/lib/python3.11``.
+        modules: Paths below it without their suffix, by use: ``"held_out"`` and ``"code"`` give code and docstrings,
+            ``"prose"`` gives docstrings.
 
     Raises:
         EvolveError: If a module is missing, carries somebody's notice or has a byte that is not ASCII.
     """
-    sources = {name: read_module(library, name) for name in sorted([*HELD_OUT, *CODE, *PROSE])}
-    training = [name for name in sources if name not in HELD_OUT]
-    known: set[str] = set()  # docstrings that are there already: none is held out that is trained on
+    sources = {name: read_module(library, name) for name in sorted(name for use in modules.values() for name in use)}
+    training = [name for name in sources if name not in modules["held_out"]]
+    known: set[str] = set()  # what is trained on comes first: none of it is held out
     prose = SplitText(
-        _documents(_new(known, (docstring for name in training for docstring in docstrings(sources[name])))),
-        _documents(_new(known, (docstring for name in HELD_OUT for docstring in docstrings(sources[name])))),
+        *(_documents(_new_docstrings(known, map(sources.__getitem__, names))) for names in (training, modules["held_out"]))
     )
     code = SplitText(
-        _documents(without_docstrings(sources[name]) for name in CODE),
-        _documents(without_docstrings(sources[name]) for name in HELD_OUT),
+        *(_documents(without_docstrings(sources[name]) for name in names) for names in (modules["code"], modules["held_out"]))
     )
-    return PackContents(
-        platform.python_version(), {"code": CODE, "prose": PROSE, "held_out": HELD_OUT}, {"code": code, "prose": prose}
-    )
+    return PackContents(platform.python_version(), modules, {"code": code, "prose": prose})
 
 
 def read_module(library: Path, name: str) -> str:
@@ -105,7 +87,7 @@ def docstrings(source: str) -> Iterator[str]:
 
 def without_docstrings(source: str) -> str:
     """Takes docstrings out, so that prose is one domain's; a body that was nothing else becomes ``pass``."""
-    lines = source.splitlines(keepends=True)
+    lines = [f"{line}\n" for line in source.split("\n")]  # not splitlines: a form feed ends no line of Python
     for node in ast.walk(ast.parse(source)):
         if (
             not isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
@@ -122,12 +104,13 @@ def without_docstrings(source: str) -> str:
     return "".join(lines).strip() + "\n"
 
 
-def _new(known: set[str], texts: Iterable[str]) -> Iterator[str]:
-    """Passes on what is not known yet."""
-    for text in texts:
-        if text not in known:
-            known.add(text)
-            yield text
+def _new_docstrings(known: set[str], sources: Iterable[str]) -> Iterator[str]:
+    """Yields the docstrings that are not known yet, and adds them to what is."""
+    for source in sources:
+        for text in docstrings(source):
+            if text not in known:
+                known.add(text)
+                yield text
 
 
 def _documents(texts: Iterable[str]) -> bytes:
@@ -139,7 +122,7 @@ def _documents(texts: Iterable[str]) -> bytes:
 
 def main() -> None:
     """Writes the pack and says what its hash is."""
-    contents = freeze(Path(sysconfig.get_path("stdlib")))
+    contents = freeze(Path(sysconfig.get_path("stdlib")), tomllib.loads(MODULES.read_text()))
     digest = write_pack(PACK, contents)
     sizes = {domain: (len(text.training), len(text.held_out)) for domain, text in contents.texts.items()}
     sys.stdout.write(f"{PACK.stat().st_size} bytes, training and held out {sizes}\nPACK_SHA256 = {digest!r}\n")

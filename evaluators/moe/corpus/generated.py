@@ -28,12 +28,12 @@ _WORDS = 24  # of a document of brackets; documents of all three are about 540 b
 _FIRST_IDS = range(1000, 9000)  # four digits, also the last record's of a document
 _PRICES = range(10_000)
 _ITEMS = {
-    "kg": "apples barley cocoa flour grapes honey lentils rice salt sugar".split(),
-    "l": "cider milk oil paint vinegar water".split(),
-    "m": "cable chain cloth pipe ribbon rope thread wire".split(),
-    "pc": "anvil basket candle hammer kettle lantern saddle wheel".split(),
+    "kg": ("apples", "barley", "cocoa", "flour", "grapes", "honey", "lentils", "rice", "salt", "sugar"),
+    "l": ("cider", "milk", "oil", "paint", "vinegar", "water"),
+    "m": ("cable", "chain", "cloth", "pipe", "ribbon", "rope", "thread", "wire"),
+    "pc": ("anvil", "basket", "candle", "hammer", "kettle", "lantern", "saddle", "wheel"),
 }
-_TAGS = "fragile frozen gift heavy new organic rush spare".split()
+_TAGS = ("fragile", "frozen", "gift", "heavy", "new", "organic", "rush", "spare")
 _MOST_TAGS = 2
 
 _OPENING, _CLOSING = b"([{<", b")]}>"
@@ -140,7 +140,8 @@ def brackets() -> Generated:
         documents[:, :-1] = text.reshape(len(seeds), -1)
         there = documents != 0
         there[:, -1] = True  # the zero byte that ends it
-        return documents[there].tobytes()
+        written: bytes = documents[there].tobytes()
+        return written
 
     entropy = math.log(len(_PAIRS)) + _mean([_free_steps(pairs) * math.log(2) + pairs * math.log(4) for pairs in _PAIRS])
     return Generated(write, _WORDS * entropy / (_WORDS * (_mean([2 * pairs for pairs in _PAIRS]) + 1) + 1))

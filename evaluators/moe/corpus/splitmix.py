@@ -49,12 +49,14 @@ def words(seeds: np.ndarray, count: int) -> np.ndarray:
     state: np.ndarray = seeds[:, None] + steps
     state = (state ^ (state >> np.uint64(30))) * np.uint64(_MULTIPLIERS[0])
     state = (state ^ (state >> np.uint64(27))) * np.uint64(_MULTIPLIERS[1])
-    return state ^ (state >> np.uint64(31))
+    state ^= state >> np.uint64(31)
+    return state
 
 
 def stream(seed: int, count: int) -> np.ndarray:
     """Returns the first words of one stream: ``(count,)`` uint64."""
-    return words(np.array([seed], dtype=np.uint64), count)[0]
+    first: np.ndarray = words(np.array([seed], dtype=np.uint64), count)[0]
+    return first
 
 
 def below(drawn: np.ndarray, bound: int | np.ndarray) -> np.ndarray:
