@@ -45,7 +45,7 @@ class Method:
 
 _ALF = "Han & Zhong 2025, arXiv 2512.03915"
 _SIGMA = "Sigma-MoE-Tiny 2025, arXiv 2512.16248"
-_SHINKA = "ShinkaEvolve 2025, arXiv 2509.19349, section 4.4"
+_SHINKA = "Lange et al. 2025, arXiv 2509.19349, section 4.4"
 
 _ALL = (
     Method("none", "No balancing", "Shazeer et al. 2017, arXiv 1701.06538, without its losses"),
@@ -58,13 +58,13 @@ _ALL = (
     Method("alf_sqrt", "ALF-LB, rate / sqrt(n)", _ALF),
     Method("alf_inverse", "ALF-LB, rate / n", _ALF),
     Method("deepseek_v3", "DeepSeek-V3 router", "DeepSeek-AI 2024, arXiv 2412.19437"),
-    Method("pangu_moge", "Pangu MoGE (grouped experts)", "Pangu Pro MoE 2025, arXiv 2505.21411"),
+    Method("pangu_moge", "Pangu MoGE (grouped experts)", "Tang et al. 2025, arXiv 2505.21411"),
     Method("sigma_top1", "Sigma Top-1 loss", _SIGMA),
     Method("sigma_schedule", "Sigma progressive sparsification", _SIGMA, extra_compute=True),
     Method("adamoe", "AdaMoE (null experts)", "Zeng et al. 2024, arXiv 2406.13233"),
     Method("moduleformer", "ModuleFormer (mutual information)", "Shen et al. 2023, arXiv 2306.04640"),
     Method("shiftadd_latency", "ShiftAddViT latency-aware loss", "You et al. 2023, arXiv 2306.06446", unequal=True),
-    Method("astrea_calibration", "Astrea contribution calibration", "Astrea 2025, arXiv 2503.09445", unequal=True),
+    Method("astrea_calibration", "Astrea contribution calibration", "Yang et al. 2025, arXiv 2503.09445", unequal=True),
     Method("shinka_found_literal", "ShinkaEvolve's loss, as printed", _SHINKA),
     Method("shinka_found_ste", "ShinkaEvolve's loss, straight-through", _SHINKA),
     Method("shinka_found_literal_064", "ShinkaEvolve's loss, as printed, floor 0.64 / E", _SHINKA),

