@@ -21,6 +21,11 @@ from evolve.evaluators.moe.spec import VOCABULARY, ModelConfig
 MLP_HIDDEN = 256
 
 
+#: Standard deviation of the first embeddings and of what gives a router its logits: tokens begin almost alike and so do experts,
+#: as in models of this kind, and without balancing some experts are never found. Source: Radford et al. 2019 (GPT-2).
+SMALL = 0.02
+
+
 class Routed(NamedTuple):
     """Where the tokens of a layer go.
 
@@ -73,10 +78,9 @@ class Transformer(nn.Module):
             if isinstance(module, Experts):
                 module.initialise(generator, depth)
             elif isinstance(module, nn.Linear):
-                scale = depth**-0.5 if name.endswith("down") else 1.0
-                nn.init.normal_(module.weight, std=scale * module.in_features**-0.5, generator=generator)
+                nn.init.normal_(module.weight, std=_deviation(name, module, depth), generator=generator)
             elif isinstance(module, nn.Embedding):
-                nn.init.normal_(module.weight, generator=generator)
+                nn.init.normal_(module.weight, std=SMALL, generator=generator)
 
     def forward(self, tokens: Tensor, route: Route) -> Tensor:
         """Predicts the next byte after each.
@@ -191,6 +195,13 @@ def make_router(kind: str, width: int, experts: int) -> nn.Module:
     if kind == "cosine":
         return Cosine(width, experts)
     raise ValueError(f"router must be linear, mlp or cosine, got {kind!r}")
+
+
+def _deviation(name: str, module: nn.Linear, depth: int) -> float:
+    """Standard deviation of a matrix's first weights."""
+    if ".router" in name and not name.endswith(".0"):
+        return SMALL
+    return module.in_features**-0.5 * (depth**-0.5 if name.endswith("down") else 1.0)
 
 
 def _rotation(length: int, head: int) -> Tensor:

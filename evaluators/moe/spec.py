@@ -133,8 +133,8 @@ class Size:
 SIZES: Mapping[str, Size] = {
     size.name: size
     for size in (
-        Size("smoke", ModelConfig(32, 2, 2, 8, 2, 32, length=64), TrainingConfig(60, sequences=2, held_out=4)),
-        Size("nano", ModelConfig(64, 3, 4, 16, 2, 64), TrainingConfig(300)),
+        Size("smoke", ModelConfig(32, 2, 2, 8, 2, 32, length=64), TrainingConfig(100, sequences=2, held_out=8)),
+        Size("nano", ModelConfig(64, 3, 4, 16, 2, 64), TrainingConfig(300, held_out=32)),
         Size("micro", ModelConfig(96, 4, 4, 32, 2, 64, length=192), TrainingConfig(500)),
         Size("sparse", ModelConfig(64, 4, 4, 64, 1, 48), TrainingConfig(400)),
         Size(

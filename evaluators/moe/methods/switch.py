@@ -1,6 +1,6 @@
 """The auxiliary loss of GShard and Switch: each expert's share of the tokens times its mean probability.
 
-    loss = E * sum_i load_i * probability_i            1 at balance, at most E
+    loss = E * sum_i load_i * probability_i            1 at balance, at most E / k
 
 The load is counted and has no gradient; the probability carries it. An expert that is chosen too often is pushed down
 in proportion to how often.
@@ -15,8 +15,9 @@ recalled.
 Deviations: the load counts all k choices, where GShard counts the first only. GShard's second expert is used at random,
 in proportion to its gate; here always.
 
-Edge cases: logits scaled towards zero bring the loss to its minimum while every choice, and so the load, stays as it
-was. With a capacity, a share of 1 - 1 / CAPACITY of the room stays empty even at balance.
+Edge cases: the loss is 1 where either factor is even. Logits scaled towards zero bring it there while every choice, and
+so the load, stays as it was. Below 1 it falls where experts that are chosen often, by a narrow lead, have the lower
+mean probability. With a capacity, a share of 1 - 1 / CAPACITY of the room stays empty even at balance.
 """
 
 from torch import Tensor
