@@ -17,9 +17,8 @@ Fedus, Zoph & Shazeer 2021, arXiv 2101.03961, section 2.2.
 Defaults: all ours. RATE 0.01 averages over some hundred steps. Weight of the loss 0.01, Switch's.
 Deviations: no contrastive alignment of the experts, no momentum encoder, no probabilistic residual connection.
 Edge cases: contribution grows with tokens and with the weight itself, so calibration favours what is used already; Switch's
-loss holds against it by the tokens. A layer without any contribution (the first step may have none) keeps its calibration.
-With k = 1 the weight is not divided by itself, as in the trainer's default. A null expert's calibration decays to 0, which
-changes nothing.
+loss holds against it by the tokens. A layer without any contribution keeps its calibration. With k = 1 the weight is not
+divided by itself, as in the trainer's default.
 Not verified: everything beyond the abstract.
 """
 

@@ -1,3 +1,6 @@
+import ast
+import inspect
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -81,7 +84,7 @@ def test_both_forms_have_the_same_value(seed, pair):
 
 @settings(deadline=None)
 @given(seed=st.integers(0, 2**31), method=st.sampled_from(LITERAL + STRAIGHT))
-def test_where_no_expert_is_starved_the_loss_is_switchs(seed, method):
+def test_where_no_expert_is_starved_the_loss_is_that_of_switch(seed, method):
     load, probability = 0.7 / 6 + 0.3 * shares(seed), shares(seed + 1)
     assert method.loss(load, probability).item() == (6 * (load * probability).sum(-1)).mean().item()
     torch.testing.assert_close(gradient(method, load, probability), switch_gradient(load, probability), atol=1e-7, rtol=0)
@@ -93,6 +96,14 @@ def test_uniform_shares_have_the_least_loss(seed, method):
     followed, uniform = shares(seed), torch.full((3, 6), 1 / 6)
     assert method.loss(uniform, uniform).item() == pytest.approx(1, abs=1e-6)
     assert method.loss(followed, followed).item() >= 1 - 1e-6
+
+
+@pytest.mark.parametrize("forms", [LITERAL, STRAIGHT], ids=["literal", "straight"])
+def test_the_floor_is_all_that_two_files_of_one_form_differ_in(forms):
+    small, large = (ast.parse(inspect.getsource(method)) for method in forms)
+    assert [method.FLOOR for method in forms] == [0.064, 0.64]
+    apart = [ast.unparse(one) for one, other in zip(small.body, large.body, strict=True) if ast.dump(one) != ast.dump(other)]
+    assert [line.split()[0] for line in apart[1:]] == ["FLOOR"]  # after the docstring
 
 
 @pytest.mark.parametrize("method", LITERAL + STRAIGHT)
