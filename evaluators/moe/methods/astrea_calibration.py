@@ -1,25 +1,24 @@
 """Our counterpart of Astrea's contribution calibration: experts that move the loss more get more weight.
 
-Of Astrea only the abstract could be read. It names "adaptive weight allocators for real-time expert contribution calibration"
-among experts of unequal kinds, and gives no formula. This is the least that deserves the description. The contribution of an
-expert is measured by what removing it would change to first order: the inner product of its weighted output with the gradient
-of the cross-entropy by the layer's output, absolute, summed over its tokens. Normalised to mean 1 in each layer, it is
-averaged over steps::
+Of Astrea only the abstract could be read: it speaks of weights that adapt to what each of several unequal experts contributes,
+and gives no formula. This is the least that deserves the description. The contribution of an expert is what removing it would
+change to first order: the inner product of its weighted output with the gradient of the cross-entropy by the layer's output,
+absolute, summed over its tokens. Normalised to mean 1 in each layer, it is averaged over steps::
 
     a_i <- (1 - RATE) a_i + RATE c_i / mean_j c_j         weight_i ~ softmax(z)_i a_i
 
 and multiplies the weights of the chosen experts. The choice itself stays the plain one. Switch's loss balances, so that
 against Switch the calibration is the only difference.
 
-Source: Astrea 2025, arXiv 2503.09445, abstract. Contribution as gradient times activation: Molchanov et al. 2017, arXiv
-1611.06440, section 2.2. Switch's loss: Fedus, Zoph & Shazeer 2021, arXiv 2101.03961, section 2.2.
+Source: Yang et al. 2025, "Astrea: A MOE-based Visual Understanding Model with Progressive Alignment", arXiv 2503.09445,
+abstract. Contribution as gradient times activation: Molchanov et al. 2017, arXiv 1611.06440, section 2.2. Switch's loss:
+Fedus, Zoph & Shazeer 2021, arXiv 2101.03961, section 2.2.
 
 Defaults: all ours. RATE 0.01 averages over some hundred steps. Weight of the loss 0.01, Switch's.
 Deviations: no contrastive alignment of the experts, no momentum encoder, no probabilistic residual connection.
 Edge cases: contribution grows with tokens and with the weight itself, so calibration favours what is used already; Switch's
-loss holds against it by the tokens. A layer without any contribution (the first step may have none) keeps its calibration.
-With k = 1 the weight is not divided by itself, as in the trainer's default. A null expert's calibration decays to 0, which
-changes nothing.
+loss holds against it by the tokens. A layer without any contribution keeps its calibration. With k = 1 the weight is not
+divided by itself, as in the trainer's default.
 Not verified: everything beyond the abstract.
 """
 

@@ -15,7 +15,7 @@ over the experts, as they are.
 Deviations: the choice is over all tokens that are handed in, not per group of a device. Capacity is rounded up.
 Edge cases: a single token is taken by every expert: in evaluation token by token nothing is left of the training. Weights of
 tokens that many experts take add up to more than of others.
-Not verified: nothing here needs to be.
+Not verified: the paper's capacity factor.
 """
 
 import math

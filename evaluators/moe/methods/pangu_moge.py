@@ -7,7 +7,7 @@ are, not divided by their sum. Inside a group nothing is balanced by constructio
 
     L = mean_g (E/M) sum_{i in g} f_i^g P_i^g          f^g, P^g: shares inside group g, each summing to 1
 
-Its minimum is 1, at uniform shares. The gradient moves probability inside a group only, never from one group to another.
+It is 1 where either share is uniform. The gradient moves probability inside a group only, never from one group to another.
 
 Source: Tang et al. 2025, "Pangu Pro MoE: Mixture of Grouped Experts for Efficient Sparsity", arXiv 2505.21411, section on
 grouped experts (MoGE).
