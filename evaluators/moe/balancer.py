@@ -16,8 +16,7 @@ from torch import Tensor
 
 from evolve.evaluators.base import Invalid
 from evolve.evaluators.moe.calling import Method
-from evolve.evaluators.moe.spec import ModelConfig
-from evolve.evaluators.moe.vocabulary import MEMORY_ROWS
+from evolve.evaluators.moe.spec import MEMORY_ROWS, ModelConfig
 
 ROUTERS = ("linear", "mlp", "cosine")
 
@@ -155,7 +154,7 @@ class Balancer:
         return weights / weights.sum(-1, keepdim=True).clamp_min(1e-9)
 
     def loss(self, inputs: Mapping[str, Any]) -> Tensor | None:  # Any: see above
-        """The balancing loss, before its coefficient, of the step that `statistics.Step` describes; None where the method has none."""
+        """The balancing loss of a step, before its coefficient; None where the method has none."""
         if not self.defines("loss"):
             return None
         (value,) = self._call("loss", 0, {**inputs, "bias": self.bias, "memory": self.memory})
@@ -181,10 +180,18 @@ class Balancer:
         if not self.defines("cost"):
             return given
         wanted = self.method.plain("cost", {"widths": given})
-        if not isinstance(wanted, list | tuple) or list(wanted[: len(given)]) != given or any(share != 0 for share in wanted[len(given) :]):
-            raise Invalid(f"cost must return the widths that it was given, and a 0.0 for each expert without computation: got {wanted!r:.200}")
+        if (
+            not isinstance(wanted, list | tuple)
+            or list(wanted[: len(given)]) != given
+            or any(share != 0 for share in wanted[len(given) :])
+        ):
+            raise Invalid(
+                f"cost must return the widths that it was given, and a 0.0 for each expert without computation: got {wanted!r:.200}"
+            )
         if len(wanted) > (1 + _MAX_NULL_SHARE) * len(given):
-            raise Invalid(f"cost adds {len(wanted) - len(given)} experts to {len(given)}; at most {_MAX_NULL_SHARE * len(given)} may be added")
+            raise Invalid(
+                f"cost adds {len(wanted) - len(given)} experts to {len(given)}; at most {_MAX_NULL_SHARE * len(given)} may be added"
+            )
         return [*given, *(0.0,) * (len(wanted) - len(given))]
 
     def _started(self) -> dict[str, Any]:  # Any: plain data, checked by the caller

@@ -86,7 +86,8 @@ class LocalMethod:
             ValueError: If the file has no such constant.
         """
         spec = importlib.util.spec_from_file_location(f"evolve_moe_method_{path.stem}", path)
-        assert spec is not None and spec.loader is not None
+        assert spec is not None
+        assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
         for name, value in constants.items():
@@ -114,7 +115,9 @@ class LocalMethod:
         for (name, array), value in zip(outputs.items(), answers, strict=True):
             shape = array.shape(self._sizes)
             if value.shape != shape or value.dtype != getattr(torch, array.dtype):
-                raise Invalid(f"{name} of {hook} has shape {tuple(value.shape)} and dtype {value.dtype}; expected {shape}, {array.dtype}")
+                raise Invalid(
+                    f"{name} of {hook} has shape {tuple(value.shape)} and dtype {value.dtype}; expected {shape}, {array.dtype}"
+                )
             if not bool(torch.isfinite(value).all()):
                 raise Invalid(f"{name} of {hook} is not finite")
         return answers

@@ -13,9 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-
 Plan = tuple[Tensor, list[int], list[int]]
-"""The token of each row, how many rows each expert has, and the hidden units of each expert."""
+"""A number for each row, how many rows each expert has, and the hidden units of each expert."""
 
 
 class Experts(nn.Module):
@@ -64,7 +63,7 @@ class Experts(nn.Module):
         if x.device.type == "cpu":
             mixture: Tensor = Grouped.apply(x, chosen, self.w_in, self.w_out, (token, sizes, self._units))
             return mixture
-        answers = padded(x[token], self.w_in, self.w_out, expert, sizes, self._units)
+        answers = padded(x[token], self.w_in, self.w_out, (expert, sizes, self._units))
         return torch.zeros_like(x).index_add(0, token, (answers * chosen.unsqueeze(1)).to(x.dtype))
 
     def _real(self, mask: Tensor) -> slice | Tensor:
@@ -78,7 +77,9 @@ class Grouped(torch.autograd.Function):
     """Gathers rows, multiplies them by both matrices of their experts, adds them up: nothing is computed for nobody."""
 
     @staticmethod
-    def forward(context: Any, x: Tensor, weights: Tensor, w_in: Tensor, w_out: Tensor, plan: Plan) -> Tensor:
+    # Any: torch's context, whose type is private
+    def forward(context: Any, x: Tensor, weights: Tensor, *others: Any) -> Tensor:
+        w_in, w_out, plan = others
         token, sizes, units = plan
         rows = x.index_select(0, token)
         hidden, answers = rows.new_zeros(rows.shape[0], w_in.shape[2]), torch.empty_like(rows)
@@ -94,7 +95,7 @@ class Grouped(torch.autograd.Function):
         return torch.zeros_like(x).index_add_(0, token, answers * weights.unsqueeze(1))
 
     @staticmethod
-    def backward(context: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # Any: see above
         rows, weights, w_in, w_out, hidden, active, answers = context.saved_tensors
         token, sizes, units = context.plan
         d_answers = gradient.index_select(0, token)
@@ -126,8 +127,19 @@ class Grouped(torch.autograd.Function):
         return torch.zeros_like(gradient).index_add_(0, token, d_rows), d_weights, d_in, d_out, None
 
 
-def padded(rows: Tensor, w_in: Tensor, w_out: Tensor, expert: Tensor, sizes: list[int], units: list[int]) -> Tensor:
-    """The same in two batched products, with as many rows for each expert as the busiest has: one launch for all experts."""
+def padded(rows: Tensor, w_in: Tensor, w_out: Tensor, plan: Plan) -> Tensor:
+    """Multiplies rows in two batched products, with as many for each expert as the busiest has: one launch for all experts.
+
+    Args:
+        rows: ``(N, width)``, sorted by expert.
+        w_in: ``(E, width, hidden)``.
+        w_out: ``(E, hidden, width)``.
+        plan: The expert of each row, how many rows each has, and the hidden units of each.
+
+    Returns:
+        ``(N, width)``.
+    """
+    expert, sizes, units = plan
     starts = torch.tensor([0, *sizes[:-1]], device=rows.device).cumsum(0)
     place = torch.arange(rows.shape[0], device=rows.device) - starts[expert]
     batch = rows.new_zeros(len(sizes), max(sizes), rows.shape[1]).index_put((expert, place), rows)

@@ -15,7 +15,9 @@ from evolve.evaluators.moe.vocabulary import HOOKS
 class Observed:
     """Routing of one step: L layers, T tokens in M micro-batches and B sequences, E experts."""
 
-    def __init__(self, seen: Sequence[Seen], *, micro_batches: int, sequences: int, k: Sequence[int], step: int, steps: int) -> None:
+    def __init__(
+        self, seen: Sequence[Seen], *, micro_batches: int, sequences: int, k: Sequence[int], step: int, steps: int
+    ) -> None:
         """Takes what a pass saw.
 
         Args:

@@ -77,7 +77,7 @@ class Pass:
             company: Has the guard ask the hooks again, with these other tokens beside.
         """
         self._balancer = balancer
-        self._schedule = schedule
+        self.schedule = schedule
         self._moment = {"step": torch.tensor(step), "training": torch.tensor(training)}
         self._training = training
         self._generator = generator
@@ -107,10 +107,10 @@ class Pass:
 
     def _routed(self, layer: int, logits: Tensor, noise: Callable[[str], Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         """Gates, weights and mask of some rows."""
-        if self._schedule.temperature != 1.0:
-            logits = logits / self._schedule.temperature
-        k = {"k": torch.tensor(self._schedule.k[layer])}
-        drawn = {"noise": lambda: noise("noise") * self._schedule.noise, "uniform": lambda: noise("uniform")}
+        if self.schedule.temperature != 1.0:
+            logits = logits / self.schedule.temperature
+        k = {"k": torch.tensor(self.schedule.k[layer])}
+        drawn = {"noise": lambda: noise("noise") * self.schedule.noise, "uniform": lambda: noise("uniform")}
         selection, gates = self._balancer.score(layer, {"logits": logits, **drawn, **self._moment})
         mask = self._balancer.select(layer, {"selection": selection.detach(), **k, **drawn, **self._moment})
         weights = self._balancer.gate(layer, {"gates": gates, "mask": mask, **k, **self._moment})
@@ -149,14 +149,14 @@ class Pass:
         differs = ((again - weights[order]).abs() > _TOLERANCE).any(-1)[kept[order]]
         if differs.float().mean() > _TOLERATED:
             raise Invalid(
-                f"layer {layer}: {int(differs.sum())} of {differs.numel()} tokens were routed otherwise when other tokens stood beside "
+                f"layer {layer}: {int(differs.sum())} of {differs.numel()} tokens were routed otherwise with other tokens beside "
                 "them; what becomes of a token may depend on its own logits, on bias and memory only (others may come after it)"
             )
 
     def _within_capacity(self, mask: Tensor) -> tuple[Tensor, int]:
         """The choices that experts have room for, first come, first served; and how many are lost."""
-        if not self._training or not self._schedule.capacity:
+        if not self._training or not self.schedule.capacity:
             return mask, 0
-        room = max(1, round(self._schedule.capacity * float(mask.sum()) / mask.shape[1]))
+        room = max(1, round(self.schedule.capacity * float(mask.sum()) / mask.shape[1]))
         kept = mask & (mask.cumsum(0) <= room)
         return kept, int(mask.sum() - kept.sum())

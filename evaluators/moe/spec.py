@@ -10,8 +10,11 @@ from dataclasses import dataclass, field, replace
 #: each half and a quarter as wide.
 UNEQUAL = (1.0, 1.0, 0.5, 0.25)
 
+#: Tokens are bytes.
 VOCABULARY = 256
-"""Tokens are bytes."""
+
+#: Rows of numbers per layer and expert that a method may keep from step to step, besides the bias.
+MEMORY_ROWS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +130,27 @@ class Size:
     @property
     def tokens(self) -> int:
         """Of one step (T)."""
-        return self.training.micro_batches * self.training.sequences * self.model.length
+        return self.sequences * self.model.length
+
+    @property
+    def sequences(self) -> int:
+        """Of one step (B)."""
+        return self.training.micro_batches * self.training.sequences
+
+    def letters(self, experts: int) -> dict[str, int]:
+        """Sizes of what hooks take and return, by the letters of `vocabulary.Array`.
+
+        Args:
+            experts: Per layer, with those that compute nothing.
+        """
+        return {
+            "L": self.model.layers,
+            "E": experts,
+            "T": self.tokens,
+            "B": self.sequences,
+            "M": self.training.micro_batches,
+            "R": MEMORY_ROWS,
+        }
 
 
 SIZES: Mapping[str, Size] = {

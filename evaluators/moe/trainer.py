@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,7 +22,8 @@ from torch.nn import functional
 from evolve.evaluators.base import Invalid
 from evolve.evaluators.moe.balancer import Balancer, Schedule
 from evolve.evaluators.moe.calling import Method
-from evolve.evaluators.moe.corpus import Corpus, load_corpus
+from evolve.evaluators.moe.corpus import load_corpus
+from evolve.evaluators.moe.measuring import Measured, held_out, measure
 from evolve.evaluators.moe.model import Transformer
 from evolve.evaluators.moe.observed import Observed
 from evolve.evaluators.moe.router import Company, Pass
@@ -33,29 +34,6 @@ CHECKPOINTS = (1 / 3, 2 / 3, 1.0)
 
 #: Shares of the training after which the guard asks hooks again about a training batch.
 _GUARDED = (0.0, 0.5)
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """A model on held-out text.
-
-    Attributes:
-        cross_entropy: Nats per byte, by domain.
-        counts: ``(D, L, E)`` tokens that chose each expert that computes.
-        active: Floating-point operations of the experts that were chosen, in units of those of k full experts per token.
-        margin: Mean difference of a token's k-th and next largest gate.
-        router_entropy: Mean entropy of a token's gates, in units of the largest.
-    """
-
-    cross_entropy: tuple[float, ...]
-    counts: np.ndarray
-    active: float
-    margin: float
-    router_entropy: float
-
-    @property
-    def mean_cross_entropy(self) -> float:
-        return sum(self.cross_entropy) / len(self.cross_entropy)
 
 
 @dataclass(slots=True)
@@ -129,17 +107,8 @@ class _Trainer:
         self.model.initialise(seed)
         self.model.to(self.config.device)
         self.optimiser = _optimiser(self.model, size)
-        self.sequences = self.config.micro_batches * self.config.sequences
-        method.open(
-            {
-                "L": size.model.layers,
-                "E": self.balancer.experts,
-                "T": size.tokens,
-                "B": self.sequences,
-                "M": self.config.micro_batches,
-                "R": self.balancer.memory.shape[1],
-            }
-        )
+        self.text = held_out(self.corpus, self.config.held_out, size.model.length)
+        method.open(size.letters(self.balancer.experts))
         self.training = Training(size, seed, self.model, self.balancer)
 
     def run(self) -> Training:
@@ -155,8 +124,8 @@ class _Trainer:
             loads.append(observed.counts[:, : self.size.model.experts].to("cpu", torch.int32).numpy())
             dropped += lost
             if step + 1 in marks:
-                training.checkpoints.append(self.measure(step + 1))
-        training.checkpoints.append(self.measure(len(loads)))
+                training.checkpoints.append(self._measure(step + 1))
+        training.checkpoints.append(self._measure(len(loads)))
         training.loads = np.stack(loads)
         training.dropped = dropped / max(1, int(training.loads.sum()))
         training.cpu_s, training.wall_s = time.process_time() - began[0], time.perf_counter() - began[1]
@@ -175,7 +144,7 @@ class _Trainer:
         observed = Observed(
             routing.seen,
             micro_batches=config.micro_batches,
-            sequences=self.sequences,
+            sequences=self.size.sequences,
             k=schedule.k,
             step=step,
             steps=config.steps,
@@ -203,8 +172,8 @@ class _Trainer:
         )
         return torch.from_numpy(batch.tokens.astype(np.int64)).to(self.config.device)
 
-    def _pass(self, schedule: Schedule, step: int, *, training: bool, **more: Any) -> Pass:  # Any: see `Pass`
-        generator = torch.Generator().manual_seed((self.seed * 2 + training) * 1_000_003 + step)
+    def _pass(self, schedule: Schedule, step: int, *, training: bool, draw: int = 0, **more: Any) -> Pass:  # Any: see `Pass`
+        generator = torch.Generator().manual_seed((self.seed * 2 + training) * 1_000_003 + step * 1009 + draw)
         return Pass(self.balancer, schedule, step, training=training, generator=generator, **more)
 
     def _cross_entropy(self, tokens: Tensor, routing: Pass) -> Tensor:
@@ -245,33 +214,16 @@ class _Trainer:
         return Company(order.to(self.config.device), kept.to(self.config.device))
 
     @torch.no_grad()
-    def measure(self, step: int) -> Measured:
-        """Measures the model on held-out text, sequences of all domains in every batch."""
+    def _measure(self, step: int) -> Measured:
+        """Measures the model as it is after so many steps."""
         schedule = self.balancer.schedule(step, self.config.steps, self.config.coefficient)
-        domains, tokens = _held_out(self.corpus, self.config.held_out, self.size.model.length)
-        losses, masks, margins, entropies = [], [], [], []
-        for start in range(0, len(tokens), self.sequences):
-            chosen = np.arange(start, start + self.sequences) % len(tokens)
-            company = self._company(step + start) if self.guarded and start == 0 else None
-            routing = self._pass(schedule, step + start, training=False, company=company)
-            batch = torch.from_numpy(tokens[chosen].astype(np.int64)).to(self.config.device)
-            losses.append(self._cross_entropy(batch, routing).cpu())
-            masks.append(torch.stack([seen.mask for seen in routing.seen]).unflatten(1, (self.sequences, -1)).sum(2).cpu())
-            margins.append(_margin([seen.gates for seen in routing.seen], schedule.k))
-            entropies.append(_router_entropy([seen.gates for seen in routing.seen]))
-        loss = torch.cat(losses)[: len(tokens)].double().numpy()
-        # Tokens of each sequence by expert: (sequences, L, E).
-        chosen_by = torch.cat(masks, 1)[:, : len(tokens)].transpose(0, 1).numpy()
-        counts = np.stack([chosen_by[domains == domain].sum(0) for domain in range(len(self.corpus.domains))])
-        real = self.size.model.experts
-        hidden = np.asarray(self.size.model.shares)
-        return Measured(
-            tuple(float(loss[domains == domain].mean()) for domain in range(len(self.corpus.domains))),
-            counts[..., :real],
-            float((counts[..., :real] * hidden).sum() / (len(tokens) * self.size.model.length * self.size.model.layers * self.size.model.active)),
-            sum(margins) / len(margins),
-            sum(entropies) / len(entropies),
-        )
+
+        def look(start: int, tokens: Tensor) -> tuple[Tensor, Pass]:
+            company = self._company(step) if self.guarded and start == 0 else None
+            routing = self._pass(schedule, step, training=False, draw=start, company=company)
+            return self._cross_entropy(tokens.to(self.config.device), routing), routing
+
+        return measure(self.text, self.size, self.size.sequences, look)
 
     def _operations(self, mask: Tensor) -> float:
         """Operations of a step with these choices, in units of one with k full experts per token."""
@@ -301,30 +253,6 @@ def _rate(progress: float, warmup: float) -> float:
     if progress < warmup:
         return (progress + 1e-2) / (warmup + 1e-2)
     return 0.1 + 0.45 * (1 + math.cos(math.pi * (progress - warmup) / (1 - warmup)))
-
-
-def _held_out(corpus: Corpus, each: int, length: int) -> tuple[np.ndarray, np.ndarray]:
-    """Held-out sequences of all domains by turns: the domain of each, and its tokens."""
-    tokens = np.stack([corpus.held_out(domain, each, length) for domain in corpus.domains], 1)
-    return np.tile(np.arange(len(corpus.domains)), each), tokens.reshape(-1, length + 1)
-
-
-def _margin(gates: Sequence[Tensor], k: Sequence[int]) -> float:
-    """Mean difference of the k-th and the next largest gate, over tokens and layers."""
-    found = []
-    for layer, some in zip(k, gates, strict=True):
-        if layer < some.shape[1]:
-            largest = some.topk(layer + 1, -1).values
-            found.append(float((largest[:, layer - 1] - largest[:, layer]).mean()))
-    return sum(found) / len(found) if found else 0.0
-
-
-def _router_entropy(gates: Sequence[Tensor]) -> float:
-    found = 0.0
-    for some in gates:
-        shares = some.clamp_min(0) / some.clamp_min(0).sum(-1, keepdim=True).clamp_min(1e-9)
-        found += float(torch.special.entr(shares).sum(-1).mean()) / math.log(max(2, some.shape[1]))
-    return found / len(gates)
 
 
 def _finite(value: float, step: int) -> float:

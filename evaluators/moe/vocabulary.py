@@ -13,9 +13,6 @@ from types import MappingProxyType
 
 from evolve.evaluators.base import Invalid
 
-#: Rows of numbers per layer and expert that a method may keep from step to step, besides the bias.
-MEMORY_ROWS = 4
-
 
 @dataclass(frozen=True, slots=True)
 class Array:

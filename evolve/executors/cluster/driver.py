@@ -105,8 +105,9 @@ def _knock(address: Address) -> None:
 def _connect_client(address: str) -> None:
     """Connects by the client server, again where the process that it starts for a client ends at once.
 
-    That was seen (Ray 2.60) where gRPC fell over its own threads while the client server forked, which ``GRPC_ENABLE_FORK_SUPPORT=0``
-    in the head's environment prevents, and where two heads on one machine gave the same port to two such processes.
+    That was seen (Ray 2.60) where gRPC fell over its own threads while the client server forked, which
+    ``GRPC_ENABLE_FORK_SUPPORT=0`` in the head's environment prevents, and where two heads on one machine gave the same port to two
+    such processes.
     """
     for left in reversed(range(_CLIENT_TRIES)):
         try:
