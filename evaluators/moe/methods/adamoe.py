@@ -19,7 +19,7 @@ is converted. The loss follows the formula: in the published code the line that 
 the experts', and so each null stays constrained by itself.
 Edge cases: the nulls' probabilities enter by their sum alone, so that the router may well use one null only; that costs
 nothing. A layer all of whose tokens choose nulls passes on the residual and gives no gradient to its experts.
-Not verified: the formula is recalled, agrees with the comments of the published code; the paper's table of (k, m) was not
+Not verified: the formula is recalled and agrees with the comments of the published code; the paper's table of (k, m) was not
 read.
 """
 
