@@ -17,9 +17,9 @@ balance costs what plain top-k costs. Weight 0.001, as in the authors' LoRA expe
 Deviations: one router for all experts; the authors' code has a second one for the nulls, which matters when a trained model
 is converted. The loss follows the formula: in the published code the line that averages the nulls slices another axis than
 the experts', and so each null stays constrained by itself.
-Edge cases: the nulls' probabilities enter by their sum alone, so that the router may well use one null only; that costs
+Edge cases: the nulls' probabilities enter by their sum alone, so that the router may well favour some of them; that costs
 nothing. A layer all of whose tokens choose nulls passes on the residual and gives no gradient to its experts.
-Not verified: the formula is recalled, agrees with the comments of the published code; the paper's table of (k, m) was not
+Not verified: the formula is recalled and agrees with the comments of the published code; the paper's table of (k, m) was not
 read.
 """
 
