@@ -7,8 +7,9 @@ evaluation starts from the same state, and none of it is left afterwards.
 
 =================  ==================================================================================================
 outside            ``server`` starts and asks the fork server and ``confinement`` says what for, ``program`` and
-                   ``channel`` call a program, ``execution``, ``process``, ``pipes`` and ``session`` run one, ``watch`` and
-                   ``tree`` measure it, ``cgroup`` limits its memory, ``levels`` and ``probe`` say what this machine offers
+                   ``channel`` call a program, ``hooks``, ``crossing`` and ``tensor_hook`` through shared memory,
+                   ``execution``, ``process``, ``pipes`` and ``session`` run one, ``watch`` and ``tree`` measure it,
+                   ``cgroup`` limits its memory, ``levels`` and ``probe`` say what this machine offers
 both               ``wire`` is what crosses
 at the border      ``visible`` says what can be read inside, ``landlock``, ``seccomp`` and ``bubblewrap`` say it to the kernel
 inside             ``runner`` forks, ``confine`` gives up what is to be given up, ``serve`` loads the program and answers,

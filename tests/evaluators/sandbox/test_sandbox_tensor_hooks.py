@@ -4,6 +4,9 @@ import dataclasses
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes
 
 from evolve.evaluators.base import ProgramFailed
 from evolve.evaluators.sandbox import available_levels
@@ -120,6 +123,33 @@ def test_outputs_and_gradients_are_those_of_torch_to_the_last_bit(server):
                 assert found[name].dtype == ROUTE_OUTPUTS[name][1]
             assert np.array_equal(gradients["logits"], tensors["logits"].grad.numpy())
             assert not gradients["bias"].any()
+
+
+PRECISIONS = st.sampled_from(["float16", "float32", "float64"])
+SHAPES = st.just(()) | array_shapes(min_dims=1, max_dims=4, min_side=0, max_side=3)
+
+
+def test_arrays_of_every_shape_and_precision_go_in_and_come_back(program):
+    with program("def f(x):\n    return 2 * x, x > 0").hooks() as hooks:
+
+        @settings(max_examples=40, deadline=None)
+        @given(shape=SHAPES, taken=PRECISIONS, returned=PRECISIONS)
+        def check(shape, taken, returned):
+            # Small integers: exact in every precision, twice as much as well.
+            x, cotangent = np.random.default_rng(0).integers(-9, 9, (2, *shape))
+            f = bound(hooks, {"x": (shape, taken)}, {"y": (shape, returned), "positive": (shape, "bool")})
+            found = f(x=x.astype(taken))
+            assert_same(found["y"], (2 * x).astype(returned))
+            assert_same(found["positive"], x > 0)
+            assert_same(f.pull_back(y=cotangent.astype(returned))["x"], (2 * cotangent).astype(taken))
+
+        check()
+
+
+def assert_same(array, expected):
+    assert array.dtype == expected.dtype
+    assert array.shape == expected.shape
+    assert np.array_equal(array, expected)
 
 
 def test_a_hook_says_what_it_was_bound_with(program):
