@@ -80,7 +80,8 @@ def train(method: Method, size: Size, seed: int, *, guarded: bool = True) -> Tra
     """Trains one model.
 
     A method that wants more computation than k full experts per token is charged for it: the training ends when as many
-    operations are spent as the size's steps have at k. One that wants less is given no more steps.
+    operations are spent as the size's steps have at k, and the steps that such a method is told of are those that were paid for.
+    One that wants less is given no more steps.
 
     Args:
         method: What balances.
@@ -114,18 +115,15 @@ class _Trainer:
     def run(self) -> Training:
         training, steps = self.training, self.config.steps
         began = time.process_time(), time.perf_counter()
-        marks = {max(1, round(share * steps)) for share in CHECKPOINTS[:-1]}
         loads, dropped = [], 0
-        for step in range(steps):
-            progress = max(step, training.spent) / steps
-            if progress >= 1:
-                break
-            observed, lost = self._step(step, progress, tell_apart=step + 1 in marks)
+        while (progress := max(len(loads), training.spent) / steps) < 1 - 1e-9:
+            due = progress >= CHECKPOINTS[len(training.checkpoints)]
+            if due:
+                training.checkpoints.append(self._measure(round(progress * steps)))
+            observed, lost = self._step(round(progress * steps), progress, tell_apart=due)
             loads.append(observed.counts[:, : self.size.model.experts].to("cpu", torch.int32).numpy())
             dropped += lost
-            if step + 1 in marks:
-                training.checkpoints.append(self._measure(step + 1))
-        training.checkpoints.append(self._measure(len(loads)))
+        training.checkpoints.append(self._measure(steps))
         training.loads = np.stack(loads)
         training.dropped = dropped / max(1, int(training.loads.sum()))
         training.cpu_s, training.wall_s = time.process_time() - began[0], time.perf_counter() - began[1]
