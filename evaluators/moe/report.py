@@ -30,6 +30,7 @@ def metrics_of(training: Training) -> dict[str, float]:
         "cross_entropy_at_third": training.checkpoints[0].mean_cross_entropy,
         "cross_entropy_at_two_thirds": training.checkpoints[1].mean_cross_entropy,
         "training_cross_entropy": float(np.mean(training.losses[-tenth:])),
+        "training_l1_imbalance": metrics.l1_imbalance(training.loads[-tenth:].sum(0)),
         "max_violation": metrics.max_violation(counts),
         "max_violation_batch": metrics.max_violation(last),
         "max_violation_micro": float(np.mean(training.micro_violation[-_LAST_STEPS:])),
