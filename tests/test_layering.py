@@ -49,6 +49,7 @@ LAYERS = [
         "evolve.mutation",
         "evolve.progress",
         "evolve.intervals",
+        "evolve.significance",
     ],
     ["evolve.program", "evolve.rng"],
     ["evolve.limits"],

@@ -8,8 +8,9 @@ from typing import Any
 
 from evolve.comparing.comparison import CHECKPOINTS, Comparison, StrategyResult, checkpoint_budgets
 from evolve.comparing.curves import Axis
-from evolve.comparing.inference import PairTest, smallest_p, widest_coverage
+from evolve.comparing.inference import PairTest, widest_coverage
 from evolve.intervals import LEVEL, Interval
+from evolve.significance import smallest_p
 
 Json = dict[str, Any]  # Any: JSON values
 
