@@ -94,7 +94,7 @@ def _draw_points(axes: Axes, results: Results, points: list[_Point]) -> None:
 
 def _label_points(axes: Axes, results: Results, points: list[_Point]) -> None:
     """Writes names beside points, each pushed up until it covers none that was written before."""
-    pixels = axes.get_figure(root=True).dpi / 72  # type: ignore[union-attr]  # there is one
+    pixels = axes.figure.dpi / 72
     height = 1.25 * _LABEL_SIZE * pixels
     taken: list[tuple[float, float, float]] = []
     for point in sorted(points, key=lambda each: (each.y.value, each.x.value)):

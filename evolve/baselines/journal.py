@@ -59,22 +59,19 @@ class Journal:
         """
         self.path = folder / NAME
         self._task = task
+        self._known: dict[tuple[str, int], Measurement] = {}
+        self._others: list[Measurement] = []
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._file = self.path.open("a+b")
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self._file.seek(0)
-            content = self._file.read()
-            if content and not content.endswith(b"\n"):  # a write that was cut short
-                self._file.write(b"\n")
-        except BlockingIOError as error:
-            raise ConfigError(f"{self.path} is being written by another process; wait for it, or give another --output") from error
         except OSError as error:
-            raise ConfigError(f"{self.path} cannot be written, and measurements are kept there: {error.strerror}") from error
-        self._known: dict[tuple[str, int], Measurement] = {}
-        self._others: list[Measurement] = []
-        for measurement in self._read(content):
-            self._take(measurement)
+            raise self._unusable(error) from error
+        try:
+            for measurement in self._read(self._locked()):
+                self._take(measurement)
+        except BaseException:
+            self._file.close()
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -122,6 +119,23 @@ class Journal:
             if stale:
                 words.append(f"{len(stale)} measurements of {program.name} do not count: its source was another")
         return words
+
+    def _locked(self) -> bytes:
+        """Keeps other writers out, mends a write that was cut short, and returns what is there."""
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._file.seek(0)
+            content = self._file.read()
+            if content and not content.endswith(b"\n"):
+                self._file.write(b"\n")
+        except BlockingIOError as error:
+            raise ConfigError(f"{self.path} is being written by another process; wait for it, or give another --output") from error
+        except OSError as error:
+            raise self._unusable(error) from error
+        return content
+
+    def _unusable(self, error: OSError) -> ConfigError:
+        return ConfigError(f"{self.path} cannot be written, and measurements are kept there: {error.strerror}")
 
     def _take(self, measurement: Measurement) -> None:
         if measurement.evaluation.evaluator_sha256 == self._task.evaluator_sha256:
