@@ -10,6 +10,7 @@ ROOT = Path(__file__).parent.parent
 #: Top to bottom. Names on one line are siblings; a name covers its submodules.
 LAYERS = [
     ["evolve.cli", "evolve.testing"],
+    ["evolve.baselines"],
     ["evolve.comparing"],
     ["evolve.api"],
     ["evolve.checks", "evolve.drafting", "evolve.takeaway", "evolve.replaying", "evolve.rescoring"],
@@ -44,6 +45,7 @@ LAYERS = [
     [
         "evolve.settings",
         "evolve.gate",
+        "evolve.artifacts",
         "evolve.diffing",
         "evolve.rendering",
         "evolve.mutation",
@@ -52,7 +54,7 @@ LAYERS = [
         "evolve.significance",
     ],
     ["evolve.program", "evolve.rng"],
-    ["evolve.limits"],
+    ["evolve.limits", "evolve.companions"],
     ["evolve.errors"],
 ]
 

@@ -10,6 +10,7 @@ import typer
 
 from evolve import drafting
 from evolve.checks import check_task
+from evolve.cli.baselines import baselines
 from evolve.cli.budgets import with_cap
 from evolve.cli.options import IsolationOption, JsonOption
 from evolve.cli.output import number, print_json, stderr, stdout, table
@@ -128,5 +129,7 @@ def check(
     if not ok:
         raise typer.Exit(1)
 
+
+app.command()(baselines)
 
 COMMANDS = {"task": app}

@@ -112,7 +112,7 @@ def compare_pairs(values: Mapping[str, Sequence[float]], sign: float) -> list[Pa
         raise ValueError(f"pairs need as many values of each: got { ({label: len(column) for label, column in values.items()}) }")
     pairs = list(combinations(values, 2))
     differences = [[a - b for a, b in zip(values[first], values[second], strict=True)] for first, second in pairs]
-    tested = [_p(gaps) for gaps in differences]
+    tested = [paired_test(gaps) for gaps in differences]
     adjusted = holm([test.p for test in tested])
     return [
         PairTest(
@@ -129,12 +129,15 @@ def compare_pairs(values: Mapping[str, Sequence[float]], sign: float) -> list[Pa
     ]
 
 
-class _Tested(NamedTuple):
+class Tested(NamedTuple):
+    """A two-sided p-value, and how it was found."""
+
     method: str
     p: float
 
 
-def _p(differences: Sequence[float]) -> _Tested:
+def paired_test(differences: Sequence[float]) -> Tested:
+    """Tests whether paired differences are as likely one way as the other, by the test that suits their number."""
     if len(differences) <= MOST_ENUMERATED:
-        return _Tested("sign-flip permutation, exact", sign_flip_p(differences))
-    return _Tested("Wilcoxon signed-rank", wilcoxon_p(differences))
+        return Tested("sign-flip permutation, exact", sign_flip_p(differences))
+    return Tested("Wilcoxon signed-rank", wilcoxon_p(differences))

@@ -16,8 +16,8 @@ def server():
         yield server
 
 
-def score(server, evaluate, figure=False, source="def f():\n    return 1"):
-    return scoring.score(Cascade(evaluate), TASK, server, {"initial.py": source}, 0, figure=figure)
+def score(server, evaluate, artifacts=False, source="def f():\n    return 1"):
+    return scoring.score(Cascade(evaluate), TASK, server, {"initial.py": source}, 0, artifacts=artifacts)
 
 
 def test_an_evaluator_that_never_calls_the_program_still_scores(server):
@@ -55,10 +55,10 @@ def test_a_figure_that_cannot_be_drawn_does_not_cost_the_score(server, caplog):
     def draw(path):
         raise OSError("no ink")
 
-    evaluated = score(server, lambda program: Score(1.0, figure=draw), figure=True)
+    evaluated = score(server, lambda program: Score(1.0, figure=draw), artifacts=True)
     assert evaluated.evaluation.objective == 1.0
     assert evaluated.figure_png is None
-    assert "could not be drawn" in caplog.text
+    assert "figure.png could not be written" in caplog.text
 
 
 def test_feedback_that_cannot_be_encoded_is_mended(server):
