@@ -16,6 +16,9 @@ VOCABULARY = 256
 #: Rows of numbers per layer and expert that a method may keep from step to step, besides the bias.
 MEMORY_ROWS = 4
 
+#: Experts without computation that a method may add, for each true one.
+MOST_NULL = 2
+
 
 @dataclass(frozen=True, slots=True)
 class ModelConfig:

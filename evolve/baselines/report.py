@@ -6,10 +6,10 @@ import math
 from typing import Any
 
 from evolve.baselines.results import Difference, Mean, Results, Row
-from evolve.comparing.inference import smallest_p
 from evolve.comparing.report import counted, figures, markdown_table, p_text
 from evolve.intervals import LEVEL
 from evolve.program import Outcome, Stage
+from evolve.significance import smallest_p
 
 Json = dict[str, Any]  # Any: JSON values
 
