@@ -14,10 +14,11 @@ from dataclasses import dataclass, replace
 from evolve.baselines.journal import Journal
 from evolve.baselines.measuring import Plan
 from evolve.baselines.programs import BaselineProgram
+from evolve.comparing.inference import paired_test
 from evolve.evaluators.statistics import mean, standard_error
 from evolve.intervals import Interval, mean_interval
 from evolve.program import Evaluation, Outcome, Stage, Task
-from evolve.significance import holm, paired_test
+from evolve.significance import holm
 
 
 @dataclass(frozen=True, slots=True)

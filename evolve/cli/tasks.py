@@ -55,6 +55,18 @@ def new(
 
 
 @app.command()
+def copy(
+    task: Annotated[str, typer.Argument(metavar="TASK", help="A name or a folder.")],
+    parent: Annotated[Path, typer.Option("--in", metavar="DIR", help="Where to make the copy.")] = Path(),
+) -> None:
+    """Copies a task's folder, to be changed: its settings, its initial program, its scorer."""
+    folder = scaffold.copy(find(task), parent)
+    place = folder if folder.is_absolute() else Path(".") / folder
+    stdout.print(f"wrote {folder}: change what you like, then", markup=False)
+    stdout.print(f"  evolve task check ./{place}\n  evolve run ./{place}", markup=False)
+
+
+@app.command()
 def draft(
     folder: Annotated[str, typer.Argument(metavar="FOLDER", help="Holds task.toml, evaluate.py and the background text.")],
     arm: Annotated[str, typer.Option(metavar="SPEC", help="The model that writes: PROVIDER/MODEL[key=value,...]@URL.")],
