@@ -167,7 +167,7 @@ class Lab:
             feedback=report.feedback(found, len(trials)),
             instances={f"seed {trial.training.seed}": trial.value for trial in trials},
             figure=lambda path: draw_loads(path, first.loads),
-            artifacts={"trace.npz": lambda path: save_trace(path, first)},
+            artifacts={"trace.npz": lambda path: save_trace(Path(path), report.trace_of(first, "program"))},
         )
 
 

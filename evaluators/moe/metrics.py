@@ -87,7 +87,7 @@ def device_imbalance(counts: np.ndarray, devices: int) -> float:
     return float((loads.max(-1) / _means(loads)).mean())
 
 
-def spikes(losses: Sequence[float], window: int = 20, factor: float = 1.2) -> int:
+def spikes(losses: Sequence[float], window: int = 20, factor: float = 1.5) -> int:
     """Counts the steps whose loss is above ``factor`` times the median of the ``window`` steps before."""
     values = np.asarray(losses)
     return sum(bool(values[k] > factor * np.median(values[k - window : k])) for k in range(window, len(values)))

@@ -8,6 +8,7 @@ import numpy as np
 
 from evolve.evaluators.base import Direction, Metric
 from evolve.evaluators.moe import metrics
+from evolve.evaluators.moe.trace import Trace
 from evolve.evaluators.moe.trainer import Training
 
 #: Devices that the experts of a layer are thought to lie on, where they can be dealt out evenly.
@@ -73,6 +74,18 @@ def directed(found: Mapping[str, float]) -> dict[str, float | Metric]:
 def domains_of(training: Training) -> dict[str, float]:
     """Cross-entropy on held-out text of each domain."""
     return dict(zip(training.domains, training.final.cross_entropy, strict=True))
+
+
+def trace_of(training: Training, method: str) -> Trace:
+    """The loads of a training, for the placement simulator.
+
+    Args:
+        training: What came of it.
+        method: What balanced it.
+    """
+    size = training.size
+    mixture = np.stack(training.mixture).astype(np.int16)
+    return Trace(training.loads, size.name, method, training.seed, size.model.active, size.tokens, tuple(training.domains), mixture)
 
 
 def feedback(found: Mapping[str, float], seeds: int) -> str:

@@ -50,6 +50,7 @@ class Training:
         checkpoints: Measurements after each of `CHECKPOINTS`.
         losses: Cross-entropy of each step's batch, nats per byte.
         loads: ``(steps, L, E)`` int32, tokens of each step that chose each expert that computes.
+        mixture: Domain of each step's micro-batches, by its place in ``domains``.
         micro_violation: MaxVio of each step's micro-batches, on average.
         dropped: Share of choices that found their expert full.
         spent: Floating-point operations of the training, in units of a step with k full experts per token.
@@ -68,6 +69,7 @@ class Training:
     checkpoints: list[Measured] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)
     loads: np.ndarray = field(default_factory=lambda: np.zeros((0, 0, 0), np.int32))
+    mixture: list[np.ndarray] = field(default_factory=list)
     micro_violation: list[float] = field(default_factory=list)
     dropped: float = 0.0
     spent: float = 0.0
@@ -174,6 +176,7 @@ class _Trainer:
             length=self.size.model.length,
             weights=self._shares(step) if self.config.shift else None,
         )
+        self.training.mixture.append(batch.domains)
         return torch.from_numpy(batch.tokens.astype(np.int64)).to(self.config.device)
 
     def _shares(self, step: int) -> dict[str, float]:

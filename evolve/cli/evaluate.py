@@ -57,9 +57,9 @@ def evaluate(
         shared = "  (shared-process score)" if row["shared_process"] else ""
         stdout.print(f"{row['file']}: {row['outcome']} {number(shown)}{spread}{shared}", style="bold", markup=False)
         for name, value in row["metrics"].items():
-            stdout.print(f"  {name:<24}{number(value)}", markup=False)
+            stdout.print(f"  {name:<24} {number(value)}", markup=False)
         for name, value in row["instances"].items():
-            stdout.print(f"  {name:<24}{number(value)}   (instance)", markup=False)
+            stdout.print(f"  {name:<24} {number(value)}   (instance)", markup=False)
         if "written" in row:
             stdout.print(f"  wrote to {row['output']}: {', '.join(row['written']) or 'nothing'}", markup=False)
         if row["feedback"]:
