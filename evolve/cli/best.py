@@ -13,7 +13,7 @@ from evolve.takeaway import Takeaway, take_away
 
 
 def best(run: RunArgument = None, output: OutputOption = None, archive: ArchiveOption = DEFAULT, json: JsonOption = False) -> None:
-    """Shows a run's best program, or writes it to a folder with patch, pictures and provenance."""
+    """Shows a run's best program, or writes it to a folder with patch, picture and provenance."""
     with Archive.open(archive) as opened:
         found = opened.find_run(run)
         shown = summary(opened, found)

@@ -77,7 +77,7 @@ def _folders(files: list[Path], output: Path) -> dict[Path, Path]:
     folders = {path: output / path.stem for path in files}
     if len(set(folders.values())) < len(files):
         raise ConfigError(
-            f"--output writes to a folder for each file, by its name; give files with other names: {', '.join(map(str, files))}"
+            f"--output writes to a folder for each file, by its name; give files of different names: {', '.join(map(str, files))}"
         )
     return folders
 

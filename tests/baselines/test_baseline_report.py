@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import pytest
@@ -75,8 +76,6 @@ def test_points_in_one_place_are_drawn_too(tmp_path):
 
 
 def test_without_a_chart_the_objective_is_drawn(found, tmp_path):
-    import dataclasses
-
     task = dataclasses.replace(found.task, baselines_table=type(found.task.baselines_table)())
     assert draw(dataclasses.replace(found, task=task), tmp_path / "a.png")
 

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from evolve.errors import TaskError
@@ -90,3 +92,18 @@ def test_a_task_without_an_evaluator_is_refused(tmp_path):
         scoring.load_evaluator(TASK)
     with pytest.raises(TaskError, match="does not exist"):
         scoring.load_evaluator(Task("t", {"initial.py": ""}, folder=tmp_path))
+
+
+def test_figure_and_artifacts_are_files_of_a_score(server):
+    def write(path):
+        Path(path).write_text(Path(path).name)
+
+    scored = Score(1.0, figure=write, artifacts={"loads.csv": write, "broken.csv": lambda path: 1 / 0})
+    evaluated = score(server, lambda program: scored, artifacts=True)
+    assert evaluated.files == {"figure.png": b"figure.png", "loads.csv": b"loads.csv"}
+    assert score(server, lambda program: scored).files == {}
+
+
+def test_a_score_that_does_not_count_writes_nothing(server):
+    scored = Score(float("nan"), artifacts={"a.txt": lambda path: open(path, "w").close()})
+    assert score(server, lambda program: scored, artifacts=True).files == {}
