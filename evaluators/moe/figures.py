@@ -60,17 +60,19 @@ def draw_loads(path: str, loads: np.ndarray, title: str = "") -> None:
     relative = loads / np.maximum(loads.mean(-1, keepdims=True), 1e-12)
     from matplotlib.colors import TwoSlopeNorm  # slow to import, and only needed when a figure is asked for
 
-    figure = _figure(8.0, 1.6 + 0.16 * layers + 1.15 * layers)
-    rows = figure.subplots(layers + 1, 1, sharex=True, height_ratios=[max(0.5, 0.16 * layers), *[1.0] * layers])
+    heights = [max(0.9, 0.2 * layers), *[1.2] * layers]
+    figure = _figure(8.0, 0.8 + sum(heights))
+    rows = figure.subplots(layers + 1, 1, sharex=True, height_ratios=heights)
     violation = _thin(relative.max(-1) - 1)
     image = _heat(rows[0], violation.T, steps, cmap="magma_r", vmin=0.0, vmax=max(1.0, float(np.quantile(violation, 0.99))))
     rows[0].set(ylabel="layer", title=title or "MaxVio and loads of experts")
-    figure.colorbar(image, ax=rows[0], label="MaxVio", extend="max", pad=0.01)
+    figure.colorbar(image, ax=rows[0], label="MaxVio", extend="max", pad=0.01, aspect=8)
     scale = TwoSlopeNorm(1.0, 0.0, _BUSIEST)
     for layer in range(layers):
         image = _heat(rows[layer + 1], _thin(relative[:, layer]).T, steps, cmap="RdBu_r", norm=scale)
         rows[layer + 1].set_ylabel(f"expert\n(layer {layer})")
-    bar = figure.colorbar(image, ax=rows[1:].tolist(), label="load, in units of the mean", extend="max", pad=0.01)
+    below = rows[1:].tolist()
+    bar = figure.colorbar(image, ax=below, label="load, in units of the mean", extend="max", pad=0.01, aspect=10 * layers)
     bar.set_ticks([0, 0.5, 1, 2, 3, 4])
     rows[-1].set_xlabel("step")
     figure.savefig(path, format="png")
@@ -93,30 +95,38 @@ def draw_front(path: str, points: Sequence[FrontPoint], imbalance: str = "L_imb"
     places = np.array([(point.imbalance, point.cross_entropy) for point in points], dtype=float)
     if not np.isfinite(places).all():
         raise ValueError("points and their intervals must be finite; leave out trainings that failed")
+    # What the picture is about gets the best place for its name.
+    order = sorted(range(len(points)), key=lambda index: not points[index].studied)
+    points, places = [points[index] for index in order], places[order]
     figure = _figure(8.0, 6.0)
     axes = figure.add_subplot()
-    front = _front(places[:, :, 0])
-    axes.plot(*front.T, drawstyle="steps-post", color="0.75", linewidth=1.2, zorder=1)
-    for point, ((x, left, right), (y, low, high)) in zip(points, places, strict=True):
-        axes.errorbar(
-            x,
-            y,
-            xerr=[[x - left], [right - x]],
-            yerr=[[y - low], [high - y]],
-            fmt="D" if point.studied else "o",
-            color=_STUDIED if point.studied else _OTHER,
-            markersize=7 if point.studied else 5,
-            elinewidth=1.2 if point.studied else 0.8,
-            alpha=1.0 if point.studied else 0.8,
-            zorder=4 if point.studied else 3,
-        )
+    axes.plot(*_front(places[:, :, 0]).T, drawstyle="steps-post", color="0.75", linewidth=1.2, zorder=1)
+    for point, place in zip(points, places, strict=True):
+        _draw_point(axes, point, place)
     axes.set(xlabel=f"{imbalance} (less is better)", ylabel="cross-entropy, nats per byte (less is better)")
     axes.set_title(title or "What balance costs", fontsize=11)
     axes.grid(alpha=0.3, linewidth=0.6)
-    axes.margins(0.12)
+    axes.margins(0.1)
     colours = [_STUDIED if point.studied else "0.15" for point in points]
     place_labels(axes, [point.name for point in points], places[:, :, 0], places[:, :, 1:], colours)
     figure.savefig(path, format="png")
+
+
+def _draw_point(axes: Axes, point: FrontPoint, place: np.ndarray) -> None:
+    """Draws one method, whose ``(2, 3)`` place holds value, low and high of both aims."""
+    (x, left, right), (y, low, high) = place
+    axes.errorbar(
+        x,
+        y,
+        xerr=[[x - left], [right - x]],
+        yerr=[[y - low], [high - y]],
+        fmt="D" if point.studied else "o",
+        color=_STUDIED if point.studied else _OTHER,
+        markersize=7 if point.studied else 5,
+        elinewidth=1.4 if point.studied else 0.7,
+        alpha=1.0 if point.studied else 0.8,
+        zorder=4 if point.studied else 3,
+    )
 
 
 def _figure(width: float, height: float) -> Figure:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 SWEEP = (0.001, 0.01, 0.03, 0.1)
 
 #: Twice the violation allowed costs half of this, in standard deviations. Giving up balance gains less than one of them per
-#: limit exceeded (smoke and nano, no balancing against loss-free), so that 1^2 / (4 x 4) = 0.06 is the most that exceeding it pays.
+#: limit exceeded (no balancing against loss-free, six pairs at size smoke), so that 1^2 / (4 x 4) = 0.06 is the most that it pays.
 VIOLATION_WEIGHT = 4.0
 
 #: So much more than is allowed of dead experts, a share of all, costs half of the weight below. Limits on them are mostly 0, which
@@ -29,8 +29,8 @@ DEAD_UNIT = 0.05
 DEAD_WEIGHT = 4.0
 
 #: Twice the computation allowed costs half of this, in standard deviations. Cross-entropy falls with about the 0.05th power of
-#: compute (Kaplan et al., arXiv 2001.08361); where a standard deviation is as small as a 600th of it, that is 30 of them per unit. What
-#: computing a little more can gain is then 30^2 / (4 x 1000) = 0.2 at most, less than the 0.5 that a verdict asks for.
+#: compute (Kaplan et al., arXiv 2001.08361); where a standard deviation is as small as a 600th of it, that is 30 of them per unit.
+#: What computing a little more can gain is then 30^2 / (4 x 1000) = 0.2 at most, less than the 0.5 that a verdict asks for.
 ACTIVE_WEIGHT = 1000.0
 
 

@@ -16,11 +16,12 @@ _DIRECTIONS = 16
 #: From the point to the nearest edge of its name, in points of type.
 _DISTANCES = (6, 11, 17, 24, 32, 42, 54, 68, 84, 102, 122, 144)
 #: A name further away than this is tied to its point by a line.
-_TIED = 12
+_TIED = _DISTANCES[0]
 _FONT_SIZE = 8
 
-#: What a name pays, in points of distance: for all of itself outside the axes, on another name, on a marker, on bars.
-_OUTSIDE, _ON_LABEL, _ON_MARKER, _ON_LINE = 2000.0, 1000.0, 1000.0, 60.0
+#: What a name pays, in points of distance: for all of itself outside the axes, on another name, on a marker, on bars. Those are
+#: thin: one across a name of 60 points costs it 10 of distance.
+_OUTSIDE, _ON_LABEL, _ON_MARKER, _ON_LINE = 2000.0, 1000.0, 1000.0, 600.0
 
 
 class Box(NamedTuple):
@@ -65,6 +66,8 @@ def place_labels(axes: Axes, names: Sequence[str], places: np.ndarray, bars: np.
     Returns:
         What each name covers.
     """
+    from matplotlib.patheffects import withStroke  # slow to import, and only needed when a figure is asked for
+
     figure = axes.figure
     figure.canvas.draw()  # only after that is it known where the axes lie
     figure.set_layout_engine("none")
@@ -92,6 +95,7 @@ def place_labels(axes: Axes, names: Sequence[str], places: np.ndarray, bars: np.
             fontsize=_FONT_SIZE,
             color=colour,
             arrowprops={"arrowstyle": "-", "color": "0.6", "linewidth": 0.6} if spot.distance > _TIED else None,
+            path_effects=[withStroke(linewidth=2, foreground="white", alpha=0.8)],
             zorder=5,
         )
     return found
