@@ -1,3 +1,5 @@
+from contextlib import suppress
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -118,18 +120,14 @@ def test_a_task_may_leave_only_some_hooks_to_programs():
 @pytest.mark.parametrize("depth", [100, 300, 900, 2000])
 @pytest.mark.parametrize(("head", "more", "tail"), [("x = ", "-", "1"), ("if x: pass\n", "elif x: pass\n", ""), ("x", ".x", "()")])
 def test_deep_programs_are_read_or_refused(head, more, tail, depth):
-    try:
+    with suppress(Invalid):  # whether it can be read is Python's business
         assert hooks_of(head + depth * more + tail) == {}
-    except Invalid as invalid:
-        assert "cannot be read" in str(invalid)  # noqa: PT017 - whether it can be is Python's business
 
 
 @given(st.text(max_size=60) | st.sampled_from(list(HOOKS)).map(lambda name: f"def {name}("))
 def test_any_text_is_read_or_refused(source):
-    try:
+    with suppress(Invalid):
         assert set(hooks_of(source)) <= set(HOOKS)
-    except Invalid as invalid:
-        assert str(invalid)
 
 
 @pytest.mark.parametrize("name", catalog.METHODS)
