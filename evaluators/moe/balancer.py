@@ -14,12 +14,9 @@ from torch import Tensor
 
 from evolve.evaluators.base import Invalid
 from evolve.evaluators.moe.calling import Method
-from evolve.evaluators.moe.spec import MEMORY_ROWS, ModelConfig
+from evolve.evaluators.moe.spec import MEMORY_ROWS, MOST_NULL, ModelConfig
 
 ROUTERS = ("linear", "mlp", "cosine")
-
-#: More experts without computation than true ones are of no use, and cost memory.
-_MAX_NULL_SHARE = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,9 +184,9 @@ class Balancer:
             raise Invalid(
                 f"cost must return the widths that it was given, and a 0.0 for each expert without computation: got {wanted!r:.200}"
             )
-        if len(wanted) > (1 + _MAX_NULL_SHARE) * len(given):
+        if len(wanted) > (1 + MOST_NULL) * len(given):
             raise Invalid(
-                f"cost adds {len(wanted) - len(given)} experts to {len(given)}; at most {_MAX_NULL_SHARE * len(given)} may be added"
+                f"cost adds {len(wanted) - len(given)} experts to {len(given)}; at most {MOST_NULL * len(given)} may be added"
             )
         return [*given, *(0.0,) * (len(wanted) - len(given))]
 

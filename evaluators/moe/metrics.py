@@ -86,7 +86,7 @@ def device_imbalance(counts: np.ndarray, devices: int) -> float:
     return float(_relative(loads).max(-1).mean())
 
 
-def spikes(losses: Sequence[float], window: int = 20, factor: float = 1.2) -> int:
+def spikes(losses: Sequence[float], window: int = 20, factor: float = 1.5) -> int:
     """Counts the steps whose loss is above ``factor`` times the median of the ``window`` steps before."""
     values = np.asarray(losses)
     return sum(bool(values[k] > factor * np.median(values[k - window : k])) for k in range(window, len(values)))
@@ -95,7 +95,7 @@ def spikes(losses: Sequence[float], window: int = 20, factor: float = 1.2) -> in
 def shares(counts: np.ndarray) -> np.ndarray:
     """Counts in units of their sum; equal shares where there are none."""
     totals = counts.sum(-1, keepdims=True)
-    result: np.ndarray = np.where(totals > 0, counts / np.maximum(totals, 1), 1 / counts.shape[-1])
+    result: np.ndarray = np.where(totals > 0, counts / np.where(totals > 0, totals, 1), 1 / counts.shape[-1])
     return result
 
 

@@ -13,8 +13,6 @@ from evolve.evaluators.sandbox.server import ForkServer, SandboxSettings
 from evolve.program import Limits
 
 LIMITS = Limits(timeout_s=30.0, wall_timeout_s=120.0, memory_mb=1024, preload=("numpy", "torch"))
-#: Numbers of experts that a program may end up with: how many it adds is known once it has been asked.
-ADDED = (0, 1, 2)
 
 
 def server(**limits):
@@ -24,8 +22,7 @@ def server(**limits):
 
 
 @contextmanager
-def opened(server, source, size=TINY, allowed=tuple(HOOKS)):
-    """A program as a method."""
-    sizes = [size.letters(size.model.experts * (1 + added)) for added in ADDED]
-    with SandboxedProgram(server, {"initial.py": source}, 0) as program, sandboxed(program, allowed, sizes) as method:
+def opened(server, source, *sizes, allowed=tuple(HOOKS)):
+    """A program as a method, for trainings of these sizes."""
+    with SandboxedProgram(server, {"initial.py": source}, 0) as program, sandboxed(program, allowed, sizes or [TINY]) as method:
         yield method

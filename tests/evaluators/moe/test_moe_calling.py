@@ -43,7 +43,7 @@ def test_a_program_trains_as_the_same_method_does_in_this_process_to_the_last_bi
 
 def test_a_program_trains_twice_and_at_another_size_in_one_process(one_server):
     other = lasting(TINY, 2, sequences=1)
-    with opened(one_server, catalog.source_of("loss_free")) as method:
+    with opened(one_server, catalog.source_of("loss_free"), TINY, other) as method:
         first, between, again = train(method, TINY, seed=0), train(method, other, seed=0), train(method, TINY, seed=0)
     assert first.losses == again.losses == train(catalogued("loss_free"), TINY, seed=0).losses
     assert between.losses == train(catalogued("loss_free"), other, seed=0).losses

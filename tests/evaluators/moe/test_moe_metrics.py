@@ -73,8 +73,8 @@ def test_specialisation_worked_by_hand():
 
 def test_a_spike_is_a_loss_far_above_the_median_of_the_steps_before():
     flat = [1.0] * 20
-    assert metrics.spikes([*flat, 1.2, 1.21, 1.0, 5.0]) == 2
-    assert metrics.spikes([9.0, *flat[1:], 1.3]) == 1  # the median does not mind the first
+    assert metrics.spikes([*flat, 1.5, 1.51, 1.0, 5.0]) == 2
+    assert metrics.spikes([9.0, *flat[1:], 1.6]) == 1  # the median does not mind the first
     assert metrics.spikes([1.0, 2.0, 3.0], window=2, factor=1.9) == 1  # 3 > 1.9 1.5
     assert metrics.spikes(flat) == 0
 
@@ -97,6 +97,8 @@ def test_every_metric_stays_in_its_bounds_and_does_not_mind_scale_or_order(count
     }
     for metric, (low, high) in bounds.items():
         value = metric(counts)
+        # Shares of choices do as well as counts, also where they do not add up to 1.
+        assert metric(counts / 60_000) == pytest.approx(value, abs=1e-9)
         assert low - 1e-9 <= value <= high + 1e-9
         assert metric(counts * factor) == pytest.approx(value, abs=1e-9)
         assert metric(counts[..., ::-1]) == pytest.approx(value, abs=1e-9)

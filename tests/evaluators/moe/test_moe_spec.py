@@ -28,6 +28,8 @@ def test_a_model_that_cannot_be_is_refused(change, said):
         ({"learning_rate": float("nan")}, "learning_rate must be > 0, got nan"),
         ({"clip": 0.0}, "clip must be > 0, got 0.0"),
         ({"coefficient": -1.0}, "coefficient must be >= 0, got -1.0"),
+        ({"coefficient_factor": -1.0}, "coefficient_factor must be >= 0, got -1.0"),
+        ({"shift": 1.0}, r"shift must lie in \[0, 1\), got 1.0"),
     ],
 )
 def test_a_training_that_cannot_be_is_refused(change, said):
