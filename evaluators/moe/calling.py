@@ -6,6 +6,7 @@ import importlib.util
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType, ModuleType
 from typing import Any, Protocol
@@ -16,6 +17,7 @@ from torch import Tensor
 from evolve.evaluators.base import Invalid, IsolatedProgram
 from evolve.evaluators.calls import Hooks
 from evolve.evaluators.differentiate import as_torch_function, as_torch_loss
+from evolve.evaluators.moe import apart
 from evolve.evaluators.moe.spec import MOST_NULL, Size
 from evolve.evaluators.moe.vocabulary import HOOKS, PER_TOKEN, Array, hooks_of
 
@@ -108,6 +110,13 @@ class LocalMethod:
         self._sizes = dict(sizes)
 
     def tensors(self, hook: str, layer: int, inputs: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
+        differentiate = [name for name, array in _arrays(hook, self._asks[hook]).items() if array.differentiated]
+        if not differentiate:
+            return self._answers(hook, inputs)
+        call = apart.call_loss if hook == "loss" else apart.call
+        return call(partial(self._answers, hook), inputs, differentiate)
+
+    def _answers(self, hook: str, inputs: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
         answer = getattr(self._module, hook)(**inputs)
         answers = answer if isinstance(answer, tuple) else (answer,)
         outputs = HOOKS[hook].outputs

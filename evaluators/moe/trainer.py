@@ -285,14 +285,16 @@ def _finite(value: float, step: int) -> float:
 
 @contextmanager
 def _deterministic(device: str) -> Iterator[None]:
-    """One thread, and no kernel whose result depends on the order of its threads."""
-    before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    """One thread, and no kernel whose result depends on the order of its threads; leaves torch as it was."""
+    threads = torch.get_num_threads()
+    deterministic, warn_only = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
     try:
         if device == "cpu":
             # Two threads are up to ten times slower than one on a busy machine: they wait for each other by spinning.
             torch.set_num_threads(1)
             torch.use_deterministic_algorithms(True)
-        yield
+        with torch.random.fork_rng(devices=[]):  # torch draws first weights when layers are made; `initialise` draws them anew
+            yield
     finally:
-        torch.set_num_threads(before[0])
-        torch.use_deterministic_algorithms(before[1])
+        torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
