@@ -13,6 +13,7 @@ from evolve.intervals import Interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.colors import Normalize
     from matplotlib.figure import Figure
     from matplotlib.image import AxesImage
 
@@ -58,18 +59,19 @@ def draw_loads(path: str, loads: np.ndarray, title: str = "") -> None:
         raise ValueError(f"loads must be of shape (steps, layers, experts), got {loads.shape}")
     steps, layers, _ = loads.shape
     relative = loads / np.maximum(loads.mean(-1, keepdims=True), 1e-12)
-    from matplotlib.colors import TwoSlopeNorm  # slow to import, and only needed when a figure is asked for
+    from matplotlib.colors import Normalize, TwoSlopeNorm  # slow to import, and only needed when a figure is asked for
 
     heights = [max(0.9, 0.2 * layers), *[1.2] * layers]
     figure = _figure(8.0, 0.8 + sum(heights))
     rows = figure.subplots(layers + 1, 1, sharex=True, height_ratios=heights)
     violation = _thin(relative.max(-1) - 1)
-    image = _heat(rows[0], violation.T, steps, cmap="magma_r", vmin=0.0, vmax=max(1.0, float(np.quantile(violation, 0.99))))
+    worst = max(1.0, float(np.quantile(violation, 0.99)))
+    image = _heat(rows[0], violation.T, steps, "magma_r", Normalize(0.0, worst))
     rows[0].set(ylabel="layer", title=title or "MaxVio and loads of experts")
     figure.colorbar(image, ax=rows[0], label="MaxVio", extend="max", pad=0.01, aspect=8)
     scale = TwoSlopeNorm(1.0, 0.0, _BUSIEST)
     for layer in range(layers):
-        image = _heat(rows[layer + 1], _thin(relative[:, layer]).T, steps, cmap="RdBu_r", norm=scale)
+        image = _heat(rows[layer + 1], _thin(relative[:, layer]).T, steps, "RdBu_r", scale)
         rows[layer + 1].set_ylabel(f"expert\n(layer {layer})")
     below = rows[1:].tolist()
     bar = figure.colorbar(image, ax=below, label="load, in units of the mean", extend="max", pad=0.01, aspect=10 * layers)
@@ -108,6 +110,8 @@ def draw_front(path: str, points: Sequence[FrontPoint], imbalance: str = "L_imb"
     axes.grid(alpha=0.3, linewidth=0.6)
     axes.margins(0.1)
     colours = [_STUDIED if point.studied else "0.15" for point in points]
+    figure.canvas.draw()  # only after that is it known where the axes lie
+    figure.set_layout_engine("none")
     place_labels(axes, [point.name for point in points], places[:, :, 0], places[:, :, 1:], colours)
     figure.savefig(path, format="png")
 
@@ -145,12 +149,12 @@ def _thin(values: np.ndarray) -> np.ndarray:
     return np.stack([part.mean(0) for part in parts])
 
 
-def _heat(axes: Axes, values: np.ndarray, steps: int, **style: object) -> AxesImage:
+def _heat(axes: Axes, values: np.ndarray, steps: int, colours: str, scale: Normalize) -> AxesImage:
     """Draws ``(rows, columns)`` values, whatever the number of columns, over all steps."""
     from matplotlib.ticker import MaxNLocator
 
-    n_rows = len(values)
-    image = axes.imshow(values, aspect="auto", interpolation="nearest", extent=(0, steps, n_rows - 0.5, -0.5), **style)
+    extent = (0, steps, len(values) - 0.5, -0.5)
+    image = axes.imshow(values, aspect="auto", interpolation="nearest", extent=extent, cmap=colours, norm=scale)
     axes.yaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
     return image
 

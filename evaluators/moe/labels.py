@@ -53,11 +53,10 @@ class _Spot(NamedTuple):
 def place_labels(axes: Axes, names: Sequence[str], places: np.ndarray, bars: np.ndarray, colours: Sequence[str]) -> list[Box]:
     """Writes each name at the nearest free spot beside its point, in the order given.
 
-    The figure's layout and the limits of its axes stay as they are from then on. Where no spot is free, the one that covers least
-    is taken.
+    Where no spot is free, the one that covers least is taken.
 
     Args:
-        axes: Of a figure whose canvas draws to memory.
+        axes: Of a figure that has been drawn, and whose layout does not change any more.
         names: ``n`` of them.
         places: ``(n, 2)`` points, in the units of the axes.
         bars: ``(n, 2, 2)`` by axis, the lower and the upper end of each point's bars.
@@ -68,11 +67,7 @@ def place_labels(axes: Axes, names: Sequence[str], places: np.ndarray, bars: np.
     """
     from matplotlib.patheffects import withStroke  # slow to import, and only needed when a figure is asked for
 
-    figure = axes.figure
-    figure.canvas.draw()  # only after that is it known where the axes lie
-    figure.set_layout_engine("none")
-    axes.autoscale(False)
-    unit = figure.dpi / 72
+    unit = axes.figure.dpi / 72
     frame = Box(*axes.get_window_extent().extents)
     pixels = axes.transData.transform(places)
     # What names should keep off, with the price of it; names join as they are written.

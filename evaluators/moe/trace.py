@@ -110,20 +110,26 @@ def load_trace(path: Path) -> Trace:
         return Trace(load, domain=domain, domains=tuple(meta["domains"]), **said)
     except OSError as error:
         raise ConfigError(f"trace {path} cannot be read: {error.strerror or error}") from error
-    except (ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except (ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise ConfigError(f"trace {path} is malformed: {error}; expected a file that `save_trace` wrote") from error
 
 
 def _read(path: Path) -> tuple[np.ndarray, np.ndarray | None, Any]:  # Any: JSON of unknown origin
-    with np.load(path, allow_pickle=False) as file:
+    with path.open("rb") as stream:  # numpy closes no file that it takes for an archive and cannot read
+        file = np.load(stream, allow_pickle=False)
         if not isinstance(file, np.lib.npyio.NpzFile):
             raise ValueError("it holds a single array and no names")
-        if missing := {"load", "meta"} - set(file.files):
-            raise ValueError(f"there is no array {' and no '.join(sorted(missing))}")
-        meta = file["meta"]
-        if meta.dtype.kind != "U" or meta.shape:
-            raise ValueError(f"meta must be a 0-dimensional string, got {meta.dtype} of shape {meta.shape}")
-        return file["load"], file["domain"] if "domain" in file.files else None, json.loads(str(meta))
+        with file:
+            return _arrays(file)
+
+
+def _arrays(file: np.lib.npyio.NpzFile) -> tuple[np.ndarray, np.ndarray | None, Any]:  # Any: JSON of unknown origin
+    if missing := {"load", "meta"} - set(file.files):
+        raise ValueError(f"there is no array {' and no '.join(sorted(missing))}")
+    meta = file["meta"]
+    if meta.dtype.kind != "U" or meta.shape:
+        raise ValueError(f"meta must be a 0-dimensional string, got {meta.dtype} of shape {meta.shape}")
+    return file["load"], file["domain"] if "domain" in file.files else None, json.loads(str(meta))
 
 
 def _check_meta(meta: Any) -> None:  # Any: JSON of unknown origin
