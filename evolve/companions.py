@@ -63,10 +63,12 @@ class BaselinesTable:
         metrics: Columns beside the objective, in this order; empty for all metrics that there are.
         chart: Two metrics, the objective's name among them if wanted, that are drawn against each other; empty for a chart of the
             objective alone.
+        reference: Baseline that the others are held against; empty for the first that should score.
     """
 
     metrics: tuple[str, ...] = ()
     chart: tuple[str, ...] = ()
+    reference: str = ""
 
     def __post_init__(self) -> None:
         if len(self.chart) not in (0, 2):

@@ -55,7 +55,8 @@ def select(task: Task, only: Sequence[str] = (), reference: str = "") -> Selecti
     Args:
         task: Whose baselines they are.
         only: Names of those wanted; none for all. A reference that is named is always among them.
-        reference: Name of the one that others are held against; empty for the first that is chosen and expected to score.
+        reference: Name of the one that others are held against; empty for the one that the task names, or the first that is
+            chosen and expected to score.
 
     Raises:
         ConfigError: If the task has none, or none of a name.
@@ -67,6 +68,7 @@ def select(task: Task, only: Sequence[str] = (), reference: str = "") -> Selecti
             '  [[baselines]]\n  name = "greedy"\n  path = "baselines/greedy.py"\n  about = "the usual heuristic"'
         )
     known = [baseline.name for baseline in task.baselines]
+    reference = reference or task.baselines_table.reference
     for name in (*only, *([reference] if reference else [])):
         if name not in known:
             raise ConfigError(f"task {task.name} has no baseline {name!r}; {nearest_hint(name, known)}")

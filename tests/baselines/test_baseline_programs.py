@@ -5,7 +5,7 @@ from baselines_kit import write_task
 
 from evolve.baselines.programs import select
 from evolve.errors import ConfigError, TaskError
-from evolve.program import Baseline
+from evolve.program import Baseline, BaselinesTable
 from evolve.tasks.base import load
 
 
@@ -24,6 +24,16 @@ def test_all_are_chosen_in_the_tasks_order_and_held_against_the_first_that_shoul
     unfit_first = dataclasses.replace(task, baselines=tuple(reversed(task.baselines)))
     assert select(unfit_first).reference == "two"
     assert select(task, only=["bad"]).reference == "bad"
+
+
+def test_the_reference_that_the_task_names_is_measured_with_the_others(task):
+    named = dataclasses.replace(task, baselines_table=BaselinesTable(reference="two"))
+    assert select(named).reference == "two"
+    selection = select(named, only=["bad"])
+    assert (names(selection), selection.reference) == (["two", "bad"], "two")
+    assert select(named, reference="one").reference == "one"
+    with pytest.raises(ConfigError, match="no baseline 'tow'"):
+        select(dataclasses.replace(task, baselines_table=BaselinesTable(reference="tow")))
 
 
 def test_a_reference_that_is_named_is_measured_with_the_others(task):
