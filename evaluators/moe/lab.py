@@ -8,9 +8,8 @@ domains change half-way.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +27,7 @@ from evolve.evaluators.moe.spec import SIZES, Size
 from evolve.evaluators.moe.trace import save_trace
 from evolve.evaluators.moe.trainer import Training, train
 from evolve.evaluators.moe.vocabulary import HOOKS
+from evolve.settings import build, read_toml
 
 #: The method that results are compared with.
 REFERENCE = "loss_free"
@@ -72,14 +72,9 @@ class LabConfig:
         """Reads the file.
 
         Raises:
-            TaskError: If it has an unknown key or a value that none can be.
+            ConfigError: If it is not TOML, has an unknown key or a value that none can be.
         """
-        found = tomllib.loads(path.read_text("utf-8"))
-        known = [field.name for field in fields(cls)]
-        for name in found:
-            if name not in known:
-                raise TaskError(f"lab.toml: unknown key {name!r}; {nearest_hint(name, known)}")
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in found.items()})
+        return build(cls, read_toml(path), path.name)
 
 
 class Lab:
@@ -123,7 +118,8 @@ class Lab:
         """Trains with fresh seeds and in every variant; the fresh seeds are the objective."""
         variants = variants_of(self.size)
         values: list[float] = []
-        lines, metrics = [f"Beside {REFERENCE} with the same seeds:"], {}
+        metrics: dict[str, float] = {}
+        lines = [f"Beside {REFERENCE} with the same seeds:"]
         with sandboxed(program, self.hooks, [self.size, *variants.values()]) as method:
             for name, size, seeds in (("fresh", self.size, FRESH), *((name, size, FRESH[:1]) for name, size in variants.items())):
                 pair = _side_by_side(method, size, seeds, unequal=self.config.unequal)

@@ -122,7 +122,8 @@ class _Trainer:
     def run(self) -> Training:
         training, steps = self.training, self.config.steps
         began = time.process_time(), time.perf_counter()
-        loads, dropped = [], 0
+        loads: list[np.ndarray] = []
+        dropped = 0
         while (progress := max(len(loads), training.spent) / steps) < 1 - 1e-9:
             due = progress >= CHECKPOINTS[len(training.checkpoints)]
             if due:
@@ -202,7 +203,7 @@ class _Trainer:
 
     def _descend(self, loss: Tensor, progress: float, step: int) -> None:
         self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         _finite(float(nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)), step)
         for group in self.optimiser.param_groups:
             group["lr"] = self.config.learning_rate * _rate(progress, self.config.warmup)
