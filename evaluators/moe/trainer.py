@@ -36,6 +36,9 @@ CHECKPOINTS = (1 / 3, 2 / 3, 1.0)
 #: Shares of the training after which the guard asks hooks again about a training batch.
 _GUARDED = (0.0, 0.5)
 
+#: Just below what glibc maps apart whatever happens (32 MiB).
+_LARGE_BYTES = 31 * 2**20
+
 
 @dataclass(slots=True)
 class Training:
@@ -101,6 +104,7 @@ def train(method: Method, size: Size, seed: int, *, guarded: bool = True) -> Tra
         ProgramFailed: If the method is a program's, and fails.
     """
     with _deterministic(size.training.device):
+        _keep_freed_memory()
         return _Trainer(method, size, seed, guarded=guarded).run()
 
 
@@ -287,9 +291,11 @@ def _finite(value: float, step: int) -> float:
 @contextmanager
 def _deterministic(device: str) -> Iterator[None]:
     """One thread, and no kernel whose result depends on the order of its threads; leaves torch as it was."""
-    threads = torch.get_num_threads()
+    threads, filled = torch.get_num_threads(), torch.utils.deterministic.fill_uninitialized_memory
     deterministic, warn_only = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
     try:
+        # Writes every new tensor once more; nothing here reads what it has not written.
+        torch.utils.deterministic.fill_uninitialized_memory = False
         if device == "cpu":
             # Two threads are up to ten times slower than one on a busy machine: they wait for each other by spinning.
             torch.set_num_threads(1)
@@ -299,3 +305,13 @@ def _deterministic(device: str) -> Iterator[None]:
     finally:
         torch.set_num_threads(threads)
         torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
+        torch.utils.deterministic.fill_uninitialized_memory = filled
+
+
+def _keep_freed_memory() -> None:
+    """Has the C library keep what a step frees for the next one.
+
+    glibc gives freed memory back to the system beyond twice the largest block that was mapped apart and freed; a step of `nano`
+    then spends a tenth of its time on having hundreds of pages mapped anew.
+    """
+    torch.empty(_LARGE_BYTES, dtype=torch.uint8)

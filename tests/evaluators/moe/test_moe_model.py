@@ -129,7 +129,9 @@ def test_attention_is_that_of_rotated_pairs_over_what_came_before():
     x = torch.randn(1, length, width, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     rates = 10_000.0 ** (-torch.arange(0, width // heads, 2, dtype=torch.float64) / (width // heads))
     angles = torch.arange(length, dtype=torch.float64).unsqueeze(1) * rates
-    found = attention(x, torch.stack((angles.cos(), angles.sin())))
+    # For every number of a head: the sine of a pair's first is subtracted.
+    rotation = torch.stack((angles.cos().repeat(1, 2), torch.cat((-angles.sin(), angles.sin()), 1)))
+    found = attention(x, rotation)
 
     up = (attention.up.weight @ x[0].T).T.view(length, 3, heads, width // heads)
     rows = []
