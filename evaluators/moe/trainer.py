@@ -9,21 +9,18 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import Tensor
 
-from evolve.evaluators.base import Invalid
 from evolve.evaluators.moe.balancer import Balancer, Schedule
 from evolve.evaluators.moe.calling import Method
 from evolve.evaluators.moe.corpus import load_corpus
-from evolve.evaluators.moe.measuring import Measured, held_out, measure
+from evolve.evaluators.moe.descent import Descent, deterministic, finite, training_batch
+from evolve.evaluators.moe.measuring import Measured, cross_entropy, held_out, measure
 from evolve.evaluators.moe.model import Transformer
 from evolve.evaluators.moe.observed import Observed
 from evolve.evaluators.moe.router import Company, Pass
@@ -76,7 +73,7 @@ class Training:
         return self.checkpoints[-1]
 
 
-def train(method: Method, size: Size, seed: int, *, guarded: bool = True) -> Training:
+def train(method: Method, size: Size, seed: int, *, guarded: bool = True, start: Transformer | None = None) -> Training:
     """Trains one model.
 
     A method that wants more computation than k full experts per token is charged for it: the training ends when as many
@@ -88,13 +85,21 @@ def train(method: Method, size: Size, seed: int, *, guarded: bool = True) -> Tra
         size: What is trained, and how.
         seed: Of weights, batches and noise.
         guarded: Whether hooks are asked again about tokens in other company (see `router.Pass`).
+        start: A model of the same sizes and kind of router whose weights are trained further; it stays as it is.
 
     Raises:
         Invalid: If the method says what it may not, or the training diverges.
         ProgramFailed: If the method is a program's, and fails.
+        ValueError: If the model has one expert: there is nothing to balance (see `dense.train_dense`).
+        RuntimeError: If ``start`` is another kind of model.
     """
-    with _deterministic(size.training.device):
-        return _Trainer(method, size, seed, guarded=guarded).run()
+    if size.model.experts == 1:
+        raise ValueError("a model of one expert is dense and has no routers: train it with dense.train_dense")
+    with deterministic(size.training.device):
+        trainer = _Trainer(method, size, seed, guarded=guarded)
+        if start is not None:
+            trainer.model.load_state_dict(start.state_dict())
+        return trainer.run()
 
 
 class _Trainer:
@@ -107,7 +112,7 @@ class _Trainer:
         self.model = Transformer(size.model, self.balancer.router, self.balancer.null_experts)
         self.model.initialise(seed)
         self.model.to(self.config.device)
-        self.optimiser = _optimiser(self.model, size)
+        self.descent = Descent(self.model.named_parameters(), self.config)
         self.text = held_out(self.corpus, self.config.held_out, size.model.length)
         method.open(size.letters(self.balancer.experts))
         self.training = Training(size, seed, self.model, self.balancer)
@@ -133,12 +138,12 @@ class _Trainer:
         """One step of the optimiser; returns what was observed and how many choices were dropped."""
         config = self.config
         schedule = self.balancer.schedule(step, config.steps, config.coefficient)
-        tokens = self._batch(step)
+        tokens = training_batch(self.corpus, self.size, self.seed, step)
         if self.guarded and step in {round(share * config.steps) for share in _GUARDED}:
             self._ask_again(tokens, schedule, step)
         routing = self._pass(schedule, step, training=True, keep_gradients=self.balancer.asks("update", "contribution"))
         loss = self._cross_entropy(tokens, routing).mean()
-        self.training.losses.append(_finite(float(loss.detach()), step))
+        self.training.losses.append(finite(float(loss.detach()), step))
         observed = Observed(
             routing.seen,
             micro_batches=config.micro_batches,
@@ -152,23 +157,11 @@ class _Trainer:
             if tell_apart:
                 self._tell_apart(loss, schedule.coefficient * balance)
             loss = loss + schedule.coefficient * balance
-        self._descend(loss, progress, step)
+        self.descent.step(loss, progress, step)
         self.balancer.update(observed.inputs("update"))
         self.training.spent += self._operations(observed.mask)
         self.training.z_norm = float(observed.logits.detach().square().mean().sqrt())
         return observed, sum(seen.dropped for seen in routing.seen)
-
-    def _batch(self, step: int) -> Tensor:
-        weights = dict(zip(self.corpus.domains, self.config.domains, strict=True)) if self.config.domains else None
-        batch = self.corpus.train_batch(
-            self.seed,
-            step,
-            micro_batches=self.config.micro_batches,
-            sequences=self.config.sequences,
-            length=self.size.model.length,
-            weights=weights,
-        )
-        return torch.from_numpy(batch.tokens.astype(np.int64)).to(self.config.device)
 
     def _pass(self, schedule: Schedule, step: int, *, training: bool, draw: int = 0, **more: Any) -> Pass:  # Any: see `Pass`
         generator = torch.Generator().manual_seed((self.seed * 2 + training) * 1_000_003 + step * 1009 + draw)
@@ -177,17 +170,7 @@ class _Trainer:
     def _cross_entropy(self, tokens: Tensor, routing: Pass) -> Tensor:
         """Nats per byte of each sequence."""
         with torch.autocast(self.config.device, torch.bfloat16, enabled=self.config.bfloat16):
-            logits = self.model(tokens[:, :-1], routing)
-        losses = functional.cross_entropy(logits.float().flatten(0, 1), tokens[:, 1:].flatten(), reduction="none")
-        return losses.view(len(tokens), -1).mean(1)
-
-    def _descend(self, loss: Tensor, progress: float, step: int) -> None:
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        _finite(float(nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)), step)
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.config.learning_rate * _rate(progress, self.config.warmup)
-        self.optimiser.step()
+            return cross_entropy(self.model, tokens, routing)
 
     def _tell_apart(self, loss: Tensor, balance: Tensor) -> None:
         """Compares the gradients of both losses by the routers' weights."""
@@ -236,44 +219,3 @@ def _other_operations(model: ModelConfig) -> int:
     """Floating-point operations per token beside the experts': projections, attention, shared experts, the head."""
     layer = 8 * model.width**2 + 2 * model.length * model.width + 4 * model.width * model.shared_width
     return model.layers * layer + 2 * model.width * 256
-
-
-def _optimiser(model: Transformer, size: Size) -> torch.optim.AdamW:
-    """AdamW that lets vectors and embeddings be as large as they like."""
-    matrices = [weight for name, weight in model.named_parameters() if weight.dim() > 1 and "embedding" not in name]
-    others = [weight for name, weight in model.named_parameters() if weight.dim() <= 1 or "embedding" in name]
-    groups = [{"params": matrices, "weight_decay": size.training.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=size.training.learning_rate, betas=size.training.betas, fused=True)
-
-
-def _rate(progress: float, warmup: float) -> float:
-    """Share of the highest learning rate: up in a line, then down along a cosine to a tenth."""
-    if progress < warmup:
-        return (progress + 1e-2) / (warmup + 1e-2)
-    return 0.1 + 0.45 * (1 + math.cos(math.pi * (progress - warmup) / (1 - warmup)))
-
-
-def _finite(value: float, step: int) -> float:
-    """Returns the value.
-
-    Raises:
-        Invalid: If it is not a finite number.
-    """
-    if not math.isfinite(value):
-        raise Invalid(f"the training diverged: at step {step} the loss or its gradient is {value}")
-    return value
-
-
-@contextmanager
-def _deterministic(device: str) -> Iterator[None]:
-    """One thread, and no kernel whose result depends on the order of its threads."""
-    before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
-    try:
-        if device == "cpu":
-            # Two threads are up to ten times slower than one on a busy machine: they wait for each other by spinning.
-            torch.set_num_threads(1)
-            torch.use_deterministic_algorithms(True)
-        yield
-    finally:
-        torch.set_num_threads(before[0])
-        torch.use_deterministic_algorithms(before[1])
