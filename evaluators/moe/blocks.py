@@ -29,7 +29,7 @@ from evolve.evaluators.moe.dense import nowhere
 from evolve.evaluators.moe.descent import Descent, deterministic, training_batch
 from evolve.evaluators.moe.distillation import BALANCE, balance_loss, feature_loss, output_loss
 from evolve.evaluators.moe.measuring import byte_losses
-from evolve.evaluators.moe.model import Route, Transformer
+from evolve.evaluators.moe.model import SMALL, Route, Transformer
 from evolve.evaluators.moe.spec import Size
 
 
@@ -75,12 +75,13 @@ class Passed(NamedTuple):
 class MixtureOfBlocks(nn.Module):
     """A model whose sequences go through some blocks only."""
 
-    def __init__(self, model: Transformer, config: BlocksConfig) -> None:
-        """Groups a copy of a model's blocks; routers are 0 and choose the first blocks until they are trained.
+    def __init__(self, model: Transformer, config: BlocksConfig, seed: int) -> None:
+        """Groups a copy of a model's blocks.
 
         Args:
             model: It stays as it is.
             config: Groups.
+            seed: Of the routers' weights.
 
         Raises:
             ValueError: If the blocks do not make whole groups, or the prefix is longer than a sequence.
@@ -96,8 +97,9 @@ class MixtureOfBlocks(nn.Module):
         groups = layers // config.group
         self.of_sample = nn.ModuleList(nn.Linear(width, config.group, bias=False) for _ in range(groups))
         self.of_text = nn.ModuleList(nn.Linear(width, config.group, bias=False) for _ in range(groups))
+        generator = torch.Generator().manual_seed(seed)
         for router in (*self.of_sample, *self.of_text):
-            nn.init.zeros_(router.weight)
+            nn.init.normal_(router.weight, std=SMALL, generator=generator)
 
     def scores(self, group: int, x: Tensor, y: Tensor) -> Tensor:
         """What a group's router says of each sequence.
