@@ -9,7 +9,7 @@ are weighed so that none outweighs the output's (`feature_weights`).
 
 Source: Dense2MoE (arXiv 2510.09094). Deviations: the output of a language model is a distribution, so its distance to the
 teacher's is the Kullback-Leibler divergence (Hinton et al. 2015, arXiv 1503.02531, at temperature 1) where a diffusion model's is a
-squared difference; a term for the text itself, 0 as published, is there for programs to use.
+squared difference. There is no term for the text itself, as in the paper: it would train a small model on, whatever its cut.
 Not verified: see `conversion`; the paper's learning rates and lengths do not carry over to models of this size in any case.
 """
 
@@ -26,7 +26,6 @@ from evolve.evaluators.moe.conversion import Chosen, shared_only
 from evolve.evaluators.moe.corpus import load_corpus
 from evolve.evaluators.moe.dense import nowhere
 from evolve.evaluators.moe.descent import Descent, deterministic, training_batch
-from evolve.evaluators.moe.measuring import byte_losses
 from evolve.evaluators.moe.model import Route, Transformer
 from evolve.evaluators.moe.spec import Size, TrainingConfig
 
@@ -44,20 +43,18 @@ class Terms:
         output: Distance of the predictions to the teacher's.
         features: Distances of what leaves each block to what leaves the teacher's, each weighed by `feature_weights`.
         balance: The balancing loss, E sum f P, mean over layers; counts in the second stage only.
-        text: Cross-entropy of the text itself.
     """
 
     output: float = 1.0
     features: float = 1.0
     balance: float = BALANCE
-    text: float = 0.0
 
     def __post_init__(self) -> None:
         for field in fields(self):
             if not 0.0 <= getattr(self, field.name) <= 100.0:
                 raise ValueError(f"the weight of {field.name} must lie in [0, 100], got {getattr(self, field.name)}")
-        if self.output == self.features == self.text == 0:
-            raise ValueError("one of the weights of output, features and text must be > 0, or there is nothing to learn from")
+        if self.output == self.features == 0:
+            raise ValueError("one of the weights of output and features must be > 0, or there is nothing to learn from")
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,13 +206,10 @@ class _Stage:
             theirs = self.teacher.outputs(tokens[:, :-1], nowhere)
             wanted = self.teacher.read(theirs[-1])
         ours = self.student.outputs(tokens[:, :-1], route)
-        logits = self.student.read(ours[-1])
-        output = output_loss(logits, wanted)
+        output = output_loss(self.student.read(ours[-1]), wanted)
         loss = terms.output * output
         if terms.features:
             loss = loss + terms.features * feature_loss(ours, theirs, output)
-        if terms.text:
-            loss = loss + terms.text * byte_losses(logits, tokens).mean()
         if terms.balance and isinstance(route, Chosen):
             loss = loss + terms.balance * balance_loss(route.probabilities, route.masks)
         return loss

@@ -28,7 +28,7 @@ WIDTH, HELD_OUT_WIDTH = 64, 48
 #: Steps of text that the importance of units is estimated on.
 EXAMINED = 4
 DISTILLATION = DistillationConfig()
-TERMS = ("output", "features", "balance", "text")
+TERMS = ("output", "features", "balance")
 HIGHEST = 100.0
 
 

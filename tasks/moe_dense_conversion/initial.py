@@ -6,7 +6,6 @@ import numpy as np
 OUTPUT = 1.0
 FEATURES = 1.0
 BALANCE = 0.01
-TEXT = 0.0
 
 
 def assign(importance, activations, weights, shared, experts):
@@ -21,7 +20,7 @@ def assign(importance, activations, weights, shared, experts):
 
 def distillation(stage, step, steps):
     """Weighs the terms of the loss."""
-    return {"output": OUTPUT, "features": FEATURES, "balance": BALANCE, "text": TEXT}
+    return {"output": OUTPUT, "features": FEATURES, "balance": BALANCE}
 
 
 # EVOLVE-BLOCK-END
