@@ -14,6 +14,9 @@ from evolve.evaluators.base import Invalid
 from evolve.evaluators.moe.corpus import Corpus
 from evolve.evaluators.moe.spec import Size, TrainingConfig
 
+#: Just below what glibc maps apart whatever happens (32 MiB).
+_LARGE_BYTES = 31 * 2**20
+
 
 class Descent:
     """AdamW that lets vectors and embeddings be as large as they like, along the schedule of `rate`."""
@@ -47,7 +50,7 @@ class Descent:
             Invalid: If the gradient is not finite.
         """
         self._optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         finite(float(nn.utils.clip_grad_norm_(self._weights, self._config.clip)), number)
         for group in self._optimiser.param_groups:
             group["lr"] = self._config.learning_rate * rate(progress, self._config.warmup)
@@ -70,7 +73,6 @@ def training_batch(corpus: Corpus, size: Size, seed: int, step: int) -> Tensor:
         micro_batches=config.micro_batches,
         sequences=config.sequences,
         length=size.model.length,
-        weights=dict(zip(corpus.domains, config.domains, strict=True)) if config.domains else None,
     )
     return torch.from_numpy(batch.tokens.astype(np.int64)).to(config.device)
 
@@ -88,14 +90,29 @@ def finite(value: float, step: int) -> float:
 
 @contextmanager
 def deterministic(device: str) -> Iterator[None]:
-    """One thread, and no kernel whose result depends on the order of its threads."""
-    before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    """One thread, and no kernel whose result depends on the order of its threads; leaves torch as it was."""
+    threads, filled = torch.get_num_threads(), torch.utils.deterministic.fill_uninitialized_memory
+    deterministic, warn_only = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
     try:
+        # Writes every new tensor once more; nothing here reads what it has not written.
+        torch.utils.deterministic.fill_uninitialized_memory = False
         if device == "cpu":
             # Two threads are up to ten times slower than one on a busy machine: they wait for each other by spinning.
             torch.set_num_threads(1)
             torch.use_deterministic_algorithms(True)
-        yield
+        _keep_freed_memory()
+        with torch.random.fork_rng(devices=[]):  # torch draws first weights when layers are made; `initialise` draws them anew
+            yield
     finally:
-        torch.set_num_threads(before[0])
-        torch.use_deterministic_algorithms(before[1])
+        torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
+        torch.utils.deterministic.fill_uninitialized_memory = filled
+
+
+def _keep_freed_memory() -> None:
+    """Has the C library keep what a step frees for the next one.
+
+    glibc gives freed memory back to the system beyond twice the largest block that was mapped apart and freed; a step of `nano`
+    then spends a tenth of its time on having hundreds of pages mapped anew.
+    """
+    torch.empty(_LARGE_BYTES, dtype=torch.uint8)

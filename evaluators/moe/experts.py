@@ -82,7 +82,8 @@ class Grouped(torch.autograd.Function):
         w_in, w_out, plan = others
         token, sizes, units = plan
         rows = x.index_select(0, token)
-        hidden, answers = rows.new_zeros(rows.shape[0], w_in.shape[2]), torch.empty_like(rows)
+        # Columns that a narrow expert lacks are never written, and never read.
+        hidden, answers = rows.new_empty(rows.shape[0], w_in.shape[2]), torch.empty_like(rows)
         parts = rows.split(sizes), _narrowed(hidden.split(sizes), units), _narrowed(w_in.unbind(), units)
         for x_e, hidden_e, in_e in zip(*parts, strict=True):
             torch.mm(x_e, in_e, out=hidden_e)
@@ -101,29 +102,29 @@ class Grouped(torch.autograd.Function):
         d_answers = gradient.index_select(0, token)
         d_weights = (d_answers * answers).sum(1)
         d_answers *= weights.unsqueeze(1)
-        d_hidden, d_in, d_out = torch.zeros_like(hidden), torch.zeros_like(w_in), torch.zeros_like(w_out)
+        d_active, d_in, d_out = torch.empty_like(hidden), torch.zeros_like(w_in), torch.zeros_like(w_out)
         parts = (
             d_answers.split(sizes),
-            _narrowed(active.split(sizes), units),
-            _shortened(w_out.unbind(), units),
-            _narrowed(d_hidden.split(sizes), units),
+            _shortened(active.t().split(sizes, 1), units),
+            _narrowed(w_out.transpose(1, 2).unbind(), units),
+            _narrowed(d_active.split(sizes), units),
             _shortened(d_out.unbind(), units),
         )
-        for d_answers_e, active_e, out_e, d_hidden_e, d_out_e in zip(*parts, strict=True):
-            torch.mm(d_answers_e, out_e.t(), out=d_hidden_e)
-            torch.mm(active_e.t(), d_answers_e, out=d_out_e)
-        d_hidden = torch.ops.aten.gelu_backward(d_hidden, hidden)
+        for d_answers_e, active_t, out_t, d_active_e, d_out_e in zip(*parts, strict=True):
+            torch.mm(d_answers_e, out_t, out=d_active_e)
+            torch.mm(active_t, d_answers_e, out=d_out_e)
+        d_hidden = torch.ops.aten.gelu_backward(d_active, hidden)
         d_rows = torch.empty_like(rows)
         parts = (
-            rows.split(sizes),
+            rows.t().split(sizes, 1),
             _narrowed(d_hidden.split(sizes), units),
-            _narrowed(w_in.unbind(), units),
+            _shortened(w_in.transpose(1, 2).unbind(), units),
             d_rows.split(sizes),
             _narrowed(d_in.unbind(), units),
         )
-        for x_e, d_hidden_e, in_e, d_x_e, d_in_e in zip(*parts, strict=True):
-            torch.mm(d_hidden_e, in_e.t(), out=d_x_e)
-            torch.mm(x_e.t(), d_hidden_e, out=d_in_e)
+        for x_t, d_hidden_e, in_t, d_x_e, d_in_e in zip(*parts, strict=True):
+            torch.mm(d_hidden_e, in_t, out=d_x_e)
+            torch.mm(x_t, d_hidden_e, out=d_in_e)
         return torch.zeros_like(gradient).index_add_(0, token, d_rows), d_weights, d_in, d_out, None
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -134,12 +134,36 @@ class Attention(nn.Module):
         self.down = nn.Linear(width, width, bias=False)
 
     def forward(self, x: Tensor, rotation: Tensor) -> Tensor:
-        batch, length, width = x.shape
-        queries, keys, values = self.up(x).view(batch, length, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
-        queries, keys = _rotated(queries, rotation), _rotated(keys, rotation)
+        queries, keys, values = Rotated.apply(self.up(x), rotation[:, : x.shape[1]].to(x.dtype), self.heads)
         heads = functional.scaled_dot_product_attention(queries, keys, values, is_causal=True)
-        mixed: Tensor = self.down(heads.transpose(1, 2).reshape(batch, length, width))
+        mixed: Tensor = self.down(heads.transpose(1, 2).reshape(x.shape))
         return mixed
+
+
+class Rotated(torch.autograd.Function):
+    """Parts ``(B, S, 3 x width)`` into queries, keys and values, ``(B, heads, S, head)`` each; the first two turned by position.
+
+    A turn's gradient is a turn the other way, which is one pass over the numbers; differentiated piece by piece it is six.
+    """
+
+    @staticmethod
+    # Any: torch's context, whose type is private
+    def forward(context: Any, mixed: Tensor, rotation: Tensor, heads: int) -> tuple[Tensor, ...]:
+        context.rotation, context.shape = rotation, mixed.shape
+        parts = _by_head(mixed, heads)
+        rotated = mixed.new_empty(parts.shape)
+        _turn(parts[:2], rotation[0], rotation[1], rotated[:2])
+        rotated[2] = parts[2]
+        return rotated.unbind()
+
+    @staticmethod
+    def backward(context: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:  # Any: see above
+        gradient = gradients[0].new_empty(context.shape)
+        parts = _by_head(gradient, gradients[0].shape[1])
+        for given, part in zip(gradients[:2], parts, strict=False):
+            _turn(given, context.rotation[0], -context.rotation[1], part)
+        parts[2] = gradients[2]
+        return gradient, None, None
 
 
 class Mixture(nn.Module):
@@ -210,20 +234,26 @@ def _deviation(name: str, module: nn.Linear, depth: int) -> float:
     """Standard deviation of a matrix's first weights."""
     if ".router" in name and not name.endswith(".0"):
         return SMALL
-    return module.in_features**-0.5 * (depth**-0.5 if name.endswith("down") else 1.0)
+    return float(module.in_features**-0.5 * (depth**-0.5 if name.endswith("down") else 1.0))
 
 
 def _rotation(length: int, head: int) -> Tensor:
-    """Cosines and sines of every position and pair of numbers: ``(2, length, head / 2)``."""
+    """Cosines and sines by which every position turns every number of a head: ``(2, length, head)``."""
     rates = 10_000.0 ** (-torch.arange(0, head, 2) / head)
     angles = torch.arange(length).unsqueeze(1) * rates
-    return torch.stack((angles.cos(), angles.sin()))
+    return torch.stack((torch.cat((angles.cos(), angles.cos()), -1), torch.cat((-angles.sin(), angles.sin()), -1)))
 
 
-def _rotated(x: Tensor, rotation: Tensor) -> Tensor:
-    cosines, sines = rotation[:, : x.shape[2]].to(x.dtype)
+def _by_head(mixed: Tensor, heads: int) -> Tensor:
+    """Views ``(B, S, 3 x width)`` as ``(3, B, heads, S, head)``."""
+    return mixed.unflatten(-1, (3, heads, -1)).permute(2, 0, 3, 1, 4)
+
+
+def _turn(x: Tensor, cosines: Tensor, sines: Tensor, out: Tensor) -> None:
+    """Turns pairs of numbers, of which one lies in the first half of a head and the other at the same place of the second."""
     first, second = x.chunk(2, -1)
-    return torch.cat((first * cosines - second * sines, first * sines + second * cosines), -1)
+    torch.mul(x, cosines, out=out)
+    out.addcmul_(torch.cat((second, first), -1), sines)
 
 
 def _seed_of(seed: int, name: str) -> int:

@@ -23,7 +23,7 @@ from evolve.evaluators.moe.descent import deterministic
 from evolve.evaluators.moe.measuring import Measured, cross_entropy, held_out, measure
 from evolve.evaluators.moe.methods.moduleformer_concentration import PRUNED, prune
 from evolve.evaluators.moe.router import Pass
-from evolve.evaluators.moe.trainer import Training, train
+from evolve.evaluators.moe.trainer import Start, Training, train
 
 _METHODS = Path(__file__).parent / "methods"
 
@@ -109,15 +109,14 @@ def specialise(model: Training, domain: str, config: PruningConfig, seed: int) -
         ValueError: If there is no such domain, or the model has another router.
         Invalid: If the training diverges.
     """
-    domains = load_corpus().domains
+    domains = model.domains
     if domain not in domains:
         raise ValueError(f"domain must be one of {', '.join(domains)}, got {domain!r}")
     if model.balancer.router != "mlp" or model.balancer.null_experts:
         raise ValueError(f"the model has a {model.balancer.router} router; train it with the method moduleformer")
-    only = tuple(float(each == domain) for each in domains)
-    training = replace(model.size.training, steps=config.steps, learning_rate=config.learning_rate, domains=only)
+    training = replace(model.size.training, steps=config.steps, learning_rate=config.learning_rate, shift=0.0)
     method = LocalMethod.load(_METHODS / "moduleformer_concentration.py", {"COEFFICIENT": config.coefficient})
-    after = train(method, replace(model.size, training=training), seed, start=model.model)
+    after = train(method, replace(model.size, training=training), seed, start=Start(model.model, domain))
     kept = busy(_load(after.final, domains.index(domain)), config.threshold, model.size.model.active)
     after.balancer.bias = torch.where(kept, 0.0, PRUNED)
     pruned = _measured(after)

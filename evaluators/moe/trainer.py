@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -19,8 +19,9 @@ from torch import Tensor
 from evolve.evaluators.moe.balancer import Balancer, Schedule
 from evolve.evaluators.moe.calling import Method
 from evolve.evaluators.moe.corpus import load_corpus
-from evolve.evaluators.moe.descent import Descent, deterministic, finite, training_batch
+from evolve.evaluators.moe.descent import Descent, deterministic, finite
 from evolve.evaluators.moe.measuring import Measured, cross_entropy, held_out, measure
+from evolve.evaluators.moe.metrics import max_violation
 from evolve.evaluators.moe.model import Transformer
 from evolve.evaluators.moe.observed import Observed
 from evolve.evaluators.moe.router import Company, Pass
@@ -33,6 +34,18 @@ CHECKPOINTS = (1 / 3, 2 / 3, 1.0)
 _GUARDED = (0.0, 0.5)
 
 
+class Start(NamedTuple):
+    """What a training goes on from.
+
+    Attributes:
+        model: Of the same sizes and the same kind of router; it stays as it is.
+        domain: Of the corpus, the only one that the training reads; empty for what the size's training says.
+    """
+
+    model: Transformer
+    domain: str = ""
+
+
 @dataclass(slots=True)
 class Training:
     """What came of a training.
@@ -40,11 +53,14 @@ class Training:
     Attributes:
         size: What was trained, and how.
         seed: Of weights, batches and noise.
+        domains: Of the corpus, in the order of the measurements.
         model: As it ended.
         balancer: The method, in the state that it ended in.
         checkpoints: Measurements after each of `CHECKPOINTS`.
         losses: Cross-entropy of each step's batch, nats per byte.
         loads: ``(steps, L, E)`` int32, tokens of each step that chose each expert that computes.
+        mixture: Domain of each step's micro-batches, by its place in ``domains``.
+        micro_violation: MaxVio of each step's micro-batches, on average.
         dropped: Share of choices that found their expert full.
         spent: Floating-point operations of the training, in units of a step with k full experts per token.
         z_norm: Root mean square of the router's logits at the end.
@@ -56,11 +72,14 @@ class Training:
 
     size: Size
     seed: int
+    domains: tuple[str, ...]
     model: Transformer
     balancer: Balancer
     checkpoints: list[Measured] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)
     loads: np.ndarray = field(default_factory=lambda: np.zeros((0, 0, 0), np.int32))
+    mixture: list[np.ndarray] = field(default_factory=list)
+    micro_violation: list[float] = field(default_factory=list)
     dropped: float = 0.0
     spent: float = 0.0
     z_norm: float = 0.0
@@ -73,7 +92,7 @@ class Training:
         return self.checkpoints[-1]
 
 
-def train(method: Method, size: Size, seed: int, *, guarded: bool = True, start: Transformer | None = None) -> Training:
+def train(method: Method, size: Size, seed: int, *, guarded: bool = True, start: Start | None = None) -> Training:
     """Trains one model.
 
     A method that wants more computation than k full experts per token is charged for it: the training ends when as many
@@ -85,7 +104,7 @@ def train(method: Method, size: Size, seed: int, *, guarded: bool = True, start:
         size: What is trained, and how.
         seed: Of weights, batches and noise.
         guarded: Whether hooks are asked again about tokens in other company (see `router.Pass`).
-        start: A model of the same sizes and kind of router whose weights are trained further; it stays as it is.
+        start: What it goes on from; None for weights that the seed draws.
 
     Raises:
         Invalid: If the method says what it may not, or the training diverges.
@@ -98,7 +117,7 @@ def train(method: Method, size: Size, seed: int, *, guarded: bool = True, start:
     with deterministic(size.training.device):
         trainer = _Trainer(method, size, seed, guarded=guarded)
         if start is not None:
-            trainer.model.load_state_dict(start.state_dict())
+            trainer.go_on_from(start)
         return trainer.run()
 
 
@@ -113,14 +132,20 @@ class _Trainer:
         self.model.initialise(seed)
         self.model.to(self.config.device)
         self.descent = Descent(self.model.named_parameters(), self.config)
+        self.domain = ""
         self.text = held_out(self.corpus, self.config.held_out, size.model.length)
         method.open(size.letters(self.balancer.experts))
-        self.training = Training(size, seed, self.model, self.balancer)
+        self.training = Training(size, seed, self.corpus.domains, self.model, self.balancer)
+
+    def go_on_from(self, start: Start) -> None:
+        self.model.load_state_dict(start.model.state_dict())
+        self.domain = start.domain
 
     def run(self) -> Training:
         training, steps = self.training, self.config.steps
         began = time.process_time(), time.perf_counter()
-        loads, dropped = [], 0
+        loads: list[np.ndarray] = []
+        dropped = 0
         while (progress := max(len(loads), training.spent) / steps) < 1 - 1e-9:
             due = progress >= CHECKPOINTS[len(training.checkpoints)]
             if due:
@@ -138,7 +163,7 @@ class _Trainer:
         """One step of the optimiser; returns what was observed and how many choices were dropped."""
         config = self.config
         schedule = self.balancer.schedule(step, config.steps, config.coefficient)
-        tokens = training_batch(self.corpus, self.size, self.seed, step)
+        tokens = self._batch(step)
         if self.guarded and step in {round(share * config.steps) for share in _GUARDED}:
             self._ask_again(tokens, schedule, step)
         routing = self._pass(schedule, step, training=True, keep_gradients=self.balancer.asks("update", "contribution"))
@@ -152,16 +177,44 @@ class _Trainer:
             step=step,
             steps=config.steps,
         )
-        balance = self.balancer.loss(observed.inputs("loss")) if schedule.coefficient else None
+        weight = schedule.coefficient * config.coefficient_factor
+        balance = self.balancer.loss(observed.inputs("loss")) if weight else None
         if balance is not None and balance.requires_grad:
             if tell_apart:
-                self._tell_apart(loss, schedule.coefficient * balance)
-            loss = loss + schedule.coefficient * balance
+                self._tell_apart(loss, weight * balance)
+            loss = loss + weight * balance
         self.descent.step(loss, progress, step)
         self.balancer.update(observed.inputs("update"))
+        self.training.micro_violation.append(max_violation(observed.micro_load[..., : self.size.model.experts].cpu().numpy()))
         self.training.spent += self._operations(observed.mask)
         self.training.z_norm = float(observed.logits.detach().square().mean().sqrt())
         return observed, sum(seen.dropped for seen in routing.seen)
+
+    def _batch(self, step: int) -> Tensor:
+        batch = self.corpus.train_batch(
+            self.seed,
+            step,
+            micro_batches=self.config.micro_batches,
+            sequences=self.config.sequences,
+            length=self.size.model.length,
+            weights=self._shares(step),
+        )
+        self.training.mixture.append(batch.domains)
+        return torch.from_numpy(batch.tokens.astype(np.int64)).to(self.config.device)
+
+    def _shares(self, step: int) -> dict[str, float] | None:
+        """What each domain has of a step's text; None where all have the same."""
+        if self.domain:
+            return {self.domain: 1.0}
+        if not self.config.shift:
+            return None
+        domains = self.corpus.domains
+        middle = len(domains) // 2
+        first = self.config.shift if 2 * step < self.config.steps else 1 - self.config.shift
+        return {
+            domain: first / middle if place < middle else (1 - first) / (len(domains) - middle)
+            for place, domain in enumerate(domains)
+        }
 
     def _pass(self, schedule: Schedule, step: int, *, training: bool, draw: int = 0, **more: Any) -> Pass:  # Any: see `Pass`
         generator = torch.Generator().manual_seed((self.seed * 2 + training) * 1_000_003 + step * 1009 + draw)
