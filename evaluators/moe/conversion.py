@@ -213,12 +213,12 @@ class Chosen:
         return Routed(self._active * chosen / chosen.sum(-1, keepdim=True), mask)
 
 
-def shared_only(layer: int, logits: Tensor) -> Routed:
+def shared_only(layer: int, logits: Tensor) -> Routed:  # noqa: ARG001 - a Route is told of the layer
     """The route of a model whose normal experts are left out."""
     return Routed(torch.zeros_like(logits), torch.zeros_like(logits, dtype=torch.bool))
 
 
-def all_experts(layer: int, logits: Tensor) -> Routed:
+def all_experts(layer: int, logits: Tensor) -> Routed:  # noqa: ARG001 - see above
     """The route by which a converted model answers as the dense one does: every expert, at weight 1."""
     return Routed(torch.ones_like(logits), torch.ones_like(logits, dtype=torch.bool))
 
