@@ -1,8 +1,8 @@
 """Programs that try to be scored for something else than their routing.
 
 None of what they try is forbidden by a rule that somebody could get around: model, optimiser, text and clock are in another
-process, which sees of a program only the arrays that its hooks return. The programs raise as soon as they get hold of anything, so that
-a training that equals the honest program's to the last bit says that they did not.
+process, which sees of a program only the arrays that its hooks return. The programs raise as soon as they get hold of anything,
+so that a training that equals the honest program's to the last bit says that they did not.
 """
 
 import numpy as np
@@ -106,6 +106,8 @@ assert not [name for name in sys.modules if name.partition(".")[0] == "evolve"]
 
 # What is not in this process cannot be stepped on: there are no parameters, no optimisers and no modules but the program's own.
 STEPS = """
+if hook != "update":
+    return  # once per step is enough: looking at all objects takes a while
 import gc
 import torch
 found = [one for one in gc.get_objects() if type(one) is torch.nn.Parameter or type(one).__name__ in ("AdamW", "Transformer")]
@@ -191,7 +193,8 @@ for folder in sys.path:
     paths += [os.path.join(folder, name) for name in ("evaluators/moe/corpus/pack.xz", "evolve/evaluators/moe/corpus/pack.xz")]
 for path in paths:
     try:
-        open(path, "rb").read(1)
+        with open(path, "rb") as file:
+            file.read(1)
     except OSError:
         continue
     raise AssertionError(path)
