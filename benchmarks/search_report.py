@@ -20,8 +20,9 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 from search_trials import LANDSCAPES, PARTS, RESERVED, STRATEGIES, Measured, make
 
-from evolve.comparing.inference import compare_pairs, holm, median_interval
+from evolve.comparing.inference import compare_pairs, median_interval
 from evolve.intervals import Interval, mean_interval
+from evolve.significance import holm
 
 #: `default` counts as no worse than a strategy if it needs less than so many times its steps; stated beforehand.
 MARGIN = 1.25

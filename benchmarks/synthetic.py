@@ -84,10 +84,13 @@ class InstantExecutor:
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         pass
 
-    async def evaluate(self, files: Files, *, seed: int, figure: bool = False, fresh: bool = False) -> Evaluated:
+    async def evaluate(self, files: Files, *, seed: int, artifacts: bool = False, fresh: bool = False) -> Evaluated:
         return Evaluated(evaluation(zlib.crc32("".join(files.values()).encode()) % 10007))
 
     async def holdout(self, files: Files, *, seed: int) -> Evaluation | None:
+        return None
+
+    async def paired(self, files: Files, *, seed: int, artifacts: bool = False) -> Evaluated | None:
         return None
 
 

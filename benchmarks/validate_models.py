@@ -61,7 +61,6 @@ from verdicts import (
 from evolve.archive.store import Archive
 from evolve.cli.budgets import forecast
 from evolve.comparing.comparison import Comparison, RunResult
-from evolve.comparing.inference import holm
 from evolve.comparing.library import carry_out
 from evolve.comparing.report import as_json, as_markdown
 from evolve.comparing.study import Study, StudyRun, make_study
@@ -71,6 +70,7 @@ from evolve.errors import ArchiveError, ConfigError, EvolveError
 from evolve.llm.estimate import Estimate
 from evolve.llm.specs import is_model
 from evolve.loop import Watcher
+from evolve.significance import holm
 from evolve.tasks.catalog import find
 
 TASKS = ("circle_packing", "cache_eviction")

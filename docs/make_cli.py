@@ -9,7 +9,7 @@ from pathlib import Path
 
 from evolve.cli.main import COMMANDS, main
 
-SUBCOMMANDS = {"task": ("list", "new", "draft", "check"), "models": ("list", "check")}
+SUBCOMMANDS = {"task": ("list", "new", "copy", "draft", "check", "baselines"), "models": ("list", "check")}
 
 
 def help_of(*words: str) -> str:

@@ -7,6 +7,7 @@ import numbers
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import Any, Protocol
 
 from evolve.evaluators.calls import Callback, Hook, Hooks, Loss, LossValue, Refused, TensorHook
@@ -33,6 +34,10 @@ __all__ = [
     "TensorHook",
     "scored",
 ]
+
+
+#: What a score's figure is called where it is written beside its artifacts.
+FIGURE_FILE = "figure.png"
 
 
 class Invalid(Exception):
@@ -195,6 +200,7 @@ class Score:
             asked for.
         instances: What the objective is made of, by the name of the instance (a test case, a trace, a size).
         values: The objective as the evaluator measured it repeatedly, for scores with noise; its standard error is told.
+        artifacts: Writes further files, by file name, in the way of ``figure``: tables, curves, samples.
     """
 
     objective: float | None = None
@@ -203,10 +209,14 @@ class Score:
     figure: Callable[[str], None] | None = None
     instances: Mapping[str, float] = field(default_factory=dict)
     values: Sequence[float] = ()
+    artifacts: Mapping[str, Callable[[str], None]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.objective is None and len(self.values) == 0:
             raise ValueError("a Score needs an objective, or values whose mean is the objective")
+        for name in self.artifacts:
+            if PurePath(name).name != name or name in ("", "..", FIGURE_FILE):
+                raise ValueError(f"an artifact needs a file name without a folder, and other than {FIGURE_FILE}, got {name!r}")
 
 
 def _number(name: str, value: object) -> float:

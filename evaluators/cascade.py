@@ -1,4 +1,4 @@
-"""The stages of a task's evaluator: a cheap smoke test, the evaluation itself, and held-out data for finished results."""
+"""The stages of a task's evaluator: a smoke test, the evaluation itself, held-out data, paired measurements."""
 
 from __future__ import annotations
 
@@ -20,11 +20,14 @@ class Cascade:
         evaluate: Scores a program.
         smoke: Runs first, in the same sandbox; a program that fails it is not evaluated. None for no such stage.
         holdout: Scores a finished result; never runs during a search. None for none.
+        paired: Measures a program once, with randomness from the seed that it is given and from nowhere else; never runs during a
+            search. None for none.
     """
 
     evaluate: Scorer
     smoke: Scorer | None = None
     holdout: Scorer | None = None
+    paired: Callable[[Any, int], Any] | None = None  # Any: see `Scorer`
 
 
 def check_smoke(answer: object, smoke: Smoke, direction: Direction) -> None:

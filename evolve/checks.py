@@ -18,6 +18,7 @@ from evolve.verifying import agree
 
 #: What the initial program is scored with, twice with the first to see whether it repeats.
 _SEEDS = (0, 0, 1)
+_PAIRED_SEEDS = (0, 0)
 
 _FORGED = """\
 import json, os, sys
@@ -108,6 +109,9 @@ async def _run_checks(task: Task, executor: Executor) -> AsyncIterator[Check]:
     held_out = await executor.holdout(task.files, seed=0)
     if held_out is not None:
         yield Check("initial program scores on held-out data", held_out.ok, _described(held_out))
+    paired = [await executor.paired(task.files, seed=seed) for seed in _PAIRED_SEEDS]
+    if measured := [each.evaluation for each in paired if each is not None]:
+        yield _pairs(measured, task.objective)
     cpu_s = first.cpu_s / task.objective.repeats
     share = cpu_s / task.limits.timeout_s
     detail = f"{cpu_s:.2f} of {task.limits.timeout_s:g} CPU s, {first.wall_s:.2f} s in all"
@@ -171,6 +175,17 @@ def _repeats(evaluations: list[Evaluation], objective: Objective) -> Check:
         detail = f"{evaluations[0].objective!r}, then {evaluations[1].objective!r} with the same seed: "
         detail += "the score is noisy; set objective.repeats or objective.tolerance"
     return Check("score repeats", same_seed, detail)
+
+
+def _pairs(measured: list[Evaluation], objective: Objective) -> Check:
+    """Holds when a paired measurement has its randomness from the seed alone."""
+    title = "paired measurement repeats"
+    first, second = measured[0].objective, measured[1].objective
+    if first is None or second is None:
+        return Check(title, False, _described(next(each for each in measured if not each.ok)))
+    if agree(first, second, objective.tolerance):
+        return Check(title, True, "same objective with the same seed")
+    return Check(title, False, f"{first!r}, then {second!r} with the same seed: something is random that the seed does not decide")
 
 
 def _no_score(title: str, found: Evaluation) -> Check:

@@ -16,6 +16,8 @@ class Limits:
         timeout_s: CPU seconds of the program's whole process tree.
         wall_timeout_s: Wall-clock seconds, the backstop for programs that wait; None is ``3 * timeout_s``. Wider than the
             CPU limit, so that a busy machine does not change an outcome.
+        evaluator_timeout_s: Wall-clock seconds that the evaluator may take for itself beyond that, before it counts as hung: more
+            for one that trains or simulates for minutes around the program's calls.
         memory_mb: Memory of the whole tree beyond what the warm interpreter already holds.
         cpus: Processors that one evaluation may keep busy.
         gpus: Accelerators that one evaluation may see, fractions allowed.
@@ -27,6 +29,7 @@ class Limits:
 
     timeout_s: float = 10.0
     wall_timeout_s: float | None = None
+    evaluator_timeout_s: float = 30.0
     memory_mb: int = 1024
     scratch_mb: int = 256
     cpus: int = 1
@@ -36,7 +39,7 @@ class Limits:
     preload: tuple[str, ...] = ("numpy",)
 
     def __post_init__(self) -> None:
-        for name in ("timeout_s", "memory_mb", "scratch_mb", "cpus", "max_processes", "max_reply_mb"):
+        for name in ("timeout_s", "evaluator_timeout_s", "memory_mb", "scratch_mb", "cpus", "max_processes", "max_reply_mb"):
             if not getattr(self, name) > 0:
                 raise TaskError(f"limits.{name} must be > 0, got {getattr(self, name)!r}")
         if self.gpus < 0:

@@ -13,6 +13,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from evolve.companions import Attack as Attack  # noqa: PLC0414 - one of the names of this module
+from evolve.companions import Baseline as Baseline  # noqa: PLC0414 - one of the names of this module
+from evolve.companions import BaselinesTable as BaselinesTable  # noqa: PLC0414 - one of the names of this module
 from evolve.errors import TaskError
 from evolve.limits import Build as Build  # noqa: PLC0414 - one of the names of this module
 from evolve.limits import Limits as Limits  # noqa: PLC0414 - one of the names of this module
@@ -99,21 +102,6 @@ class Objective:
 
 
 @dataclass(frozen=True, slots=True)
-class Attack:
-    """A program that tries to cheat a task; `evolve task check` runs it.
-
-    Attributes:
-        path: Its file, relative to the task's folder.
-        about: What it tries, in a few words.
-        ceiling: The best objective that it deserves honestly; None when it must not score at all.
-    """
-
-    path: str
-    about: str
-    ceiling: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Task:
     """An initial program, how to score it, and within which limits.
 
@@ -132,8 +120,11 @@ class Task:
         evaluate: The scoring function of an inline task; a folder's lives in its ``evaluate.py``.
         smoke_test: What an inline task's programs must pass before they are evaluated.
         holdout: What an inline task's finished results are scored with.
+        paired: What an inline task's programs are measured with, by a seed.
         evaluator_sha256: Hash of everything that decides a score.
         attacks: Programs that must not gain.
+        baselines: Programs that others are measured against.
+        baselines_table: What the report on them shows.
         run: The ``[run]`` table of its ``task.toml``: defaults for a run's configuration.
         smoke: What the smoke test may use, and must yield.
         shared_process: Whether its programs run in one process with what scores them, all of it in the sandbox, so that a
@@ -157,8 +148,11 @@ class Task:
     evaluate: Callable[..., Any] | None = None  # Any: what an author returns is checked where it is called
     smoke_test: Callable[..., Any] | None = None  # Any: see above
     holdout: Callable[..., Any] | None = None  # Any: see above
+    paired: Callable[..., Any] | None = None  # Any: see above
     evaluator_sha256: str = ""
     attacks: tuple[Attack, ...] = ()
+    baselines: tuple[Baseline, ...] = ()
+    baselines_table: BaselinesTable = BaselinesTable()
     run: Mapping[str, Any] = field(default_factory=dict)  # Any: TOML values; config.py checks every one
     smoke: Smoke = Smoke()
     shared_process: bool = False
@@ -235,6 +229,7 @@ class Stage(StrEnum):
     SMOKE = "smoke"
     EVALUATE = "evaluate"
     HOLDOUT = "holdout"
+    PAIRED = "paired"
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from evolve import artifacts
 from evolve.archive.store import Archive
 from evolve.config import RunConfig, make_executor
 from evolve.diffing import unified
@@ -15,6 +17,8 @@ from evolve.executors.base import Evaluated
 from evolve.program import Evaluation, Objective, Program, Task
 from evolve.recording import recorded
 from evolve.verifying import agree
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +57,7 @@ async def take_away(archive: Archive, number: int, program_id: str, folder: Path
     task, config = recorded(archive, number, task, {"workers": 1})
     program, evaluation = archive.program(number, program_id)
     async with make_executor(task, config) as executor:
-        fresh = await executor.evaluate(program.files, seed=config.seed, figure=True)
+        fresh = await executor.evaluate(program.files, seed=config.seed, artifacts=True)
     texts = {
         **program.files,
         # Not the task's: the run may have been given another one to start from.
@@ -63,15 +67,16 @@ async def take_away(archive: Archive, number: int, program_id: str, folder: Path
         )
         + "\n",
     }
+    shown = {name: content for name, content in fresh.files.items() if name not in texts}
+    if hidden := sorted(fresh.files.keys() - shown.keys()):
+        logger.warning("left out, for another file has the name: the evaluator's %s", ", ".join(hidden))
     try:
         for path, text in texts.items():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).write_text(text, encoding="utf-8")
-        if fresh.figure_png is not None:
-            (folder / "figure.png").write_bytes(fresh.figure_png)
     except OSError as error:
         raise ConfigError(f"cannot write to {folder}: {error.strerror}") from error
-    names = [*texts, *(["figure.png"] if fresh.figure_png is not None else [])]
+    names = [*texts, *artifacts.write(shown, folder)]
     recorded_objective = evaluation.objective if evaluation else None
     agrees = _agrees(fresh.evaluation, evaluation, task.objective)
     return Takeaway(folder, tuple(sorted(names)), fresh.evaluation, recorded_objective, agrees)

@@ -12,7 +12,7 @@ from evolve import settings
 from evolve.edits import mutable_regions
 from evolve.errors import ConfigError, TaskError
 from evolve.evaluators.compat import Framework, SharedEvaluator
-from evolve.program import Attack, Build, Files, Limits, Objective, Smoke, Task
+from evolve.program import Attack, Baseline, BaselinesTable, Build, Files, Limits, Objective, Smoke, Task
 from evolve.settings import read_toml
 from evolve.tasks.hashing import folder_sha256, function_sha256, scoring_sha256
 
@@ -41,6 +41,8 @@ class _Manifest:
     prompt: _PromptTable = _PromptTable()
     data: tuple[str, ...] = ()
     attacks: tuple[Attack, ...] = ()
+    baselines: tuple[Baseline, ...] = ()
+    baselines_table: BaselinesTable = BaselinesTable()
     smoke: Smoke = Smoke()
     shared_process: bool = False
     build: Build | None = None
@@ -53,6 +55,9 @@ class _Manifest:
                 raise TaskError(f"resources.{name} must be > 0, got {amount!r}")
             if name.lower() in _LIMITED:
                 raise TaskError(f"resources.{name}: say it as limits.{_LIMITED[name.lower()]}")
+        names = [baseline.name for baseline in self.baselines]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise TaskError(f"baselines: every one needs a name of its own, and {', '.join(twice)} is there more than once")
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +167,8 @@ def _task(read: _Read, files: Files, origin: str) -> Task:
             evaluator, manifest.objective, manifest.limits, smoke=manifest.smoke, build=manifest.build, command=command
         ),
         attacks=manifest.attacks,
+        baselines=manifest.baselines,
+        baselines_table=manifest.baselines_table,
         run=run,
         smoke=manifest.smoke,
         shared_process=manifest.shared_process,
@@ -185,11 +192,11 @@ def _templates(folder: Path, manifest: _Manifest) -> Path | None:
 def _shared_evaluator(folder: Path, manifest: _Manifest) -> SharedEvaluator:
     """Makes what scores a task whose ``evaluate.py`` is to run in the program's own process."""
     text = _read(folder, "evaluate.py", manifest.name)
-    for name in ("smoke", "holdout"):
+    for name in ("smoke", "holdout", "paired"):
         if f"def {name}(" in text:
             raise TaskError(
                 f"task {manifest.name}: evaluate.py defines {name}, which does not run where shared_process = true (the program "
-                f"could read what it holds back); take {name} out, or shared_process"
+                f"could read what it holds back and draws); take {name} out, or shared_process"
             )
     entry = manifest.program[0]
     return SharedEvaluator(Framework.EVOLVE, folder, evaluator="evaluate.py", program=entry, objective="objective")
@@ -205,6 +212,7 @@ def inline(  # what a notebook says in one call
     background: str = "",
     smoke: Callable[..., Any] | None = None,  # Any: see above
     holdout: Callable[..., Any] | None = None,  # Any: see above
+    paired: Callable[..., Any] | None = None,  # Any: see above
     build: Build | None = None,
     command: Sequence[str] = (),
 ) -> Task:
@@ -220,6 +228,7 @@ def inline(  # what a notebook says in one call
         background: What a mutator should know about the problem.
         smoke: Takes the program before ``evaluate`` does, and raises `Invalid` for one that is not worth evaluating.
         holdout: Returns a `Score` for a finished result, on data that the search never sees.
+        paired: Takes the program and a seed, and returns a `Score` whose randomness comes from that seed alone.
         build: How programs are built before they are executed.
         command: What ``program.execute`` runs.
 
@@ -227,7 +236,7 @@ def inline(  # what a notebook says in one call
         TaskError: If the source does not parse or its evolve blocks are unbalanced.
     """
     files = {"initial.py": source} if isinstance(source, str) else dict(source)
-    stages = {"smoke": smoke, "holdout": holdout}
+    stages = {"smoke": smoke, "holdout": holdout, "paired": paired}
     more = [f" {stage} {function_sha256(function, stage)}" for stage, function in stages.items() if function is not None]
     evaluator = function_sha256(evaluate, "evaluate") + "".join(more)
     return Task(
@@ -239,6 +248,7 @@ def inline(  # what a notebook says in one call
         evaluate=evaluate,
         smoke_test=smoke,
         holdout=holdout,
+        paired=paired,
         evaluator_sha256=scoring_sha256(evaluator, objective, limits, build=build, command=tuple(command)),
         build=build,
         command=tuple(command),

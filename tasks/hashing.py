@@ -16,7 +16,7 @@ from evolve.program import Build, Limits, Objective, Smoke
 from evolve.settings import plain
 
 #: Folders whose Python files never decide a score.
-_NOT_EVALUATOR = {"__pycache__", "attacks"}
+_NOT_EVALUATOR = {"__pycache__", "attacks", "baselines"}
 
 
 def folder_sha256(folder: Path, program: Sequence[str], data: Sequence[str] = ()) -> str:
@@ -67,9 +67,13 @@ def scoring_sha256(
     build: Build | None = None,
     command: tuple[str, ...] = (),
 ) -> str:
-    """Adds to an evaluator's hash what else decides a score: metric, limits, smoke test, how programs are built and run."""
+    """Adds to an evaluator's hash what else decides a score: metric, limits, smoke test, how programs are built and run.
+
+    How long an evaluator may take for itself decides no score, only when it counts as hung.
+    """
+    limiting = {name: value for name, value in plain(limits).items() if name != "evaluator_timeout_s"}
     named = f"{objective.metric} {objective.direction} {objective.repeats} {objective.tolerance!r}"
-    text = f"{evaluator} {named} {json.dumps([plain(limits), plain(smoke)], sort_keys=True)}"
+    text = f"{evaluator} {named} {json.dumps([limiting, plain(smoke)], sort_keys=True)}"
     if command:
         text += f" {json.dumps([plain(build), list(command)], sort_keys=True)}"
     return hashlib.sha256(text.encode()).hexdigest()

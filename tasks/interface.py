@@ -1,7 +1,8 @@
 """Says what a task's ``evaluate.py`` asks of a program, for a model that is to write one and must not see how it is scored.
 
 From its source come the names of the functions that it calls, with the names of their arguments, and its docstrings. Code and
-constants stay here: they may hold answers, seeds and data that a program is not to know. Of ``holdout`` nothing is said at all.
+constants stay here: they may hold answers, seeds and data that a program is not to know. Of ``holdout`` and ``paired``, which
+no program meets in a search, nothing is said at all.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Iterator, Sequence
 #: Methods of `IsolatedProgram` and its hooks whose first argument names a function of the program.
 _CALL, _BINDS = "call", ("bind", "bind_loss", "bind_tensors")
 _UNNAMED = "..."
-_NOT_SHOWN = "holdout"
+_NOT_SHOWN = ("holdout", "paired")
 _DOCUMENTED = ("evaluate", "smoke")
 
 
@@ -43,8 +44,8 @@ def _parsed(source: str) -> ast.Module:
 
 
 def _calls(source: str) -> list[ast.Call]:
-    """Lists every call that an evaluator makes, in the order of the text, without those of its ``holdout``."""
-    shown = [node for node in _parsed(source).body if not (isinstance(node, ast.FunctionDef) and node.name == _NOT_SHOWN)]
+    """Lists every call that an evaluator makes, in the order of the text, without those of what is not shown."""
+    shown = [node for node in _parsed(source).body if not (isinstance(node, ast.FunctionDef) and node.name in _NOT_SHOWN)]
     found = [node for top in shown for node in ast.walk(top) if isinstance(node, ast.Call)]
     return sorted(found, key=lambda call: (call.lineno, call.col_offset))
 

@@ -29,6 +29,12 @@ background = "background.md"
 # path = "attacks/nan@ENDING@"
 # about = "answers not-a-number"
 
+# Programs that others are measured against; `evolve task baselines` runs them.
+# [[baselines]]
+# name = "usual"
+# path = "baselines/usual@ENDING@"
+# about = "what one would do without thinking"
+
 @RUN@
 """
 _NO_COMMAND = """\

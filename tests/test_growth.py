@@ -35,7 +35,7 @@ class Growing:
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         pass
 
-    async def evaluate(self, files: Files, *, seed: int, figure: bool = False, fresh: bool = False) -> Evaluated:
+    async def evaluate(self, files: Files, *, seed: int, artifacts: bool = False, fresh: bool = False) -> Evaluated:
         self.asked += 1
         if self.asked > 2:  # the initial program, and its verification
             self.slots = SLOTS
@@ -48,6 +48,9 @@ class Growing:
         return Evaluated(Evaluation(Outcome.OK, 1.0, isolation=self.isolation))
 
     async def holdout(self, files: Files, *, seed: int) -> Evaluation | None:
+        return None
+
+    async def paired(self, files: Files, *, seed: int, artifacts: bool = False) -> Evaluated | None:
         return None
 
 

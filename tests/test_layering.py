@@ -10,6 +10,7 @@ ROOT = Path(__file__).parent.parent
 #: Top to bottom. Names on one line are siblings; a name covers its submodules.
 LAYERS = [
     ["evolve.cli", "evolve.testing"],
+    ["evolve.baselines"],
     ["evolve.comparing"],
     ["evolve.api"],
     ["evolve.checks", "evolve.drafting", "evolve.takeaway", "evolve.replaying", "evolve.rescoring"],
@@ -44,14 +45,16 @@ LAYERS = [
     [
         "evolve.settings",
         "evolve.gate",
+        "evolve.artifacts",
         "evolve.diffing",
         "evolve.rendering",
         "evolve.mutation",
         "evolve.progress",
         "evolve.intervals",
+        "evolve.significance",
     ],
     ["evolve.program", "evolve.rng"],
-    ["evolve.limits"],
+    ["evolve.limits", "evolve.companions"],
     ["evolve.errors"],
 ]
 

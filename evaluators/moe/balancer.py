@@ -6,7 +6,6 @@ Whatever a method says is checked here; it may be a program's.
 from __future__ import annotations
 
 import math
-import numbers
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -16,15 +15,12 @@ from torch import Tensor
 
 from evolve.evaluators.base import Invalid
 from evolve.evaluators.moe.calling import Method
-from evolve.evaluators.moe.spec import MEMORY_ROWS, ModelConfig
+from evolve.evaluators.moe.spec import MEMORY_ROWS, MOST_NULL, ModelConfig
 
 ROUTERS = ("linear", "mlp", "cosine")
 
 #: Up to so many experts per token, the largest are found faster one after the other than by sorting.
 _FEW = 4
-
-#: More experts without computation than true ones are of no use, and cost memory.
-_MAX_NULL_SHARE = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,15 +181,16 @@ class Balancer:
         wanted = self.method.plain("cost", {"widths": given})
         if (
             not isinstance(wanted, list | tuple)
+            or not all(isinstance(share, int | float) for share in wanted)
             or list(wanted[: len(given)]) != given
             or any(share != 0 for share in wanted[len(given) :])
         ):
             raise Invalid(
                 f"cost must return the widths that it was given, and a 0.0 for each expert without computation: got {wanted!r:.200}"
             )
-        if len(wanted) > (1 + _MAX_NULL_SHARE) * len(given):
+        if len(wanted) > (1 + MOST_NULL) * len(given):
             raise Invalid(
-                f"cost adds {len(wanted) - len(given)} experts to {len(given)}; at most {_MAX_NULL_SHARE * len(given)} may be added"
+                f"cost adds {len(wanted) - len(given)} experts to {len(given)}; at most {MOST_NULL * len(given)} may be added"
             )
         return [*given, *(0.0,) * (len(wanted) - len(given))]
 
@@ -228,7 +225,8 @@ def _dict(hook: str, value: Any, keys: Sequence[str]) -> dict[str, Any]:
 
 
 def _number(name: str, value: Any, low: float, high: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(value) or not low <= value <= high:
+    # The bounds come first: an integer may be too large to be asked whether it is finite. NaN lies within none.
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
         raise Invalid(f"{name} must be a number from {low:g} to {high:g}, got {value!r:.100}")
     return float(value)
 
@@ -241,18 +239,22 @@ def _counts(value: Any, layers: int, experts: int) -> tuple[int, ...]:
 
 
 def _one_of(name: str, value: Any, known: Sequence[str]) -> str:
-    if value not in known:
+    # The type comes first: comparing an array gives an array.
+    if type(value) is not str or value not in known:
         raise Invalid(f"{name} must be one of {', '.join(known)}, got {value!r:.100}")
-    return str(value)
+    return value
 
 
 def _numbers(name: str, value: Any, shape: tuple[int, ...]) -> Tensor:
     if value is None:
         return torch.zeros(shape)
     try:
-        found = torch.tensor(value, dtype=torch.float32)
-    except (TypeError, ValueError, RuntimeError) as error:
+        found = torch.tensor(value)
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         raise Invalid(f"{name} must be numbers of shape {shape}: {error}") from None
+    if found.is_complex():
+        raise Invalid(f"{name} must be real numbers of shape {shape}")
+    found = found.to(torch.float32)
     if found.shape != shape or not bool(torch.isfinite(found).all()):
         raise Invalid(f"{name} must be finite numbers of shape {shape}, got shape {tuple(found.shape)}")
     return found

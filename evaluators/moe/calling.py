@@ -6,6 +6,7 @@ import importlib.util
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType, ModuleType
 from typing import Any, Protocol
@@ -16,6 +17,8 @@ from torch import Tensor
 from evolve.evaluators.base import Invalid, IsolatedProgram
 from evolve.evaluators.calls import Hooks
 from evolve.evaluators.differentiate import as_torch_function, as_torch_loss
+from evolve.evaluators.moe import apart
+from evolve.evaluators.moe.spec import MOST_NULL, Size
 from evolve.evaluators.moe.vocabulary import HOOKS, PER_TOKEN, Array, hooks_of
 
 #: Room that arrays take for their alignment.
@@ -107,6 +110,13 @@ class LocalMethod:
         self._sizes = dict(sizes)
 
     def tensors(self, hook: str, layer: int, inputs: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
+        differentiate = [name for name, array in _arrays(hook, self._asks[hook]).items() if array.differentiated]
+        if not differentiate:
+            return self._answers(hook, inputs)
+        call = apart.call_loss if hook == "loss" else apart.call
+        return call(partial(self._answers, hook), inputs, differentiate)
+
+    def _answers(self, hook: str, inputs: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
         answer = getattr(self._module, hook)(**inputs)
         answers = answer if isinstance(answer, tuple) else (answer,)
         outputs = HOOKS[hook].outputs
@@ -167,7 +177,7 @@ class SandboxedMethod:
 
 
 @contextmanager
-def sandboxed(program: IsolatedProgram, allowed: Sequence[str], sizes: Sequence[Mapping[str, int]]) -> Iterator[SandboxedMethod]:
+def sandboxed(program: IsolatedProgram, allowed: Sequence[str], sizes: Sequence[Size]) -> Iterator[SandboxedMethod]:
     """Opens a program's hooks.
 
     Args:
@@ -196,13 +206,14 @@ def _arrays(hook: str, asked: Sequence[str]) -> dict[str, Array]:
     return arrays
 
 
-def _shared_mb(asks: Mapping[str, tuple[str, ...]], sizes: Sequence[Mapping[str, int]]) -> int:
+def _shared_mb(asks: Mapping[str, tuple[str, ...]], sizes: Sequence[Size]) -> int:
     """Room for all arrays of all hooks: inputs, outputs, and the gradients that come and go."""
     total = _SLACK_BYTES
-    for some in sizes:
+    for size in sizes:
+        letters = size.letters(size.model.experts * (1 + MOST_NULL if "cost" in asks else 1))
         for hook, asked in asks.items():
             if HOOKS[hook].outputs:
                 arrays = [*_arrays(hook, asked).values(), *HOOKS[hook].outputs.values()]
-                bytes_each = sum(2 * (8 * math.prod(array.shape(some)) + 64) for array in arrays)
-                total += bytes_each * (some["L"] if hook in PER_TOKEN else 1)
+                bytes_each = sum(2 * (8 * math.prod(array.shape(letters)) + 64) for array in arrays)
+                total += bytes_each * (letters["L"] if hook in PER_TOKEN else 1)
     return math.ceil(total / 2**20)

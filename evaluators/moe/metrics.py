@@ -20,18 +20,17 @@ def max_violation(counts: np.ndarray) -> float:
     Source: Wang et al., arXiv 2408.15664 (MaxVio); of counts over the whole validation set it is their MaxVio_global, of one
     training batch their MaxVio_batch.
     """
-    means = _means(counts)
-    return float((counts.max(-1) / means - 1).mean())
+    return float((_relative(counts).max(-1) - 1).mean())
 
 
 def min_violation(counts: np.ndarray) -> float:
     """How much less than the mean the idlest expert gets: min / mean - 1, from -1 to 0."""
-    return float((counts.min(-1) / _means(counts) - 1).mean())
+    return float((_relative(counts).min(-1) - 1).mean())
 
 
 def average_violation(counts: np.ndarray) -> float:
     """The mean distance from the mean load, in units of it."""
-    return float(np.abs(counts / _means(counts)[..., None] - 1).mean())
+    return float(np.abs(_relative(counts) - 1).mean())
 
 
 def l1_imbalance(counts: np.ndarray) -> float:
@@ -44,7 +43,7 @@ def l1_imbalance(counts: np.ndarray) -> float:
 
 def variation(counts: np.ndarray) -> float:
     """Standard deviation in units of the mean (CV)."""
-    return float((counts.std(-1) / _means(counts)).mean())
+    return float(_relative(counts).std(-1).mean())
 
 
 def load_entropy(counts: np.ndarray) -> float:
@@ -84,10 +83,10 @@ def device_imbalance(counts: np.ndarray, devices: int) -> float:
         devices: How many there are; the experts' number is a multiple.
     """
     loads = counts.reshape(*counts.shape[:-1], devices, -1).sum(-1)
-    return float((loads.max(-1) / _means(loads)).mean())
+    return float(_relative(loads).max(-1).mean())
 
 
-def spikes(losses: Sequence[float], window: int = 20, factor: float = 1.2) -> int:
+def spikes(losses: Sequence[float], window: int = 20, factor: float = 1.5) -> int:
     """Counts the steps whose loss is above ``factor`` times the median of the ``window`` steps before."""
     values = np.asarray(losses)
     return sum(bool(values[k] > factor * np.median(values[k - window : k])) for k in range(window, len(values)))
@@ -96,13 +95,15 @@ def spikes(losses: Sequence[float], window: int = 20, factor: float = 1.2) -> in
 def shares(counts: np.ndarray) -> np.ndarray:
     """Counts in units of their sum; equal shares where there are none."""
     totals = counts.sum(-1, keepdims=True)
-    result: np.ndarray = np.where(totals > 0, counts / np.maximum(totals, 1), 1 / counts.shape[-1])
+    result: np.ndarray = np.where(totals > 0, counts / np.where(totals > 0, totals, 1), 1 / counts.shape[-1])
     return result
 
 
-def _means(counts: np.ndarray) -> np.ndarray:
-    means: np.ndarray = np.maximum(counts.mean(-1), 1e-12)
-    return means
+def _relative(counts: np.ndarray) -> np.ndarray:
+    """Counts in units of their mean; 1 where there are none, so that no layer that nobody uses looks better than balanced."""
+    means = counts.mean(-1, keepdims=True)
+    result: np.ndarray = np.where(means > 0, counts / np.where(means > 0, means, 1.0), 1.0)
+    return result
 
 
 def _entropy(loads: np.ndarray) -> np.ndarray:

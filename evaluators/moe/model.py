@@ -225,7 +225,7 @@ def _deviation(name: str, module: nn.Linear, depth: int) -> float:
     """Standard deviation of a matrix's first weights."""
     if ".router" in name and not name.endswith(".0"):
         return SMALL
-    return module.in_features**-0.5 * (depth**-0.5 if name.endswith("down") else 1.0)
+    return float(module.in_features**-0.5 * (depth**-0.5 if name.endswith("down") else 1.0))
 
 
 def _rotation(length: int, head: int) -> Tensor:

@@ -16,6 +16,9 @@ VOCABULARY = 256
 #: Rows of numbers per layer and expert that a method may keep from step to step, besides the bias.
 MEMORY_ROWS = 4
 
+#: Experts without computation that a method may add, for each true one.
+MOST_NULL = 2
+
 
 @dataclass(frozen=True, slots=True)
 class ModelConfig:
@@ -82,8 +85,10 @@ class TrainingConfig:
         betas: Of AdamW.
         clip: Largest norm of all gradients together.
         coefficient: Weight of the balancing loss where the method's schedule gives none.
+        coefficient_factor: What that weight is multiplied by, whoever gives it: for sweeps.
         held_out: Sequences per domain that a finished model is measured on.
-        domains: Weight of each domain of the corpus; empty for equal ones.
+        shift: Share of text from the first half of the corpus's domains in the first half of the steps, and from the others in the
+            second half; 0 for equal shares of all domains at all times.
         device: Of torch.
         bfloat16: Whether matrices are multiplied in bfloat16; routers never are.
     """
@@ -97,8 +102,9 @@ class TrainingConfig:
     betas: tuple[float, float] = (0.9, 0.95)
     clip: float = 1.0
     coefficient: float = 0.01
+    coefficient_factor: float = 1.0
     held_out: int = 16
-    domains: tuple[float, ...] = ()
+    shift: float = 0.0
     device: str = "cpu"
     bfloat16: bool = False
 
@@ -109,8 +115,11 @@ class TrainingConfig:
         for name in ("learning_rate", "clip"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be > 0, got {getattr(self, name)}")
-        if self.coefficient < 0:
-            raise ValueError(f"coefficient must be >= 0, got {self.coefficient}")
+        for name in ("coefficient", "coefficient_factor"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must be >= 0, got {getattr(self, name)}")
+        if not 0 <= self.shift < 1:
+            raise ValueError(f"shift must lie in [0, 1), got {self.shift}")
 
 
 @dataclass(frozen=True, slots=True)

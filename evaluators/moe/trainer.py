@@ -24,6 +24,7 @@ from evolve.evaluators.moe.balancer import Balancer, Schedule
 from evolve.evaluators.moe.calling import Method
 from evolve.evaluators.moe.corpus import load_corpus
 from evolve.evaluators.moe.measuring import Measured, held_out, measure
+from evolve.evaluators.moe.metrics import max_violation
 from evolve.evaluators.moe.model import Transformer
 from evolve.evaluators.moe.observed import Observed
 from evolve.evaluators.moe.router import Company, Pass
@@ -46,11 +47,14 @@ class Training:
     Attributes:
         size: What was trained, and how.
         seed: Of weights, batches and noise.
+        domains: Of the corpus, in the order of the measurements.
         model: As it ended.
         balancer: The method, in the state that it ended in.
         checkpoints: Measurements after each of `CHECKPOINTS`.
         losses: Cross-entropy of each step's batch, nats per byte.
         loads: ``(steps, L, E)`` int32, tokens of each step that chose each expert that computes.
+        mixture: Domain of each step's micro-batches, by its place in ``domains``.
+        micro_violation: MaxVio of each step's micro-batches, on average.
         dropped: Share of choices that found their expert full.
         spent: Floating-point operations of the training, in units of a step with k full experts per token.
         z_norm: Root mean square of the router's logits at the end.
@@ -62,11 +66,14 @@ class Training:
 
     size: Size
     seed: int
+    domains: tuple[str, ...]
     model: Transformer
     balancer: Balancer
     checkpoints: list[Measured] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)
     loads: np.ndarray = field(default_factory=lambda: np.zeros((0, 0, 0), np.int32))
+    mixture: list[np.ndarray] = field(default_factory=list)
+    micro_violation: list[float] = field(default_factory=list)
     dropped: float = 0.0
     spent: float = 0.0
     z_norm: float = 0.0
@@ -114,12 +121,13 @@ class _Trainer:
         self.optimiser = _optimiser(self.model, size)
         self.text = held_out(self.corpus, self.config.held_out, size.model.length)
         method.open(size.letters(self.balancer.experts))
-        self.training = Training(size, seed, self.model, self.balancer)
+        self.training = Training(size, seed, self.corpus.domains, self.model, self.balancer)
 
     def run(self) -> Training:
         training, steps = self.training, self.config.steps
         began = time.process_time(), time.perf_counter()
-        loads, dropped = [], 0
+        loads: list[np.ndarray] = []
+        dropped = 0
         while (progress := max(len(loads), training.spent) / steps) < 1 - 1e-9:
             due = progress >= CHECKPOINTS[len(training.checkpoints)]
             if due:
@@ -151,28 +159,40 @@ class _Trainer:
             step=step,
             steps=config.steps,
         )
-        balance = self.balancer.loss(observed.inputs("loss")) if schedule.coefficient else None
+        weight = schedule.coefficient * config.coefficient_factor
+        balance = self.balancer.loss(observed.inputs("loss")) if weight else None
         if balance is not None and balance.requires_grad:
             if tell_apart:
-                self._tell_apart(loss, schedule.coefficient * balance)
-            loss = loss + schedule.coefficient * balance
+                self._tell_apart(loss, weight * balance)
+            loss = loss + weight * balance
         self._descend(loss, progress, step)
         self.balancer.update(observed.inputs("update"))
+        self.training.micro_violation.append(max_violation(observed.micro_load[..., : self.size.model.experts].cpu().numpy()))
         self.training.spent += self._operations(observed.mask)
         self.training.z_norm = float(observed.logits.detach().square().mean().sqrt())
         return observed, sum(seen.dropped for seen in routing.seen)
 
     def _batch(self, step: int) -> Tensor:
-        weights = dict(zip(self.corpus.domains, self.config.domains, strict=True)) if self.config.domains else None
         batch = self.corpus.train_batch(
             self.seed,
             step,
             micro_batches=self.config.micro_batches,
             sequences=self.config.sequences,
             length=self.size.model.length,
-            weights=weights,
+            weights=self._shares(step) if self.config.shift else None,
         )
+        self.training.mixture.append(batch.domains)
         return torch.from_numpy(batch.tokens.astype(np.int64)).to(self.config.device)
+
+    def _shares(self, step: int) -> dict[str, float]:
+        """What each domain has of a step's text where that changes half-way."""
+        domains = self.corpus.domains
+        middle = len(domains) // 2
+        first = self.config.shift if 2 * step < self.config.steps else 1 - self.config.shift
+        return {
+            domain: first / middle if place < middle else (1 - first) / (len(domains) - middle)
+            for place, domain in enumerate(domains)
+        }
 
     def _pass(self, schedule: Schedule, step: int, *, training: bool, draw: int = 0, **more: Any) -> Pass:  # Any: see `Pass`
         generator = torch.Generator().manual_seed((self.seed * 2 + training) * 1_000_003 + step * 1009 + draw)
@@ -187,7 +207,7 @@ class _Trainer:
 
     def _descend(self, loss: Tensor, progress: float, step: int) -> None:
         self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         _finite(float(nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)), step)
         for group in self.optimiser.param_groups:
             group["lr"] = self.config.learning_rate * _rate(progress, self.config.warmup)
@@ -270,9 +290,9 @@ def _finite(value: float, step: int) -> float:
 
 @contextmanager
 def _deterministic(device: str) -> Iterator[None]:
-    """One thread, and no kernel whose result depends on the order of its threads."""
-    before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
-    filled = torch.utils.deterministic.fill_uninitialized_memory
+    """One thread, and no kernel whose result depends on the order of its threads; leaves torch as it was."""
+    threads, filled = torch.get_num_threads(), torch.utils.deterministic.fill_uninitialized_memory
+    deterministic, warn_only = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
     try:
         # Writes every new tensor once more; nothing here reads what it has not written.
         torch.utils.deterministic.fill_uninitialized_memory = False
@@ -280,10 +300,11 @@ def _deterministic(device: str) -> Iterator[None]:
             # Two threads are up to ten times slower than one on a busy machine: they wait for each other by spinning.
             torch.set_num_threads(1)
             torch.use_deterministic_algorithms(True)
-        yield
+        with torch.random.fork_rng(devices=[]):  # torch draws first weights when layers are made; `initialise` draws them anew
+            yield
     finally:
-        torch.set_num_threads(before[0])
-        torch.use_deterministic_algorithms(before[1])
+        torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
         torch.utils.deterministic.fill_uninitialized_memory = filled
 
 

@@ -7,7 +7,7 @@ and only that is handed over.
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -107,6 +107,9 @@ HOOKS: Mapping[str, Hook] = MappingProxyType(
     }
 )
 
+#: Expressions whose names are their own.
+_SCOPES = (ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+
 #: Hooks that treat tokens one by one.
 PER_TOKEN = ("score", "select", "gate")
 
@@ -141,13 +144,21 @@ def hooks_of(source: str, allowed: Sequence[str] = tuple(HOOKS)) -> dict[str, tu
     return found
 
 
-def _bound(node: ast.stmt) -> list[str]:
-    """Names that a statement of the top level gives a value."""
-    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-        return [node.name]
-    if isinstance(node, ast.Import | ast.ImportFrom):
-        return [alias.asname or alias.name for alias in node.names]
-    return [found.id for found in ast.walk(node) if isinstance(found, ast.Name) and isinstance(found.ctx, ast.Store)]
+def _bound(statement: ast.stmt) -> Iterator[str]:
+    """Names that a statement of the top level gives a value, but for those within other functions, classes and comprehensions."""
+    waiting: list[ast.AST] = [statement]  # not by recursion: how deep programs are nested is up to them
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            yield from (alias.asname or alias.name for alias in node.names)
+        elif not isinstance(node, _SCOPES):
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                yield node.id
+            elif isinstance(node, ast.ExceptHandler | ast.MatchAs | ast.MatchStar) and node.name:
+                yield node.name
+            waiting.extend(ast.iter_child_nodes(node))
 
 
 def _asked(node: ast.FunctionDef) -> tuple[str, ...]:

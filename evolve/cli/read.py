@@ -168,9 +168,9 @@ def _print_evaluation(evaluation: Evaluation) -> None:
     again = {None: "", True: ", evaluated again", False: ", evaluated twice: the scores disagree"}[evaluation.verified]
     stdout.print(found + again, markup=False)
     for metric, value in evaluation.metrics.items():
-        stdout.print(f"  {metric:<24}{number(value.value)}", markup=False)
+        stdout.print(f"  {metric:<24} {number(value.value)}", markup=False)
     for name, score in evaluation.instances.items():
-        stdout.print(f"  {name:<24}{number(score)}   (instance)", markup=False)
+        stdout.print(f"  {name:<24} {number(score)}   (instance)", markup=False)
     if evaluation.feedback:
         stdout.print(evaluation.feedback, style="dim", markup=False)
 

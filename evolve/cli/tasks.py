@@ -10,6 +10,7 @@ import typer
 
 from evolve import drafting
 from evolve.checks import check_task
+from evolve.cli.baselines import baselines
 from evolve.cli.budgets import with_cap
 from evolve.cli.options import IsolationOption, JsonOption
 from evolve.cli.output import number, print_json, stderr, stdout, table
@@ -51,6 +52,18 @@ def new(
     place = folder if folder.is_absolute() else Path(".") / folder
     stdout.print(f"  evolve task check ./{place}\n  evolve run ./{place} --steps 100", markup=False)
     stdout.print(f"or delete {entry} and have a model write it: evolve task draft ./{place} --arm SPEC", markup=False)
+
+
+@app.command()
+def copy(
+    task: Annotated[str, typer.Argument(metavar="TASK", help="A name or a folder.")],
+    parent: Annotated[Path, typer.Option("--in", metavar="DIR", help="Where to make the copy.")] = Path(),
+) -> None:
+    """Copies a task's folder, to be changed: its settings, its initial program, its scorer."""
+    folder = scaffold.copy(find(task), parent)
+    place = folder if folder.is_absolute() else Path(".") / folder
+    stdout.print(f"wrote {folder}: change what you like, then", markup=False)
+    stdout.print(f"  evolve task check ./{place}\n  evolve run ./{place}", markup=False)
 
 
 @app.command()
@@ -128,5 +141,7 @@ def check(
     if not ok:
         raise typer.Exit(1)
 
+
+app.command()(baselines)
 
 COMMANDS = {"task": app}

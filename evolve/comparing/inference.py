@@ -13,12 +13,9 @@ import numpy as np
 
 from evolve.intervals import LEVEL, Interval
 from evolve.rng import generator
+from evolve.significance import MOST_ENUMERATED, holm, sign_flip_p, wilcoxon_p
 
-#: Up to so many pairs every flip of signs is tried: 4096 of them.
-MOST_ENUMERATED = 12
 _RESAMPLES = 10_000
-#: Sums that differ by less than rounding does are ties.
-_ROUNDING = 1e-12
 
 
 class PairTest(NamedTuple):
@@ -93,67 +90,6 @@ def widest_coverage(n: int) -> float:
     return 1 - 2.0 ** (1 - n)
 
 
-def smallest_p(n: int) -> float:
-    """Returns the smallest two-sided p-value that n pairs can give, all of them pointing one way: 2 / 2^n."""
-    return min(1.0, 2.0 ** (1 - n))
-
-
-def sign_flip_p(differences: Sequence[float]) -> float:
-    """Tests exactly whether paired differences are as likely one way as the other.
-
-    The share of all 2^n ways to set the differences' signs whose sum is at least as far from 0 as theirs. Differences of 0
-    flip to themselves and carry no weight.
-
-    Source: Fisher 1935, section 21; Pitman 1937.
-
-    Args:
-        differences: ``(n,)`` up to `MOST_ENUMERATED` of them that are not 0.
-
-    Raises:
-        ValueError: If there are more.
-    """
-    sizes = np.abs(np.array([value for value in differences if value != 0], dtype=float))
-    if not sizes.size:
-        return 1.0
-    if sizes.size > MOST_ENUMERATED:
-        raise ValueError(f"at most {MOST_ENUMERATED} differences are enumerated, got {sizes.size}")
-    scaled = np.array([value for value in differences if value != 0], dtype=float) / sizes.max()
-    signs = 1 - 2 * ((np.arange(2**sizes.size)[:, None] >> np.arange(sizes.size)) & 1)
-    sums = np.abs(signs @ np.abs(scaled))
-    return float(np.mean(sums >= abs(scaled.sum()) - _ROUNDING * sizes.size))
-
-
-def wilcoxon_p(differences: Sequence[float]) -> float:
-    """Tests by signed ranks whether paired differences are as likely one way as the other.
-
-    Source: Wilcoxon 1945; differences of 0 are ranked with the others and then left out (Pratt 1959).
-    """
-    from scipy.stats import wilcoxon  # half a second to import, and only needed for many seeds
-
-    values = np.asarray(differences, dtype=float)
-    if not values.any():
-        return 1.0
-    tied = not values.all() or len(set(np.abs(values).tolist())) < len(values)
-    found = wilcoxon(values, zero_method="pratt", method="approx" if tied else "auto")
-    return float(found.pvalue)
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Adjusts the p-values of several tests so that the chance of any false alarm stays below the level they are held to.
-
-    Source: Holm 1979.
-
-    Returns:
-        Adjusted p-values in the order given.
-    """
-    adjusted = [0.0] * len(p_values)
-    highest = 0.0
-    for rank, place in enumerate(sorted(range(len(p_values)), key=lambda index: p_values[index])):
-        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[place]))
-        adjusted[place] = highest
-    return adjusted
-
-
 def superiority(gains: Sequence[float]) -> float:
     """Returns the share of pairs with a gain, ties counted half.
 
@@ -176,7 +112,7 @@ def compare_pairs(values: Mapping[str, Sequence[float]], sign: float) -> list[Pa
         raise ValueError(f"pairs need as many values of each: got { ({label: len(column) for label, column in values.items()}) }")
     pairs = list(combinations(values, 2))
     differences = [[a - b for a, b in zip(values[first], values[second], strict=True)] for first, second in pairs]
-    tested = [_p(gaps) for gaps in differences]
+    tested = [paired_test(gaps) for gaps in differences]
     adjusted = holm([test.p for test in tested])
     return [
         PairTest(
@@ -193,12 +129,15 @@ def compare_pairs(values: Mapping[str, Sequence[float]], sign: float) -> list[Pa
     ]
 
 
-class _Tested(NamedTuple):
+class Tested(NamedTuple):
+    """A two-sided p-value, and how it was found."""
+
     method: str
     p: float
 
 
-def _p(differences: Sequence[float]) -> _Tested:
+def paired_test(differences: Sequence[float]) -> Tested:
+    """Tests whether paired differences are as likely one way as the other, by the test that suits their number."""
     if len(differences) <= MOST_ENUMERATED:
-        return _Tested("sign-flip permutation, exact", sign_flip_p(differences))
-    return _Tested("Wilcoxon signed-rank", wilcoxon_p(differences))
+        return Tested("sign-flip permutation, exact", sign_flip_p(differences))
+    return Tested("Wilcoxon signed-rank", wilcoxon_p(differences))

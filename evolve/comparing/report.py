@@ -8,8 +8,9 @@ from typing import Any
 
 from evolve.comparing.comparison import CHECKPOINTS, Comparison, StrategyResult, checkpoint_budgets
 from evolve.comparing.curves import Axis
-from evolve.comparing.inference import PairTest, smallest_p, widest_coverage
+from evolve.comparing.inference import PairTest, widest_coverage
 from evolve.intervals import LEVEL, Interval
+from evolve.significance import smallest_p
 
 Json = dict[str, Any]  # Any: JSON values
 
@@ -116,7 +117,7 @@ def _setting(comparison: Comparison) -> str:
     n = len(comparison.seeds)
     known = "" if comparison.best_known is None else f", best known {figures(comparison.best_known)}"
     return (
-        f"{_counted(len(comparison.strategies), 'strategy', 'strategies')} × {_counted(n, 'seed', 'seeds')} "
+        f"{counted(len(comparison.strategies), 'strategy', 'strategies')} × {counted(n, 'seed', 'seeds')} "
         f"({', '.join(map(str, comparison.seeds))}), each run with {budget_text(comparison.axis, comparison.budget)} and the arms "
         f"{', '.join(f'`{arm}`' for arm in comparison.arms)}. Objective: `{comparison.metric}`, {comparison.direction}{known}. "
         f"Evaluator `{comparison.evaluator_sha256[:12]}`."
@@ -137,7 +138,7 @@ def _results_table(comparison: Comparison) -> str:
             ]
         )
     heads = ["strategy", f"median ({LEVEL:.0%} interval)", "values, by seed", *(["held-out values"] if held_out else [])]
-    return _table(heads, rows)
+    return markdown_table(heads, rows)
 
 
 def _checkpoints_table(comparison: Comparison) -> str:
@@ -151,7 +152,7 @@ def _checkpoints_table(comparison: Comparison) -> str:
         ]
         for result in comparison.strategies
     ]
-    return _table(["strategy", *shares, "area"], rows)
+    return markdown_table(["strategy", *shares, "area"], rows)
 
 
 def _tests_table(comparison: Comparison) -> str:
@@ -168,7 +169,7 @@ def _tests_table(comparison: Comparison) -> str:
         ]
         for test in comparison.tests
     ]
-    return _table(heads, rows)
+    return markdown_table(heads, rows)
 
 
 def _runs_table(comparison: Comparison) -> str:
@@ -188,7 +189,7 @@ def _runs_table(comparison: Comparison) -> str:
         ]
         for run in runs
     ]
-    return _table(heads, rows)
+    return markdown_table(heads, rows)
 
 
 def _remarks(comparison: Comparison) -> list[str]:
@@ -215,13 +216,13 @@ def _remarks(comparison: Comparison) -> list[str]:
 def budget_text(axis: Axis, budget: float) -> str:
     """Writes part of a budget with its unit."""
     if axis is Axis.STEPS:
-        return _counted(int(budget), "step", "steps")
+        return counted(int(budget), "step", "steps")
     return f"{budget:.4g} usd" if axis is Axis.USD else f"{budget:.4g} s"
 
 
 def coverage_text(n: int) -> str:
     """Says what the intervals are, and what n seeds can tell at most."""
-    text = f"Intervals are {LEVEL:.0%} percentile bootstrap intervals of the median over {_counted(n, 'seed', 'seeds')}."
+    text = f"Intervals are {LEVEL:.0%} percentile bootstrap intervals of the median over {counted(n, 'seed', 'seeds')}."
     if widest_coverage(n) >= LEVEL:
         return text
     return (
@@ -237,7 +238,7 @@ def attainable_text(comparison: Comparison) -> str:
     adjusted = min(1.0, lowest * pairs)
     corrected = f" ({adjusted:.2g} after Holm's correction over {pairs} pairs)" if pairs > 1 else ""
     if n < 6:
-        return f"With {_counted(n, 'seed', 'seeds')} no p-value below {lowest:.2g}{corrected} is attainable, whatever the values."
+        return f"With {counted(n, 'seed', 'seeds')} no p-value below {lowest:.2g}{corrected} is attainable, whatever the values."
     return f"The smallest p-value that {n} seeds can give is {lowest:.2g}{corrected}."
 
 
@@ -264,10 +265,12 @@ def figures(value: float) -> str:
     return f"{value:.6g}"
 
 
-def _counted(count: int, one: str, many: str) -> str:
+def counted(count: int, one: str, many: str) -> str:
+    """Writes a number of things."""
     return f"{count} {one if count == 1 else many}"
 
 
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def markdown_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Writes a table in Markdown."""
     lines = [heads, ["---"] * len(heads), *rows]
     return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)

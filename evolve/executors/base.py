@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
-from types import TracebackType
+from collections.abc import Mapping
+from types import MappingProxyType, TracebackType
 from typing import NamedTuple, Protocol, Self
 
+from evolve.evaluators.base import FIGURE_FILE
 from evolve.program import Evaluation, Files, Isolation, Outcome, Task
 
 
 class Evaluated(NamedTuple):
-    """An evaluation and, where one was asked for, the figure that the evaluator drew."""
+    """An evaluation and, where they were asked for, the files that the evaluator wrote.
+
+    Attributes:
+        evaluation: What was found.
+        figure_png: The figure that the evaluator drew.
+        artifacts: Contents of its further files, by name.
+    """
 
     evaluation: Evaluation
     figure_png: bytes | None = None
+    artifacts: Mapping[str, bytes] = MappingProxyType({})
+
+    @property
+    def files(self) -> dict[str, bytes]:
+        """Contents of all of these files by name, the figure among them."""
+        return {**({} if self.figure_png is None else {FIGURE_FILE: self.figure_png}), **self.artifacts}
 
 
 class Executor(Protocol):
@@ -49,13 +63,13 @@ class Executor(Protocol):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
 
-    async def evaluate(self, files: Files, *, seed: int, figure: bool = False, fresh: bool = False) -> Evaluated:
+    async def evaluate(self, files: Files, *, seed: int, artifacts: bool = False, fresh: bool = False) -> Evaluated:
         """Scores one program.
 
         Args:
             files: Its source.
             seed: What the program's global generators are seeded with.
-            figure: Whether to draw the evaluator's figure as well.
+            artifacts: Whether to draw the evaluator's figure and write its further files as well.
             fresh: Whether to use a sandbox apart from the one that the search's programs run in, for re-verification.
         """
         ...
@@ -66,6 +80,19 @@ class Executor(Protocol):
         Args:
             files: The result's source.
             seed: What the program's global generators are seeded with.
+        """
+        ...
+
+    async def paired(self, files: Files, *, seed: int, artifacts: bool = False) -> Evaluated | None:
+        """Measures a program once, so that another one with the same seed sees the same random numbers.
+
+        Args:
+            files: Its source.
+            seed: What the evaluator's randomness comes from, and the program's global generators are seeded with.
+            artifacts: See `evaluate`.
+
+        Returns:
+            None if the task's evaluator has no such measurement.
         """
         ...
 

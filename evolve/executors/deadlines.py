@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from evolve.program import Task
 
-#: What an evaluator may take beyond its program's wall-clock limit, where nobody says otherwise.
-GRACE_S = 30.0
-
 
 def program_s(task: Task) -> float:
     """Wall-clock seconds that programs of one evaluation may take: for what is executed, a sibling's and two builds as well."""
@@ -16,6 +13,19 @@ def program_s(task: Task) -> float:
     return 2 * (task.limits.wall_s + build_s)
 
 
-def deadline_s(task: Task, grace_s: float) -> float:
-    """Wall-clock seconds of a whole evaluation, with what its evaluator may take for itself."""
-    return task.objective.repeats * program_s(task) + grace_s
+def own_s(task: Task, grace_s: float | None = None) -> float:
+    """Wall-clock seconds that an evaluator may take for itself: those that an executor was given, or else the task's.
+
+    Raises:
+        ValueError: If an executor was given none that is positive.
+    """
+    if grace_s is None:
+        return task.limits.evaluator_timeout_s
+    if not grace_s > 0:
+        raise ValueError(f"evaluator_grace_s must be > 0, got {grace_s}")
+    return grace_s
+
+
+def deadline_s(task: Task, grace_s: float | None = None) -> float:
+    """Wall-clock seconds of a whole evaluation, with what its evaluator may take for itself (see `own_s`)."""
+    return task.objective.repeats * program_s(task) + own_s(task, grace_s)

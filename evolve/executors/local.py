@@ -13,10 +13,10 @@ from evolve.errors import ExecutorError, IsolationError, TaskError
 from evolve.evaluators.sandbox import require_level, strongest_level
 from evolve.executors import messages
 from evolve.executors.base import Evaluated, failed
-from evolve.executors.deadlines import GRACE_S, deadline_s, program_s
+from evolve.executors.deadlines import deadline_s, own_s, program_s
 from evolve.executors.pickling import pickled
 from evolve.executors.worker_process import WorkerDied, WorkerProcess
-from evolve.program import Evaluation, Files, Isolation, Outcome, Task
+from evolve.program import Evaluation, Files, Isolation, Outcome, Stage, Task
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ class LocalExecutor:
     """
 
     def __init__(
-        self, task: Task, workers: int = 1, isolation: Isolation | None = None, evaluator_grace_s: float = GRACE_S
+        self, task: Task, workers: int = 1, isolation: Isolation | None = None, evaluator_grace_s: float | None = None
     ) -> None:
         """Starts nothing yet.
 
@@ -42,17 +42,16 @@ class LocalExecutor:
             task: Whose programs are evaluated.
             workers: Evaluations that can run at once.
             isolation: The level to run programs at; None is the strongest that this machine offers.
-            evaluator_grace_s: What an evaluator may take beyond its program's wall-clock limit before it counts as hung.
+            evaluator_grace_s: What an evaluator may take beyond its program's wall-clock limit before it counts as hung; None is
+                what the task's limits say.
         """
         if workers < 1:
             raise ValueError(f"workers must be >= 1, got {workers}")
-        if not evaluator_grace_s > 0:
-            raise ValueError(f"evaluator_grace_s must be > 0, got {evaluator_grace_s}")
         self._task = task
         self._workers = workers
         self._isolation = isolation
         self._deadline_s = deadline_s(task, evaluator_grace_s)
-        self._grace_s = evaluator_grace_s
+        self._own_s = own_s(task, evaluator_grace_s)
         self._idle: list[WorkerProcess] = []
         self._free = asyncio.Semaphore(workers)
         self._busy: set[WorkerProcess] = set()
@@ -83,16 +82,19 @@ class LocalExecutor:
         idle, self._idle = self._idle, []
         await asyncio.gather(*(worker.stop() for worker in idle), *map(self._end, [*self._busy]))
 
-    async def evaluate(self, files: Files, *, seed: int, figure: bool = False, fresh: bool = False) -> Evaluated:
-        request = {"files": dict(files), "seed": seed, "figure": figure, "fresh": fresh, "holdout": False}
+    async def evaluate(self, files: Files, *, seed: int, artifacts: bool = False, fresh: bool = False) -> Evaluated:
+        request = messages.request(Stage.EVALUATE, files, seed, artifacts=artifacts, fresh=fresh)
         answer = await self._answer(request)
         assert answer is not None
         return answer
 
     async def holdout(self, files: Files, *, seed: int) -> Evaluation | None:
-        request = {"files": dict(files), "seed": seed, "figure": False, "fresh": True, "holdout": True}
+        request = messages.request(Stage.HOLDOUT, files, seed, fresh=True)
         answer = await self._answer(request)
         return None if answer is None else answer.evaluation
+
+    async def paired(self, files: Files, *, seed: int, artifacts: bool = False) -> Evaluated | None:
+        return await self._answer(messages.request(Stage.PAIRED, files, seed, artifacts=artifacts))
 
     async def _answer(self, request: Mapping[str, Any]) -> Evaluated | None:  # Any: plain data
         """Has a worker answer, another one if it dies meanwhile; None for a part of the evaluator that there is not."""
@@ -123,7 +125,7 @@ class LocalExecutor:
         except TimeoutError:
             text = (
                 f"the task's evaluator did not finish within {self._deadline_s:g} s ({program_s(self._task):g} s for its "
-                f"program and {self._grace_s:g} s for itself){worker.log_tail()}"
+                f"program and {self._own_s:g} s for itself, limits.evaluator_timeout_s){worker.log_tail()}"
             )
             await self._end(worker)
             return failed(self._task, self._isolation, Outcome.EVALUATOR_FAILED, text, timing_dependent=True)

@@ -6,12 +6,27 @@ from collections.abc import Mapping
 from typing import Any
 
 from evolve.executors.base import Evaluated
-from evolve.program import Direction, Evaluation, Isolation, Metric, Outcome, Stage
+from evolve.program import Direction, Evaluation, Files, Isolation, Metric, Outcome, Stage
 
 #: Between trusted processes: only there to notice a stream that has gone astray.
 MESSAGE_LIMIT_BYTES = 2**30
-#: Of one evaluation, feedback and figure included.
+#: Of one evaluation, feedback, figure and artifacts included.
 RESULT_LIMIT_BYTES = 16 * 2**20
+
+
+def request(
+    stage: Stage, files: Files, seed: int, *, artifacts: bool = False, fresh: bool = False
+) -> dict[str, Any]:  # Any: plain data
+    """Makes what a worker, here or on a node, is asked for: one program, and what to do with it.
+
+    Args:
+        stage: `Stage.EVALUATE`, `Stage.HOLDOUT` or `Stage.PAIRED`.
+        files: The program's source.
+        seed: See `Executor`.
+        artifacts: See `Executor.evaluate`.
+        fresh: See `Executor.evaluate`.
+    """
+    return {"stage": stage.value, "files": dict(files), "seed": seed, "artifacts": artifacts, "fresh": fresh}
 
 
 def to_plain(evaluated: Evaluated) -> dict[str, Any]:  # Any: plain data
@@ -36,6 +51,7 @@ def to_plain(evaluated: Evaluated) -> dict[str, Any]:  # Any: plain data
         "standard_error": evaluation.standard_error,
         "shared_process": evaluation.shared_process,
         "figure_png": evaluated.figure_png,
+        "artifacts": dict(evaluated.artifacts),
     }
 
 
@@ -60,4 +76,4 @@ def from_plain(plain: Mapping[str, Any]) -> Evaluated:  # Any: plain data
         standard_error=plain["standard_error"],
         shared_process=plain["shared_process"],
     )
-    return Evaluated(evaluation, plain["figure_png"])
+    return Evaluated(evaluation, plain["figure_png"], plain["artifacts"])

@@ -9,12 +9,13 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from evolve.errors import TaskError
-from evolve.evaluators.base import Invalid, ProgramFailed, Score, SiblingFailed, scored
+from evolve.evaluators.base import FIGURE_FILE, Invalid, ProgramFailed, Score, SiblingFailed, scored
 from evolve.evaluators.cascade import Cascade, Scorer, check_smoke
 from evolve.evaluators.compat import SharedEvaluator
 from evolve.evaluators.sandbox.program import SandboxedProgram
@@ -30,10 +31,10 @@ _TEXT_SHOWN = 4000
 
 
 class _Judged(NamedTuple):
-    """An evaluation without its costs, and what draws its figure."""
+    """An evaluation without its costs, and what writes files to it, by name."""
 
     evaluation: Evaluation
-    draw: Callable[[str], None] | None = None
+    writers: Mapping[str, Callable[[str], None]] = MappingProxyType({})
 
 
 def load_evaluator(task: Task) -> Cascade:
@@ -43,7 +44,7 @@ def load_evaluator(task: Task) -> Cascade:
         TaskError: If there is none, or its file does not load; with the reason.
     """
     if task.evaluate is not None:
-        return Cascade(task.evaluate, task.smoke_test, task.holdout)
+        return Cascade(task.evaluate, task.smoke_test, task.holdout, task.paired)
     if task.folder is None:
         raise TaskError(f"task {task.name} has neither a folder with evaluate.py nor an evaluate function")
     path = task.folder / "evaluate.py"
@@ -60,14 +61,14 @@ def load_evaluator(task: Task) -> Cascade:
         spec.loader.exec_module(module)
     except BaseException as error:  # sys.exit at import as well
         raise TaskError(f"task {task.name}: {path} cannot be imported:\n{_own_traceback(error)}") from error
-    names = ("evaluate", "smoke", "holdout")
+    names = ("evaluate", "smoke", "holdout", "paired")
     found = {name: getattr(module, name) for name in names if callable(getattr(module, name, None))}
     if "evaluate" not in found:
         raise TaskError(f"task {task.name}: {path} has no function evaluate; it must define evaluate(program) -> Score")
     return Cascade(**found)
 
 
-def score(cascade: Cascade, task: Task, server: ForkServer, files: Files, seed: int, *, figure: bool) -> Evaluated:
+def score(cascade: Cascade, task: Task, server: ForkServer, files: Files, seed: int, *, artifacts: bool) -> Evaluated:
     """Scores one program, as often as the task's objective says.
 
     Args:
@@ -76,7 +77,7 @@ def score(cascade: Cascade, task: Task, server: ForkServer, files: Files, seed: 
         server: Runs the program.
         files: The program's source.
         seed: For the program's global generators; repeated measurements derive theirs from it.
-        figure: Whether to draw the evaluator's figure as well.
+        artifacts: Whether to draw the evaluator's figure and write its further files as well.
     """
     started = time.monotonic()
     source = _laid_out(cascade, files)
@@ -89,8 +90,7 @@ def score(cascade: Cascade, task: Task, server: ForkServer, files: Files, seed: 
             break
     evaluation = judged[-1].evaluation if not judged[-1].evaluation.ok else _together([each.evaluation for each in judged])
     evaluation = _finished(evaluation, task, server, cpu_s, started)
-    draw = judged[0].draw if figure else None
-    return Evaluated(evaluation, _drawn(draw) if draw is not None else None)
+    return _with_files(evaluation, judged[0].writers if artifacts else {})
 
 
 def score_holdout(cascade: Cascade, task: Task, server: ForkServer, files: Files, seed: int) -> Evaluation | None:
@@ -102,6 +102,18 @@ def score_holdout(cascade: Cascade, task: Task, server: ForkServer, files: Files
         judged = _judge(cascade.holdout, program)
     evaluation = dataclasses.replace(judged.evaluation, stage=Stage.HOLDOUT)
     return _finished(evaluation, task, server, program.cpu_s, started)
+
+
+def score_paired(cascade: Cascade, task: Task, server: ForkServer, files: Files, seed: int, *, artifacts: bool) -> Evaluated | None:
+    """Measures a program once with the randomness of a seed; None if the task has no such measurement. Arguments as for `score`."""
+    measure = cascade.paired
+    if measure is None:
+        return None
+    started = time.monotonic()
+    with SandboxedProgram(server, _laid_out(cascade, files), seed) as program:
+        judged = _judge(lambda program: measure(program, seed), program)
+    evaluation = dataclasses.replace(judged.evaluation, stage=Stage.PAIRED)
+    return _with_files(_finished(evaluation, task, server, program.cpu_s, started), judged.writers if artifacts else {})
 
 
 def _laid_out(cascade: Cascade, files: Files) -> Files:
@@ -166,7 +178,9 @@ def _judge(evaluate: Scorer, program: SandboxedProgram) -> _Judged:
     try:
         answer = evaluate(program)
         if isinstance(answer, Score):
-            return _Judged(scored(answer), answer.figure)
+            evaluation = scored(answer)
+            figure = {} if answer.figure is None else {FIGURE_FILE: answer.figure}
+            return _Judged(evaluation, {**figure, **answer.artifacts} if evaluation.ok else {})
     except Invalid as invalid:
         return _Judged(Evaluation(Outcome.INVALID, feedback=str(invalid)))
     except SiblingFailed as failed:
@@ -183,15 +197,21 @@ def _judge(evaluate: Scorer, program: SandboxedProgram) -> _Judged:
     return _Judged(Evaluation(Outcome.EVALUATOR_FAILED, feedback=text))
 
 
-def _drawn(draw: Callable[[str], None]) -> bytes | None:
-    """The figure's bytes; None when drawing fails, which must not cost the score."""
-    with tempfile.TemporaryDirectory(prefix="evolve-figure-") as folder:
-        path = Path(folder, "figure.png")
+def _with_files(evaluation: Evaluation, writers: Mapping[str, Callable[[str], None]]) -> Evaluated:
+    """Has the evaluator's files written."""
+    written = {name: content for name, write in writers.items() if (content := _written(name, write)) is not None}
+    return Evaluated(evaluation, written.pop(FIGURE_FILE, None), written)
+
+
+def _written(name: str, write: Callable[[str], None]) -> bytes | None:
+    """A file's bytes; None when writing it fails, which must not cost the score."""
+    with tempfile.TemporaryDirectory(prefix="evolve-artifact-") as folder:
+        path = Path(folder, name)
         try:
-            draw(str(path))
+            write(str(path))
             return path.read_bytes()
         except Exception:  # an author's drawing code may raise anything; the log says what
-            logger.warning("the evaluator's figure could not be drawn", exc_info=True)
+            logger.warning("the evaluator's %s could not be written", name, exc_info=True)
             return None
 
 

@@ -27,7 +27,7 @@ from evolve.evaluators.sandbox import wire
 from evolve.evaluators.sandbox.server import ForkServer, SandboxSettings, sweep_strangers
 from evolve.executors import messages, scoring
 from evolve.executors.base import Evaluated, failed
-from evolve.program import Isolation, Outcome, Task
+from evolve.program import Isolation, Outcome, Stage, Task
 
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 
@@ -80,15 +80,9 @@ def _serve(stream: socket.socket, cascade: Cascade, task: Task, server: ForkServ
             return
         with contextlib.suppress(OSError):
             os.ftruncate(sys.stderr.fileno(), 0)  # the log holds one evaluation's prints
-        files, seed = request["files"], request["seed"]
         # At level `strong` no program reaches its server: another process forked from it is as fresh as can be.
         place = verifier if request["fresh"] and not server.strong else server
-        evaluated: Evaluated | None
-        if request["holdout"]:
-            held_out = scoring.score_holdout(cascade, task, place, files, seed)
-            evaluated = None if held_out is None else Evaluated(held_out)
-        else:
-            evaluated = scoring.score(cascade, task, place, files, seed, figure=request["figure"])
+        evaluated = _answer(request, cascade, task, place)
         lost = not place.pid
         if lost or (place is verifier and _may_have_been_changed(place)):
             place.close()
@@ -96,6 +90,18 @@ def _serve(stream: socket.socket, cascade: Cascade, task: Task, server: ForkServ
             sweep_strangers((server.pid, verifier.pid))
         sys.stdout.flush()
         stream.sendall(wire.frame(_packed(evaluated, task)))
+
+
+def _answer(request: Mapping[str, Any], cascade: Cascade, task: Task, place: ForkServer) -> Evaluated | None:  # Any: plain data
+    """Does what is asked for; None for a part of the evaluator that there is not."""
+    files, seed = request["files"], request["seed"]
+    match Stage(request["stage"]):
+        case Stage.HOLDOUT:
+            held_out = scoring.score_holdout(cascade, task, place, files, seed)
+            return None if held_out is None else Evaluated(held_out)
+        case Stage.PAIRED:
+            return scoring.score_paired(cascade, task, place, files, seed, artifacts=request["artifacts"])
+    return scoring.score(cascade, task, place, files, seed, artifacts=request["artifacts"])
 
 
 def _packed(evaluated: Evaluated | None, task: Task) -> bytes:
@@ -117,7 +123,7 @@ def _too_large(payload: bytes) -> str:
     limit = messages.RESULT_LIMIT_BYTES // 2**20
     return (
         f"what the task's evaluator returned takes {len(payload) / 2**20:.0f} MB, and at most {limit} MB are kept of an "
-        "evaluation; shorten its feedback, or draw a smaller figure"
+        "evaluation; shorten its feedback, or write a smaller figure and smaller artifacts"
     )
 
 

@@ -16,7 +16,7 @@ def evaluate_answer(program: IsolatedProgram) -> Score:
     answer = program.call("answer", 21)
     if answer < 0:
         raise Invalid(f"the answer is {answer}, which is negative")
-    return Score(answer, metrics={"half": answer / 2}, feedback="well done", figure=_draw)
+    return Score(answer, metrics={"half": answer / 2}, feedback="well done", figure=_draw, artifacts={"answer.txt": _note})
 
 
 def evaluate_badly(program: IsolatedProgram) -> Score:
@@ -45,6 +45,11 @@ def holdout_answer(program: IsolatedProgram) -> Score:
     return Score(program.call("answer", 100))
 
 
+def paired_answer(program: IsolatedProgram, seed: int) -> Score:
+    """Scores what the program answers to a number that its seed alone decides."""
+    return Score(program.call("answer", seed % 1000), artifacts={"answer.txt": _note})
+
+
 def evaluate_in_company(program: IsolatedProgram) -> Score:
     """Scores nothing before as many evaluations as the program says are under way at the same time."""
     folder, company = Path(program.files["folder.txt"]), int(program.files["company.txt"])
@@ -59,3 +64,7 @@ def evaluate_in_company(program: IsolatedProgram) -> Score:
 
 def _draw(path: str) -> None:
     Path(path).write_bytes(b"\x89PNG")
+
+
+def _note(path: str) -> None:
+    Path(path).write_bytes(b"noted")

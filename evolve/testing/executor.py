@@ -17,6 +17,7 @@ from evolve.testing.evaluators import (
     evaluate_badly,
     evaluate_in_company,
     holdout_answer,
+    paired_answer,
     smoke_answer,
 )
 
@@ -73,7 +74,7 @@ class ExecutorContract:
         return asyncio.run(all_at_once())
 
     def test_a_score_arrives_whole(self) -> None:
-        [(evaluation, figure)] = self.run(_DOUBLE)
+        [(evaluation, figure, artifacts)] = self.run(_DOUBLE)
         assert (evaluation.outcome, evaluation.objective) == (Outcome.OK, 42.0)
         assert {name: metric.value for name, metric in evaluation.metrics.items()} == {"half": 21.0}
         assert evaluation.feedback == "well done"
@@ -82,6 +83,7 @@ class ExecutorContract:
         assert evaluation.wall_s > 0
         assert not evaluation.timing_dependent
         assert figure is None
+        assert not artifacts
 
     def test_the_level_is_known_and_recorded(self) -> None:
         async def levels() -> tuple[Isolation, Isolation | None]:
@@ -93,12 +95,12 @@ class ExecutorContract:
         assert used is not None
         assert used.rank >= weakest.rank
 
-    def test_a_figure_comes_only_when_asked_for(self) -> None:
+    def test_figure_and_artifacts_come_only_when_asked_for(self) -> None:
         async def drawn() -> Evaluated:
             async with self.make(self.task(), 1) as executor:
-                return await executor.evaluate({"initial.py": _DOUBLE}, seed=0, figure=True)
+                return await executor.evaluate({"initial.py": _DOUBLE}, seed=0, artifacts=True)
 
-        assert asyncio.run(drawn()).figure_png == b"\x89PNG"
+        assert asyncio.run(drawn()).files == {"figure.png": b"\x89PNG", "answer.txt": b"noted"}
 
     def test_results_depend_on_source_and_seed_alone(self) -> None:
         alone = self.run(_DRAW, seed=5)[0].evaluation.objective
@@ -157,9 +159,26 @@ class ExecutorContract:
         assert (held.outcome, held.objective, held.stage, objective) == (Outcome.OK, 200.0, Stage.HOLDOUT, 42.0)
         assert asyncio.run(both(self.task()))[0] is None
 
+    def test_a_paired_measurement_gets_its_seed_where_there_is_one(self) -> None:
+        async def measured(task: Task, source: str, *seeds: int) -> list[Evaluated | None]:
+            async with self.make(task, 1) as executor:
+                return [await executor.paired({"initial.py": source}, seed=seed, artifacts=seed == 2) for seed in seeds]
+
+        task = dataclasses.replace(self.task(), paired=paired_answer, objective=Objective(repeats=3))
+        first, second = asyncio.run(measured(task, _DOUBLE, 2, 3))
+        assert first is not None
+        assert second is not None
+        assert (first.evaluation.outcome, first.evaluation.stage) == (Outcome.OK, Stage.PAIRED)
+        assert (first.evaluation.objective, second.evaluation.objective) == (4.0, 6.0)
+        assert (first.files, second.files) == ({"answer.txt": b"noted"}, {})
+        crashed = asyncio.run(measured(task, "def answer(x):\n    raise KeyError(x)\n", 2))[0]
+        assert crashed is not None
+        assert (crashed.evaluation.outcome, crashed.evaluation.stage) == (Outcome.CRASHED, Stage.PAIRED)
+        assert asyncio.run(measured(self.task(), _DOUBLE, 2)) == [None]
+
     def test_a_failing_program_is_an_evaluation(self) -> None:
         results = self.run(*(source for source, _, _ in _FAILURES))
-        for (source, outcome, feedback), (evaluation, _) in zip(_FAILURES, results, strict=True):
+        for (source, outcome, feedback), (evaluation, *_) in zip(_FAILURES, results, strict=True):
             assert evaluation.outcome is outcome, source
             assert evaluation.objective is None
             assert feedback in evaluation.feedback

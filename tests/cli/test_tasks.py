@@ -143,3 +143,47 @@ def test_a_run_inside_its_tasks_folder_can_be_resumed(cli, tmp_path, monkeypatch
     cli("run", "./", "--steps", 6, "--quiet")
     cli("best", "--output", "result")
     assert cli("resume", "--steps", 9, "--json").json["steps"]["done"] == 9
+
+
+ARTIFACTS = """
+from evolve.evaluators import Score
+
+def note(path):
+    open(path, "w").write("noted")
+
+def evaluate(program):
+    return Score(program.call("solve", 1.0), artifacts={"note.txt": note, "initial.py": note})
+"""
+
+
+def test_artifacts_are_written_beside_a_program_and_never_over_it(cli, tmp_path, caplog):
+    cli("task", "new", "mine")
+    (tmp_path / "mine" / "evaluate.py").write_text(ARTIFACTS)
+    cli("run", "./mine", "--steps", 3, "--quiet")
+    shown = cli("best", "--output", "taken", "--json").json
+    assert shown["written"] == ["changes.patch", "initial.py", "note.txt", "provenance.json"]
+    assert "def solve" in (tmp_path / "taken" / "initial.py").read_text()
+    assert "left out, for another file has the name: the evaluator's initial.py" in caplog.text
+
+
+def test_eval_writes_what_a_score_draws(cli, tmp_path):
+    cli("task", "new", "mine")
+    (tmp_path / "mine" / "evaluate.py").write_text(ARTIFACTS)
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.py").write_text("def solve(x):\n    return x\n")
+    row = cli("eval", "./mine", "one.py", "--output", "out", "--json").json[0]
+    assert (row["output"], row["written"]) == ("out", ["initial.py", "note.txt"])
+    assert (tmp_path / "out" / "note.txt").read_text() == "noted"
+    assert "wrote to both/two: initial.py, note.txt" in cli("eval", "./mine", "one.py", "two.py", "-o", "both").out
+    assert "give files of different names: one.py" in cli("eval", "./mine", "one.py", "mine/one.py", "-o", "both", status=2).err
+    assert "give one of them" in cli("eval", "./mine", "one.py", "-o", "out", "--holdout", status=2).err
+
+
+def test_check_sees_a_paired_measurement_that_does_not_repeat(cli, tmp_path):
+    cli("task", "new", "noisy")
+    text = (tmp_path / "noisy" / "evaluate.py").read_text()
+    paired = "\ndef paired(program, seed):\n    return Score(seed + {0})\n"
+    for noise, ok in (("0.0", True), ("int.from_bytes(__import__('os').urandom(6), 'big') / 2**48", False)):
+        (tmp_path / "noisy" / "evaluate.py").write_text(text + paired.format(noise))
+        checks = cli("task", "check", "./noisy", "--json", status=0 if ok else 1).json["checks"]
+        assert {item["check"]: item["ok"] for item in checks}["paired measurement repeats"] is ok

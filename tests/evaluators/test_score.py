@@ -41,3 +41,9 @@ def test_what_is_no_finite_number_is_invalid(value, words):
 
 def test_the_metric_at_fault_is_named():
     assert scored(Score(1.0, {"speed": float("nan")})).feedback.startswith("metric 'speed' is nan")
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b.csv", "/a.csv", "figure.png"])
+def test_an_artifact_needs_a_plain_file_name(name):
+    with pytest.raises(ValueError, match="an artifact needs a file name without a folder"):
+        Score(1.0, artifacts={name: print})

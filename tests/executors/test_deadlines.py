@@ -1,6 +1,8 @@
 import dataclasses
 
-from evolve.executors.deadlines import deadline_s, program_s
+import pytest
+
+from evolve.executors.deadlines import deadline_s, own_s, program_s
 from evolve.program import Build, Limits, Objective, Task
 
 TASK = Task("t", {"a.py": "x = 1\n"}, limits=Limits(timeout_s=1.0, wall_timeout_s=5.0))
@@ -22,3 +24,11 @@ def test_an_evaluation_may_take_that_for_each_repeat_and_a_grace_besides():
     repeated = dataclasses.replace(TASK, objective=Objective(repeats=4))
     assert deadline_s(TASK, 30.0) == 35.0
     assert deadline_s(repeated, 0.5) == 20.5
+
+
+def test_an_evaluator_may_take_for_itself_what_the_task_says_unless_an_executor_knows_better():
+    trains = dataclasses.replace(TASK, limits=dataclasses.replace(TASK.limits, evaluator_timeout_s=600.0))
+    assert (own_s(TASK), own_s(trains), own_s(trains, 2.0)) == (30.0, 600.0, 2.0)
+    assert (deadline_s(trains), deadline_s(trains, 2.0)) == (605.0, 7.0)
+    with pytest.raises(ValueError, match="evaluator_grace_s must be > 0, got 0"):
+        own_s(TASK, 0.0)

@@ -260,7 +260,7 @@ def test_a_figure_is_drawn_without_a_display():
         plt.figure().savefig(path)
 
     async def one(executor):
-        return await executor.evaluate(DOUBLE, seed=0, figure=True)
+        return await executor.evaluate(DOUBLE, seed=0, artifacts=True)
 
     assert run(one, lambda program: Score(1.0, figure=draw)).figure_png.startswith(b"\x89PNG")
 

@@ -17,6 +17,7 @@ def test_a_full_evaluation_comes_back_the_same():
             evaluator_sha256="ab",
         ),
         b"png",
+        {"curve.csv": b"1,2"},
     )
     assert from_plain(wire.decode(wire.encode(to_plain(evaluated)))) == evaluated
 

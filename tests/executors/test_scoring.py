@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from evolve.errors import TaskError
@@ -16,8 +18,8 @@ def server():
         yield server
 
 
-def score(server, evaluate, figure=False, source="def f():\n    return 1"):
-    return scoring.score(Cascade(evaluate), TASK, server, {"initial.py": source}, 0, figure=figure)
+def score(server, evaluate, artifacts=False, source="def f():\n    return 1"):
+    return scoring.score(Cascade(evaluate), TASK, server, {"initial.py": source}, 0, artifacts=artifacts)
 
 
 def test_an_evaluator_that_never_calls_the_program_still_scores(server):
@@ -55,10 +57,10 @@ def test_a_figure_that_cannot_be_drawn_does_not_cost_the_score(server, caplog):
     def draw(path):
         raise OSError("no ink")
 
-    evaluated = score(server, lambda program: Score(1.0, figure=draw), figure=True)
+    evaluated = score(server, lambda program: Score(1.0, figure=draw), artifacts=True)
     assert evaluated.evaluation.objective == 1.0
     assert evaluated.figure_png is None
-    assert "could not be drawn" in caplog.text
+    assert "figure.png could not be written" in caplog.text
 
 
 def test_feedback_that_cannot_be_encoded_is_mended(server):
@@ -90,3 +92,18 @@ def test_a_task_without_an_evaluator_is_refused(tmp_path):
         scoring.load_evaluator(TASK)
     with pytest.raises(TaskError, match="does not exist"):
         scoring.load_evaluator(Task("t", {"initial.py": ""}, folder=tmp_path))
+
+
+def test_figure_and_artifacts_are_files_of_a_score(server):
+    def write(path):
+        Path(path).write_text(Path(path).name)
+
+    scored = Score(1.0, figure=write, artifacts={"loads.csv": write, "broken.csv": lambda path: 1 / 0})
+    evaluated = score(server, lambda program: scored, artifacts=True)
+    assert evaluated.files == {"figure.png": b"figure.png", "loads.csv": b"loads.csv"}
+    assert score(server, lambda program: scored).files == {}
+
+
+def test_a_score_that_does_not_count_writes_nothing(server):
+    scored = Score(float("nan"), artifacts={"a.txt": lambda path: open(path, "w").close()})
+    assert score(server, lambda program: scored, artifacts=True).files == {}

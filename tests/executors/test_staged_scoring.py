@@ -1,6 +1,7 @@
 """Smoke, repeats, held-out data and fresh sandboxes, as an executor runs them."""
 
 import asyncio
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -151,3 +152,35 @@ def test_huge_values_neither_end_the_worker_nor_the_run(tmp_path):
     found = evaluated(folder(tmp_path, EVALUATE, objective=Objective(repeats=3)), files)
     assert found.objective == 1.7e308
     assert found.standard_error == 0.0
+
+
+PAIRED = "import random\n" + EVALUATE + "def paired(program, number):\n    return Score(random.Random(number).random())\n"
+
+
+def test_a_paired_measurement_has_its_randomness_from_the_seed_alone(tmp_path):
+    async def body(executor):
+        other = {"initial.py": "def answer():\n    return 0.0\n"}
+        return [(await executor.paired(files, seed=seed)).evaluation for files, seed in ((DRAW, 1), (other, 1), (DRAW, 2))]
+
+    first, same, different = run(folder(tmp_path, PAIRED), body)
+    assert first.objective == same.objective != different.objective
+    assert {each.stage for each in (first, same, different)} == {Stage.PAIRED}
+
+
+def test_smoke_does_not_run_before_a_paired_measurement(tmp_path):
+    async def body(executor):
+        return (await executor.paired(DRAW, seed=1)).evaluation
+
+    assert run(folder(tmp_path, "def smoke(program):\n    raise Invalid('smoke')\n" + PAIRED), body).ok
+
+
+def test_an_evaluator_may_train_for_longer_than_its_program_may_take(tmp_path):
+    text = "import time\ndef evaluate(program):\n    time.sleep(1.5)\n    return Score(1.0)\n"
+    hung, patient = (
+        evaluated(
+            dataclasses.replace(folder(tmp_path, text), limits=Limits(timeout_s=0.1, wall_timeout_s=0.2, evaluator_timeout_s=own_s))
+        )
+        for own_s in (0.5, 60.0)
+    )
+    assert (hung.outcome, patient.outcome) == (Outcome.EVALUATOR_FAILED, Outcome.OK)
+    assert "0.5 s for itself, limits.evaluator_timeout_s" in hung.feedback

@@ -257,3 +257,37 @@ def test_a_program_in_another_language_need_not_be_python(folder):
     edit(folder, "task.toml", '["initial.py"]', '["main.cpp"]')
     (folder / "main.cpp").write_text("// EVOLVE-BLOCK-START\nint x = 1;\n// EVOLVE-BLOCK-END\n")
     assert list(load(folder, "folder").files) == ["main.cpp"]
+
+
+BASELINE = '[[baselines]]\nname = "one"\npath = "baselines/one.py"\n'
+
+
+def test_baselines_are_no_part_of_the_evaluator(folder):
+    before = load(folder, "folder")
+    edit(folder, "task.toml", "[run]", BASELINE + "[run]")
+    (folder / "baselines").mkdir()
+    (folder / "baselines" / "one.py").write_text("x = 2\n")
+    task = load(folder, "folder")
+    assert [baseline.name for baseline in task.baselines] == ["one"]
+    assert task.evaluator_sha256 == before.evaluator_sha256
+
+
+def test_two_baselines_of_one_name_are_refused(folder):
+    edit(folder, "task.toml", "[run]", BASELINE + BASELINE + "[run]")
+    refused(folder, "every one needs a name of its own, and one is there more than once")
+
+
+def test_an_evaluators_own_time_decides_no_score(folder):
+    before = load(folder, "folder").evaluator_sha256
+    edit(folder, "task.toml", "timeout_s = 3", "timeout_s = 3\nevaluator_timeout_s = 600")
+    task = load(folder, "folder")
+    assert (task.limits.evaluator_timeout_s, task.evaluator_sha256) == (600.0, before)
+    edit(folder, "task.toml", "evaluator_timeout_s = 600", "evaluator_timeout_s = 0")
+    refused(folder, "limits.evaluator_timeout_s must be > 0")
+
+
+def test_a_paired_measurement_counts_as_part_of_an_inline_evaluator():
+    plain = inline("t", "x = 1\n", lambda program: 1)
+    paired = inline("t", "x = 1\n", lambda program: 1, paired=lambda program, seed: seed)
+    assert paired.paired is not None
+    assert paired.evaluator_sha256 != plain.evaluator_sha256

@@ -20,6 +20,7 @@ from evolve.tasks.interface import calls, docstrings
         ("program.call(name)\nprogram.execute()\nother.call('not a name')\ncall('f')", []),
         ("def f(:", []),
         ("def holdout(program):\n    program.call('held_out')\n", []),
+        ("def paired(program, seed):\n    program.call('measured')\n", []),
     ],
 )
 def test_calls_are_named_without_what_they_are_given(source, found):

@@ -26,7 +26,7 @@ class Metric:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """What ``evaluate`` returns for a program that counts; a figure is not drawn here."""
+    """What ``evaluate`` returns for a program that counts; figure and artifacts are not made here."""
 
     objective: float | None = None
     metrics: Mapping[str, float | Metric] = field(default_factory=dict)
@@ -34,6 +34,7 @@ class Score:
     figure: Callable[[str], None] | None = None
     instances: Mapping[str, float] = field(default_factory=dict)
     values: Sequence[float] = ()
+    artifacts: Mapping[str, Callable[[str], None]] = field(default_factory=dict)
 
 
 class Invalid(Exception):

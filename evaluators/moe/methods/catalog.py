@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
 from evolve.errors import nearest_hint
-
-#: What a program may define, in the order in which a training step asks.
-HOOKS = ("init", "cost", "schedule", "score", "select", "gate", "loss", "update")
+from evolve.evaluators.moe.vocabulary import HOOKS, hooks_of
 
 _FOLDER = Path(__file__).parent
 
@@ -38,8 +35,8 @@ class Method:
 
     @property
     def hooks(self) -> tuple[str, ...]:
-        """Hooks that the program defines, in the order of `HOOKS`; the others are the trainer's defaults."""
-        defined = {node.name for node in ast.parse(source_of(self.name)).body if isinstance(node, ast.FunctionDef)}
+        """Hooks that the program defines, in the order of `vocabulary.HOOKS`; the others are the trainer's defaults."""
+        defined = hooks_of(source_of(self.name))
         return tuple(hook for hook in HOOKS if hook in defined)
 
 
@@ -78,12 +75,21 @@ _ALL = (
 METHODS: Mapping[str, Method] = MappingProxyType({method.name: method for method in _ALL})
 
 
-def source_of(name: str) -> str:
-    """Reads the text of a method's program, as the sandbox runs it.
+def path_of(name: str) -> Path:
+    """Where a method's program lies.
 
     Raises:
         ValueError: If no method has that name.
     """
     if name not in METHODS:
         raise ValueError(f"no balancing method is called {name!r}; {nearest_hint(name, list(METHODS))}")
-    return (_FOLDER / f"{name}.py").read_text(encoding="utf-8")
+    return _FOLDER / f"{name}.py"
+
+
+def source_of(name: str) -> str:
+    """Reads the text of a method's program, as the sandbox runs it.
+
+    Raises:
+        ValueError: If no method has that name.
+    """
+    return path_of(name).read_text(encoding="utf-8")

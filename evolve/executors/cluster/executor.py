@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from evolve.errors import EvolveError, ExecutorError, IsolationError, TaskError
+from evolve.executors import messages
 from evolve.executors.base import Evaluated, failed
 from evolve.executors.cluster import installation
 from evolve.executors.cluster.address import Address, Way
@@ -21,9 +22,9 @@ from evolve.executors.cluster.needs import Needs
 from evolve.executors.cluster.nodes import Nodes
 from evolve.executors.cluster.orders import Order, Refusal, unpack_answer
 from evolve.executors.cluster.parcel import Parcel, pack
-from evolve.executors.deadlines import GRACE_S, deadline_s
+from evolve.executors.deadlines import deadline_s, own_s
 from evolve.gate import Gate
-from evolve.program import Evaluation, Files, Isolation, Outcome, Task
+from evolve.program import Evaluation, Files, Isolation, Outcome, Stage, Task
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +78,7 @@ class RayExecutor:
         isolation: Isolation | None = None,
         config: ClusterConfig = ClusterConfig(),
         *,
-        evaluator_grace_s: float = GRACE_S,
+        evaluator_grace_s: float | None = None,
     ) -> None:
         """Starts nothing yet.
 
@@ -88,7 +89,8 @@ class RayExecutor:
                 is started for this, how many it holds.
             isolation: The level to run programs at; None is the strongest that each node offers.
             config: How patient to be.
-            evaluator_grace_s: What an evaluator may take beyond its program's wall-clock limit before it counts as hung.
+            evaluator_grace_s: What an evaluator may take beyond its program's wall-clock limit before it counts as hung; None is
+                what the task's limits say.
 
         Raises:
             ValueError: If a number is out of range.
@@ -98,14 +100,12 @@ class RayExecutor:
         _require_ray(address)
         if workers is not None and workers < 1:
             raise ValueError(f"workers must be >= 1, got {workers}")
-        if not evaluator_grace_s > 0:
-            raise ValueError(f"evaluator_grace_s must be > 0, got {evaluator_grace_s}")
         self._task = task
         self._address = address
         self._workers = workers
         self._asked = isolation
         self._config = config
-        self._grace_s = evaluator_grace_s
+        self._grace_s = own_s(task, evaluator_grace_s)
         self._needs = Needs.of(task)
         self._nodes = Nodes(self._needs)
         # A seat evaluates a second time where its own worker died.
@@ -157,18 +157,22 @@ class RayExecutor:
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         await self._leave()
 
-    async def evaluate(self, files: Files, *, seed: int, figure: bool = False, fresh: bool = False) -> Evaluated:
-        request = {"files": dict(files), "seed": seed, "figure": figure, "fresh": fresh, "holdout": False}
+    async def evaluate(self, files: Files, *, seed: int, artifacts: bool = False, fresh: bool = False) -> Evaluated:
+        request = messages.request(Stage.EVALUATE, files, seed, artifacts=artifacts, fresh=fresh)
         async with self._gate:
             answer = await self._answer(request)
         assert answer is not None
         return answer
 
     async def holdout(self, files: Files, *, seed: int) -> Evaluation | None:
-        request = {"files": dict(files), "seed": seed, "figure": False, "fresh": True, "holdout": True}
+        request = messages.request(Stage.HOLDOUT, files, seed, fresh=True)
         async with self._gate:
             answer = await self._answer(request)
         return None if answer is None else answer.evaluation
+
+    async def paired(self, files: Files, *, seed: int, artifacts: bool = False) -> Evaluated | None:
+        async with self._gate:
+            return await self._answer(messages.request(Stage.PAIRED, files, seed, artifacts=artifacts))
 
     async def _see_room(self, link: Link) -> None:
         """Sees that a cluster of one machine, which never grows, has room for an evaluation.

@@ -21,6 +21,7 @@ from evolve.executors.base import Evaluated
 from evolve.executors.cluster import installation, parcel
 from evolve.executors.cluster.orders import Notice, Order, Refusal, pack_answer
 from evolve.executors.local import LocalExecutor
+from evolve.program import Stage
 
 T = TypeVar("T")
 
@@ -88,10 +89,14 @@ class Seat:
     @staticmethod
     async def _answer(executor: LocalExecutor, order: Order) -> Evaluated | None:
         request = order.request
-        if request["holdout"]:
-            held_out = await executor.holdout(request["files"], seed=request["seed"])
-            return None if held_out is None else Evaluated(held_out)
-        return await executor.evaluate(request["files"], seed=request["seed"], figure=request["figure"], fresh=request["fresh"])
+        files, seed, artifacts = request["files"], request["seed"], request["artifacts"]
+        match Stage(request["stage"]):
+            case Stage.HOLDOUT:
+                held_out = await executor.holdout(files, seed=seed)
+                return None if held_out is None else Evaluated(held_out)
+            case Stage.PAIRED:
+                return await executor.paired(files, seed=seed, artifacts=artifacts)
+        return await executor.evaluate(files, seed=seed, artifacts=artifacts, fresh=request["fresh"])
 
     def _make_ready(self, order: Order, fetch: Callable[[], bytes] | None) -> None:
         if order.code != installation.code_sha256():

@@ -38,7 +38,7 @@ def server(tmp_path_factory):
 def score(server, folder, source=None):
     task = find(str(folder))
     files = task.files if source is None else {next(iter(task.files)): source}
-    return scoring.score(scoring.load_evaluator(task), task, server, files, 0, figure=False).evaluation
+    return scoring.score(scoring.load_evaluator(task), task, server, files, 0, artifacts=False).evaluation
 
 
 def test_an_openevolve_folder_scores_at_every_level_and_bears_the_mark(every_server, tmp_path):
@@ -140,7 +140,7 @@ def test_a_program_that_waits_forever_times_out(tmp_path):
     limits = dataclasses.replace(LIMITS, timeout_s=0.3)
     with ForkServer(SandboxSettings(ENTRY, limits, LEVELS[-1])) as server:
         files = {"initial_program.py": "def where():\n    while True: pass\n"}
-        evaluation = scoring.score(scoring.load_evaluator(task), task, server, files, 0, figure=False).evaluation
+        evaluation = scoring.score(scoring.load_evaluator(task), task, server, files, 0, artifacts=False).evaluation
     assert evaluation.outcome is Outcome.TIMED_OUT
 
 

@@ -9,9 +9,10 @@ import pytest
 from cluster_kit import PROGRAM, Cluster, answer, evaluated, lost, node, placed, play, quickly, settled, started, task
 
 from evolve.errors import ExecutorError, IsolationError, TaskError
+from evolve.executors import messages
 from evolve.executors.cluster import ClusterConfig, RayExecutor, parse
 from evolve.executors.cluster.orders import Order, pack_answer
-from evolve.program import Isolation, Limits, Outcome
+from evolve.program import Isolation, Limits, Outcome, Stage
 
 BIG = node("b", CPU=14.0, memory=2.0**36)
 
@@ -49,22 +50,26 @@ def test_an_evaluation_says_where_it_was_made(monkeypatch):
 
 
 def test_a_part_of_the_evaluator_that_there_is_not_gives_nothing(monkeypatch):
+    asked = []
+
     def script(cluster, link, message):
-        assert Order.unpacked(message["order"]).request["holdout"]
+        asked.append(Order.unpacked(message["order"]).request["stage"])
         started(cluster, link, message, "a")
         link.hear({"kind": "answer", "attempt": message["attempt"], "answer": pack_answer(None)})
 
     assert play(monkeypatch, Cluster(script=script), lambda executor: executor.holdout(PROGRAM, seed=0)) is None
+    assert play(monkeypatch, Cluster(script=script), lambda executor: executor.paired(PROGRAM, seed=0)) is None
+    assert asked == ["holdout", "paired"]
 
 
 def test_what_is_sent_for_an_evaluation_is_small_whatever_the_program(monkeypatch):
     cluster = Cluster()
     large = {"initial.py": "".join(random.Random(0).choices("abcdefghijklmnopqrstuvwxyz_ =()\n", k=20_000))}
-    play(monkeypatch, cluster, lambda executor: executor.evaluate(large, seed=3, figure=True, fresh=True))
+    play(monkeypatch, cluster, lambda executor: executor.evaluate(large, seed=3, artifacts=True, fresh=True))
     (message,) = cluster.attempts
     assert len(message["order"]) < 64 * 1024
     request = Order.unpacked(message["order"]).request
-    assert request == {"files": large, "seed": 3, "figure": True, "fresh": True, "holdout": False}
+    assert request == messages.request(Stage.EVALUATE, large, 3, artifacts=True, fresh=True)
 
 
 def test_the_level_is_the_weakest_of_the_nodes_that_evaluate(monkeypatch):

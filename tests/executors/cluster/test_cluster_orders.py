@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evolve.executors import messages
 from evolve.executors.base import Evaluated
 from evolve.executors.cluster.orders import Notice, Order, Refusal, first_sentence, pack_answer, unpack_answer
 from evolve.program import Direction, Evaluation, Isolation, Metric, Outcome, Stage
@@ -13,11 +14,11 @@ words = st.text(st.characters(exclude_categories=["Cs"]))
 levels = st.none() | st.sampled_from(Isolation)
 requests = st.just({}) | st.fixed_dictionaries(
     {
+        "stage": st.sampled_from([stage.value for stage in Stage]),
         "files": st.dictionaries(words, words, max_size=3),
         "seed": st.integers(0, 2**63 - 1),
-        "figure": st.booleans(),
+        "artifacts": st.booleans(),
         "fresh": st.booleans(),
-        "holdout": st.booleans(),
     }
 )
 
@@ -65,7 +66,7 @@ def test_an_answer_comes_back_as_it_was(answer):
 def test_an_order_is_small_beside_what_ray_keeps_in_its_store(size):
     # Letters at random: what compresses worst of all that could be a program.
     letters = random.Random(0).choices("abcdefghijklmnopqrstuvwxyz_ =()\n", k=size)
-    request = {"files": {"initial.py": "".join(letters)}, "seed": 0, "figure": False, "fresh": False, "holdout": False}
+    request = messages.request(Stage.EVALUATE, {"initial.py": "".join(letters)}, 0)
     packed = Order("ab" * 32, "cd" * 32, Isolation.STRONG, 30.0, request).packed()
     assert len(packed) < min(size, 64 * 1024)
 

@@ -5,10 +5,10 @@ import threading
 import pytest
 
 from evolve.errors import IsolationError
-from evolve.executors import local
+from evolve.executors import local, messages
 from evolve.executors.cluster import installation, parcel, seat
 from evolve.executors.cluster.orders import Notice, Order, Refusal, unpack_answer
-from evolve.program import Isolation, Outcome
+from evolve.program import Isolation, Outcome, Stage
 from evolve.tasks.base import load
 
 MANIFEST = 'name = "t"\nprogram = ["initial.py"]\n[limits]\ntimeout_s = 5\nwall_timeout_s = 60\npreload = []\n'
@@ -31,7 +31,7 @@ class Served:
             self.fetched += 1
             return packed.content
 
-        asked = {"files": PROGRAM, "seed": 0, "figure": False, "fresh": False, "holdout": False} if request is None else request
+        asked = messages.request(Stage.EVALUATE, PROGRAM, 0) if request is None else request
         order = order or Order(packed.key, code or installation.code_sha256(), isolation, 30.0, asked)
         words = self.seat.evaluate(order, HERE, fetch if sent else None)
         notice = Notice.unpacked(next(words))
@@ -122,14 +122,14 @@ def test_an_order_that_asks_nothing_proves_that_the_node_evaluates(serve, pack):
     assert (notice.refusal, notice.isolation, answer) == (None, Isolation.PROCESS, None)
 
 
-def test_a_task_without_held_out_data_gives_nothing(serve, pack):
-    request = {"files": PROGRAM, "seed": 0, "figure": False, "fresh": True, "holdout": True}
-    assert serve(pack(), request=request)[1] is None
+@pytest.mark.parametrize("stage", [Stage.HOLDOUT, Stage.PAIRED])
+def test_a_part_of_the_evaluator_that_there_is_not_gives_nothing(serve, pack, stage):
+    assert serve(pack(), request=messages.request(stage, PROGRAM, 0))[1] is None
 
 
 def test_a_program_that_fails_is_an_answer_like_any_other(serve, pack):
-    request = {"files": {"initial.py": "def f(x):\n    raise KeyError(x)\n"}, "seed": 0, "figure": False, "fresh": False}
-    assert serve(pack(), request={**request, "holdout": False})[1].evaluation.outcome is Outcome.CRASHED
+    request = messages.request(Stage.EVALUATE, {"initial.py": "def f(x):\n    raise KeyError(x)\n"}, 0)
+    assert serve(pack(), request=request)[1].evaluation.outcome is Outcome.CRASHED
 
 
 def test_orders_of_other_code_are_refused_even_by_a_seat_that_is_ready(serve, pack):

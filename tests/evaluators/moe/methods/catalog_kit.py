@@ -1,32 +1,9 @@
-"""Which catalogued methods are there, and what the interface lets their hooks ask for; without torch."""
+"""What the interface lets the hooks of catalogued methods ask for; without torch."""
 
-from evolve.evaluators.moe.methods.catalog import METHODS, source_of
+from evolve.evaluators.moe.methods.catalog import METHODS
+from evolve.evaluators.moe.vocabulary import HOOKS
 
 #: What each hook may ask for.
-VOCABULARY = {
-    "init": {"experts", "k", "layers"},
-    "cost": {"widths"},
-    "schedule": {"step", "steps", "layers", "experts", "k"},
-    "score": {"logits", "bias", "memory", "noise", "layer", "step", "training"},
-    "select": {"selection", "bias", "memory", "uniform", "k", "widths", "layer", "step", "training"},
-    "gate": {"gates", "mask", "bias", "memory", "k", "widths", "layer", "step", "training"},
-    "loss": {
-        *("logits", "probability", "micro_probability", "sequence_probability"),
-        *("load", "micro_load", "running_load", "sequence_load"),
-        *("mask", "bias", "memory", "widths", "k", "step", "steps"),
-    },
-    "update": {
-        *("counts", "load", "probability", "scores", "mask", "contribution", "bias", "memory", "widths", "k", "step", "steps"),
-    },
-}
+VOCABULARY = {hook: set(found.inputs) for hook, found in HOOKS.items()}
 
-
-def is_present(name):
-    try:
-        source_of(name)
-    except FileNotFoundError:
-        return False
-    return True
-
-
-PRESENT = [name for name in METHODS if is_present(name)]
+PRESENT = list(METHODS)

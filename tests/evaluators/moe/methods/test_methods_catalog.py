@@ -7,7 +7,8 @@ import sys
 import pytest
 from catalog_kit import PRESENT, VOCABULARY
 
-from evolve.evaluators.moe.methods.catalog import HOOKS, METHODS, source_of
+from evolve.evaluators.moe.methods.catalog import METHODS, source_of
+from evolve.evaluators.moe.vocabulary import HOOKS
 
 A_SOURCE = re.compile(r"arXiv[:\s]*\d{4}\.\d{4,5}|kexue\.fm/archives/\d+")
 

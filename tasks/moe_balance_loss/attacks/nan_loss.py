@@ -1,0 +1,5 @@
+import torch
+
+
+def loss(load, probability):
+    return (load * probability).sum() * torch.tensor(float("nan"))

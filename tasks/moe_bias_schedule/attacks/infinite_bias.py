@@ -1,0 +1,2 @@
+def update(counts, bias, memory):
+    return bias + float("inf") * (counts == counts.min()), memory

@@ -1,0 +1,25 @@
+"""Trains a small mixture of experts that the program routes, and weighs what it predicts against how even the load is."""
+
+from pathlib import Path
+
+from evolve.evaluators import IsolatedProgram, Score
+from evolve.evaluators.moe.lab import Lab, LabConfig
+from evolve.evaluators.moe.vocabulary import HOOKS
+
+LAB = Lab(LabConfig.read(Path(__file__).with_name("lab.toml")), hooks=tuple(HOOKS))
+
+
+def smoke(program: IsolatedProgram) -> None:
+    LAB.smoke(program)
+
+
+def evaluate(program: IsolatedProgram) -> Score:
+    return LAB.evaluate(program)
+
+
+def paired(program: IsolatedProgram, seed: int) -> Score:
+    return LAB.paired(program, seed)
+
+
+def holdout(program: IsolatedProgram) -> Score:
+    return LAB.holdout(program)

@@ -1,0 +1,23 @@
+import pytest
+
+from evolve.companions import Baseline, BaselinesTable
+from evolve.errors import TaskError
+
+
+@pytest.mark.parametrize("name", ["", "..", ".hidden", "-o", "a/b", "a b", "a\n"])
+def test_a_baselines_name_is_fit_for_a_folder(name):
+    with pytest.raises(TaskError, match="a baseline's name is made of"):
+        Baseline(name, path="a.py")
+
+
+def test_a_baseline_is_a_file_or_a_module():
+    assert Baseline("loss-free_1.0", path="a.py").module == ""
+    for given in ({}, {"path": "a.py", "module": "a"}):
+        with pytest.raises(TaskError, match="give either path or module"):
+            Baseline("a", **given)
+
+
+def test_a_chart_has_two_axes():
+    assert BaselinesTable(chart=("x", "y")).chart == ("x", "y")
+    with pytest.raises(TaskError, match="chart takes two metrics"):
+        BaselinesTable(chart=("x",))
