@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import platform
 import resource
 import statistics
 import subprocess
@@ -42,3 +44,12 @@ def peak_mb() -> float:
     # Not ru_maxrss: a child inherits its parent's until it executes something else, and keeps it.
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
+
+
+def machine() -> str:
+    """Describes this machine in a line."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    model = next((line.split(":")[1].strip() for line in lines if "model name" in line), "unknown model")
+    processors = len(os.sched_getaffinity(0))
+    system = f"{platform.system()} {platform.release()}, Python {platform.python_version()}"
+    return f"{processors} processors ({model}), {system}"

@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-import platform
 import resource
 import shutil
 import statistics
@@ -27,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import numpy as np
 import synthetic
-from figures import Row, child_cpu_s, peak_mb, ratio
+from figures import Row, child_cpu_s, machine, peak_mb, ratio
 from models import models
 
 import evolve
@@ -273,15 +272,6 @@ def packing() -> Iterator[Row]:
 MEASUREMENTS: dict[str, Callable[[], Iterator[Row]]] = {
     function.__name__: function for function in (start_up, controller, sandbox, calls, resume, disk, models, packing)
 }
-
-
-def machine() -> str:
-    """Describes this machine in a line."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    model = next((line.split(":")[1].strip() for line in lines if "model name" in line), "unknown model")
-    processors = len(os.sched_getaffinity(0))
-    system = f"{platform.system()} {platform.release()}, Python {platform.python_version()}"
-    return f"{processors} processors ({model}), {system}"
 
 
 def kept_below(former: str) -> str:

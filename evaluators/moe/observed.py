@@ -113,13 +113,14 @@ class Observed:
     def _micro_counts(self) -> Tensor:
         return self.mask.unflatten(1, (self._micro_batches, -1)).sum(2).float()
 
+    @cached_property
+    def _gate_shares(self) -> Tensor:
+        """Gates of each token divided by their sum, ``(L, T, E)``."""
+        gates = torch.stack([seen.gates for seen in self._seen]).clamp_min(0)
+        return gates / gates.sum(-1, keepdim=True).clamp_min(1e-9)
+
     def _grouped_probability(self, groups: int) -> Tensor:
-        means = []
-        for seen in self._seen:
-            gates = seen.gates.clamp_min(0)
-            shares = gates / gates.sum(-1, keepdim=True).clamp_min(1e-9)
-            means.append(shares.unflatten(0, (groups, -1)).mean(1))
-        return torch.stack(means)
+        return self._gate_shares.unflatten(1, (groups, -1)).mean(2)
 
 
 def _shares(counts: Tensor) -> Tensor:
