@@ -154,7 +154,8 @@ class Rotated(torch.autograd.Function):
         rotated = mixed.new_empty(parts.shape)
         _turn(parts[:2], rotation[0], rotation[1], rotated[:2])
         rotated[2] = parts[2]
-        return rotated.unbind()
+        queries, keys, values = rotated.unbind()
+        return queries, keys, values
 
     @staticmethod
     def backward(context: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:  # Any: see above
