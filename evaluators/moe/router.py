@@ -44,10 +44,13 @@ class Company:
     Attributes:
         order: ``(T,)`` a permutation.
         kept: ``(T,)`` bool, the rows that stay what they are; the others get another token's logits.
+        nudge: ``(T,)`` about 1, what every row is multiplied by: so little that the answer stays, and enough for a program not to
+            know the row again that it has answered for.
     """
 
     order: Tensor
     kept: Tensor
+    nudge: Tensor
 
 
 class Pass:
@@ -143,7 +146,7 @@ class Pass:
         """
         assert self._company is not None
         order, kept = self._company.order, self._company.kept
-        others = torch.where(kept.unsqueeze(1), rows, rows.roll(1, 0))[order]
+        others = (torch.where(kept.unsqueeze(1), rows, rows.roll(1, 0)) * self._company.nudge.unsqueeze(1))[order]
         with torch.no_grad():
             _, again, _ = self._routed(layer, others, lambda kind: noise(kind)[order])
         differs = ((again - weights[order]).abs() > _TOLERANCE).any(-1)[kept[order]]

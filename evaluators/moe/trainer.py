@@ -30,6 +30,9 @@ from evolve.evaluators.moe.spec import ModelConfig, Size
 #: A share of the training after which a model is measured; the last one is what counts.
 CHECKPOINTS = (1 / 3, 2 / 3, 1.0)
 
+#: How far the guard moves logits, in units of themselves.
+_NUDGE = 1e-5
+
 #: Shares of the training after which the guard asks hooks again about a training batch.
 _GUARDED = (0.0, 0.5)
 
@@ -245,7 +248,8 @@ class _Trainer:
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + step + 7)
         order = torch.randperm(self.size.tokens, generator=generator)
         kept = torch.rand(self.size.tokens, generator=generator) < 0.5
-        return Company(order.to(self.config.device), kept.to(self.config.device))
+        nudge = 1 + _NUDGE * torch.randn(self.size.tokens, generator=generator)
+        return Company(*(some.to(self.config.device) for some in (order, kept, nudge)))
 
     @torch.no_grad()
     def _measure(self, step: int) -> Measured:
