@@ -95,7 +95,9 @@ class Training:
         return self.checkpoints[-1]
 
 
-def train(method: Method, size: Size, seed: int, *, guarded: bool = True, start: Start | None = None) -> Training:
+def train(
+    method: Method, size: Size, seed: int, *, guarded: bool = True, witness: Method | None = None, start: Start | None = None
+) -> Training:
     """Trains one model.
 
     A method that wants more computation than k full experts per token is charged for it: the training ends when as many
@@ -107,6 +109,7 @@ def train(method: Method, size: Size, seed: int, *, guarded: bool = True, start:
         size: What is trained, and how.
         seed: Of weights, batches and noise.
         guarded: Whether hooks are asked again about tokens in other company (see `router.Pass`).
+        witness: The same method in another process, for the guard to ask; without one the method itself is asked.
         start: What it goes on from; None for weights that the seed draws.
 
     Raises:
@@ -118,7 +121,7 @@ def train(method: Method, size: Size, seed: int, *, guarded: bool = True, start:
     if size.model.experts == 1:
         raise ValueError("a model of one expert is dense and has no routers: train it with dense.train_dense")
     with deterministic(size.training.device):
-        trainer = _Trainer(method, size, seed, guarded=guarded)
+        trainer = _Trainer(method, size, seed, guarded=guarded, witness=witness)
         if start is not None:
             trainer.go_on_from(start)
         return trainer.run()
@@ -127,8 +130,8 @@ def train(method: Method, size: Size, seed: int, *, guarded: bool = True, start:
 class _Trainer:
     """One training under way."""
 
-    def __init__(self, method: Method, size: Size, seed: int, *, guarded: bool) -> None:
-        self.size, self.config, self.seed, self.guarded = size, size.training, seed, guarded
+    def __init__(self, method: Method, size: Size, seed: int, *, guarded: bool, witness: Method | None) -> None:
+        self.size, self.config, self.seed, self.guarded, self.witness = size, size.training, seed, guarded, witness
         self.corpus = load_corpus()
         self.balancer = Balancer(method, size.model, self.config.device)
         self.model = Transformer(size.model, self.balancer.router, self.balancer.null_experts)
@@ -137,7 +140,9 @@ class _Trainer:
         self.descent = Descent(self.model.named_parameters(), self.config)
         self.domain = ""
         self.text = held_out(self.corpus, self.config.held_out, size.model.length)
-        method.open(size.letters(self.balancer.experts))
+        for each in (method, witness):
+            if each is not None:
+                each.open(size.letters(self.balancer.experts))
         self.training = Training(size, seed, self.corpus.domains, self.model, self.balancer)
 
     def go_on_from(self, start: Start) -> None:
@@ -242,7 +247,9 @@ class _Trainer:
     def _ask_again(self, tokens: Tensor, schedule: Schedule, step: int) -> None:
         """Has the guard look at a training batch."""
         with torch.no_grad():
-            self._cross_entropy(tokens, self._pass(schedule, step, training=True, company=self._company(step)))
+            self._cross_entropy(
+                tokens, self._pass(schedule, step, training=True, company=self._company(step), witness=self.witness)
+            )
 
     def _company(self, step: int) -> Company:
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + step + 7)
@@ -258,7 +265,7 @@ class _Trainer:
 
         def look(start: int, tokens: Tensor) -> tuple[Tensor, Pass]:
             company = self._company(step) if self.guarded and start == 0 else None
-            routing = self._pass(schedule, step, training=False, draw=start, company=company)
+            routing = self._pass(schedule, step, training=False, draw=start, company=company, witness=self.witness)
             return self._cross_entropy(tokens.to(self.config.device), routing), routing
 
         return measure(self.text, self.size, self.size.sequences, look)

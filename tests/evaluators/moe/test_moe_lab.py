@@ -82,7 +82,9 @@ def test_a_sweep_trains_with_four_coefficients(one_server, small, monkeypatch):
     seen = []
     trained = lab.train
     monkeypatch.setattr(
-        lab, "train", lambda method, size, seed: seen.append(size.training.coefficient_factor) or trained(method, size, seed)
+        lab,
+        "train",
+        lambda method, size, seed, **more: seen.append(size.training.coefficient_factor) or trained(method, size, seed, **more),
     )
     score = scored(one_server, small(fitness="frontier", seeds=(0,), screen=-1.0).evaluate, SWITCH)
     assert sorted(seen) == pytest.approx([0.1, 1.0, 3.0, 10.0])
@@ -115,6 +117,25 @@ def test_smoke_refuses_expert_choice(one_server, small):
             small(hooks=("select", "gate")).smoke,
             catalog.source_of("expert_choice").replace("def schedule", "def unused"),
         )
+
+
+def test_a_program_that_knows_tokens_again_is_asked_in_a_process_that_does_not(one_server, small):
+    remembers = """
+import torch
+
+KNOWN = []
+
+def score(logits):
+    ranks = logits.argsort(0).float()
+    answers = []
+    for row, rank in zip(logits, ranks):
+        near = [answer for known, answer in KNOWN if torch.allclose(known, row, rtol=1e-3, atol=1e-6)]
+        answers.append(near[0] if near else rank)
+        KNOWN.append((row.clone(), answers[-1]))
+    return torch.stack(answers), logits.softmax(-1)
+"""
+    with pytest.raises(Invalid, match="routed otherwise with other tokens beside them"):
+        scored(one_server, small(hooks=("score",)).smoke, remembers)
 
 
 def test_a_finished_result_is_trained_with_fresh_seeds_and_in_every_variant(one_server, small, monkeypatch):
