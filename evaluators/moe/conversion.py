@@ -117,8 +117,7 @@ class Layout:
             raise ValueError(
                 f"expected a dense model of {self.hidden} hidden units, got {dense.experts} experts of {dense.expert_width}"
             )
-        parts = {"experts": self.experts, "active": self.active, "expert_width": self.expert_width, "shared_width": self.shared}
-        return replace(dense, **parts)
+        return replace(dense, experts=self.experts, active=self.active, expert_width=self.expert_width, shared_width=self.shared)
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,12 +212,12 @@ class Chosen:
         return Routed(self._active * chosen / chosen.sum(-1, keepdim=True), mask)
 
 
-def shared_only(layer: int, logits: Tensor) -> Routed:
+def shared_only(layer: int, logits: Tensor) -> Routed:  # noqa: ARG001 - as `Route` asks
     """The route of a model whose normal experts are left out."""
     return Routed(torch.zeros_like(logits), torch.zeros_like(logits, dtype=torch.bool))
 
 
-def all_experts(layer: int, logits: Tensor) -> Routed:
+def all_experts(layer: int, logits: Tensor) -> Routed:  # noqa: ARG001 - as `Route` asks
     """The route by which a converted model answers as the dense one does: every expert, at weight 1."""
     return Routed(torch.ones_like(logits), torch.ones_like(logits, dtype=torch.bool))
 

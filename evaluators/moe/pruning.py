@@ -85,15 +85,18 @@ class Specialised:
     @property
     def lost_here(self) -> float:
         """Cross-entropy on the domain that pruning cost, nats per byte."""
-        place = self.domains.index(self.domain)
-        return self.pruned.cross_entropy[place] - self.concentrated.cross_entropy[place]
+        return self._lost[self.domains.index(self.domain)]
 
     @property
     def lost_elsewhere(self) -> float:
         """The same of the other domains, their mean."""
-        pairs = zip(self.domains, self.pruned.cross_entropy, self.concentrated.cross_entropy, strict=True)
-        losses = [after - before for domain, after, before in pairs if domain != self.domain]
+        losses = [loss for domain, loss in zip(self.domains, self._lost, strict=True) if domain != self.domain]
         return sum(losses) / len(losses)
+
+    @property
+    def _lost(self) -> list[float]:
+        """Cross-entropy that pruning cost, by domain."""
+        return [after - before for after, before in zip(self.pruned.cross_entropy, self.concentrated.cross_entropy, strict=True)]
 
 
 def specialise(model: Training, domain: str, config: PruningConfig, seed: int) -> Specialised:

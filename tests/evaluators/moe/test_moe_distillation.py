@@ -144,5 +144,3 @@ def test_a_teacher_that_is_no_number_is_reported_and_not_followed(teacher):
 def test_terms_that_make_no_sense_are_refused(terms):
     with pytest.raises(ValueError, match="weight"):
         Terms(**terms)
-
-

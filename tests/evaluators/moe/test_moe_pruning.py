@@ -82,7 +82,7 @@ def test_the_model_that_was_there_stays_as_it_is(model, specialised):
 
 
 def test_an_unknown_domain_is_refused(model):
-    with pytest.raises(ValueError, match="domain must be one of code, prose, .*got 'law'"):
+    with pytest.raises(ValueError, match=r"domain must be one of code, prose, .*got 'law'"):
         specialise(model, "law", CONFIG, 0)
 
 
