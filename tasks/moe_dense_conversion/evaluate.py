@@ -176,5 +176,5 @@ def draw(counts: np.ndarray, domains: tuple[str, ...], path: str) -> None:
         axes.set(title=f"layer {layer}", xlabel="expert", xticks=range(experts), xticklabels=range(1, experts + 1))
         axes.set_yticks(range(len(domains)), domains if layer == 0 else [""] * len(domains))
         axes.tick_params(labelsize=7)
-    figure.colorbar(image, ax=figure.axes, label="share of an even load")
+    figure.colorbar(image, ax=figure.axes, label="times an even load")
     figure.savefig(path)
