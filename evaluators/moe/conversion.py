@@ -99,7 +99,7 @@ class Layout:
             if row.min() < 0 or row.max() > self.experts:
                 outside = row[(row < 0) | (row > self.experts)][0]
                 raise ValueError(f"layer {layer}: experts are 0 (shared) to {self.experts}, got {outside}")
-            counts = np.bincount(row, minlength=self.experts + 1).tolist()
+            counts = np.bincount(row.astype(np.int64), minlength=self.experts + 1).tolist()
             if counts != self.sizes:
                 wrong = next(expert for expert, count in enumerate(counts) if count != self.sizes[expert])
                 raise ValueError(
