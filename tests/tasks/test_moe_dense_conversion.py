@@ -5,10 +5,10 @@ import pytest
 
 pytest.importorskip("torch", reason="torch is not installed; the extra 'moe' brings it")
 
-from evolve.edits import mutable_regions  # noqa: E402 - see above
-from evolve.executors.local import LocalExecutor  # noqa: E402 - see above
-from evolve.program import Evaluation, Outcome  # noqa: E402 - see above
-from evolve.tasks.catalog import find  # noqa: E402 - see above
+from evolve.edits import mutable_regions
+from evolve.executors.local import LocalExecutor
+from evolve.program import Evaluation, Outcome
+from evolve.tasks.catalog import find
 
 TASK = find("moe_dense_conversion")
 #: It is honest in `smoke` and found out behind the training of a dense model, which takes several seconds.
