@@ -99,7 +99,7 @@ class Layout:
             if row.min() < 0 or row.max() > self.experts:
                 outside = row[(row < 0) | (row > self.experts)][0]
                 raise ValueError(f"layer {layer}: experts are 0 (shared) to {self.experts}, got {outside}")
-            counts = np.bincount(row, minlength=self.experts + 1).tolist()
+            counts = np.bincount(row.astype(np.int64), minlength=self.experts + 1).tolist()
             if counts != self.sizes:
                 wrong = next(expert for expert, count in enumerate(counts) if count != self.sizes[expert])
                 raise ValueError(
@@ -117,8 +117,7 @@ class Layout:
             raise ValueError(
                 f"expected a dense model of {self.hidden} hidden units, got {dense.experts} experts of {dense.expert_width}"
             )
-        parts = {"experts": self.experts, "active": self.active, "expert_width": self.expert_width, "shared_width": self.shared}
-        return replace(dense, **parts)
+        return replace(dense, experts=self.experts, active=self.active, expert_width=self.expert_width, shared_width=self.shared)
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,12 +212,12 @@ class Chosen:
         return Routed(self._active * chosen / chosen.sum(-1, keepdim=True), mask)
 
 
-def shared_only(layer: int, logits: Tensor) -> Routed:  # noqa: ARG001 - a Route is told of the layer
+def shared_only(layer: int, logits: Tensor) -> Routed:  # noqa: ARG001 - as `Route` asks
     """The route of a model whose normal experts are left out."""
     return Routed(torch.zeros_like(logits), torch.zeros_like(logits, dtype=torch.bool))
 
 
-def all_experts(layer: int, logits: Tensor) -> Routed:  # noqa: ARG001 - see above
+def all_experts(layer: int, logits: Tensor) -> Routed:  # noqa: ARG001 - as `Route` asks
     """The route by which a converted model answers as the dense one does: every expert, at weight 1."""
     return Routed(torch.ones_like(logits), torch.ones_like(logits, dtype=torch.bool))
 

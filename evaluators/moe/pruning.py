@@ -9,6 +9,7 @@ Ours: of each layer at least the k busiest experts stay, whatever the threshold,
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,11 +22,10 @@ from evolve.evaluators.moe.calling import LocalMethod
 from evolve.evaluators.moe.corpus import load_corpus
 from evolve.evaluators.moe.descent import deterministic
 from evolve.evaluators.moe.measuring import Measured, cross_entropy, held_out, measure
+from evolve.evaluators.moe.methods import moduleformer_concentration
 from evolve.evaluators.moe.methods.moduleformer_concentration import PRUNED, prune
 from evolve.evaluators.moe.router import Pass
 from evolve.evaluators.moe.trainer import Start, Training, train
-
-_METHODS = Path(__file__).parent / "methods"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,15 +85,18 @@ class Specialised:
     @property
     def lost_here(self) -> float:
         """Cross-entropy on the domain that pruning cost, nats per byte."""
-        place = self.domains.index(self.domain)
-        return self.pruned.cross_entropy[place] - self.concentrated.cross_entropy[place]
+        return self._lost[self.domains.index(self.domain)]
 
     @property
     def lost_elsewhere(self) -> float:
         """The same of the other domains, their mean."""
-        pairs = zip(self.domains, self.pruned.cross_entropy, self.concentrated.cross_entropy, strict=True)
-        losses = [after - before for domain, after, before in pairs if domain != self.domain]
+        losses = [loss for domain, loss in zip(self.domains, self._lost, strict=True) if domain != self.domain]
         return sum(losses) / len(losses)
+
+    @property
+    def _lost(self) -> list[float]:
+        """Cross-entropy that pruning cost, by domain."""
+        return [after - before for after, before in zip(self.pruned.cross_entropy, self.concentrated.cross_entropy, strict=True)]
 
 
 def specialise(model: Training, domain: str, config: PruningConfig, seed: int) -> Specialised:
@@ -115,10 +118,10 @@ def specialise(model: Training, domain: str, config: PruningConfig, seed: int) -
     if model.balancer.router != "mlp" or model.balancer.null_experts:
         raise ValueError(f"the model has a {model.balancer.router} router; train it with the method moduleformer")
     training = replace(model.size.training, steps=config.steps, learning_rate=config.learning_rate, shift=0.0)
-    method = LocalMethod.load(_METHODS / "moduleformer_concentration.py", {"COEFFICIENT": config.coefficient})
+    method = LocalMethod.load(Path(moduleformer_concentration.__file__), {"COEFFICIENT": config.coefficient})
     after = train(method, replace(model.size, training=training), seed, start=Start(model.model, domain))
-    kept = busy(_load(after.final, domains.index(domain)), config.threshold, model.size.model.active)
-    after.balancer.bias = torch.where(kept, 0.0, PRUNED)
+    kept = busy(_load(after), config.threshold, model.size.model.active)
+    after.balancer.bias = torch.where(kept, 0.0, PRUNED).to(after.balancer.device)
     pruned = _measured(after)
     return Specialised(domain, domains, kept.numpy(), model.final, after.final, pruned, after)
 
@@ -140,9 +143,9 @@ def busy(load: Tensor, threshold: float, k: int) -> Tensor:
     return prune(torch.zeros_like(load), counted, least) > PRUNED
 
 
-def _load(measured: Measured, domain: int) -> Tensor:
-    """Shares of the choices of a domain's held-out text, ``(L, E)``."""
-    counts = torch.from_numpy(measured.counts[domain]).float()
+def _load(training: Training) -> Tensor:
+    """Shares of the choices in the last quarter of a training, ``(L, E)``: held-out text has no say in what stays."""
+    counts = torch.from_numpy(training.loads[-math.ceil(len(training.loads) / 4) :].sum(0)).float()
     return counts / counts.sum(-1, keepdim=True)
 
 
@@ -155,7 +158,7 @@ def _measured(training: Training) -> Measured:
     def look(start: int, tokens: Tensor) -> tuple[Tensor, Pass]:
         generator = torch.Generator().manual_seed(start)
         routing = Pass(training.balancer, schedule, steps, training=False, generator=generator)
-        return cross_entropy(training.model, tokens, routing), routing
+        return cross_entropy(training.model, tokens.to(size.training.device), routing), routing
 
     with deterministic(size.training.device):
         text = held_out(load_corpus(), size.training.held_out, size.model.length)

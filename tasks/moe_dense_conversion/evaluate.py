@@ -155,8 +155,8 @@ def reported(found: list[Converted], seeds: tuple[int, ...]) -> Score:
     text = (
         f"mixture {mixture:.5f} nats per byte, dense model {dense:.5f}: {mixture - dense:.5f} lost\n"
         f"by domain, dense model in brackets: {each_domain}\n"
-        f"busiest expert {1 + metrics.max_violation(loads):.2f} times the mean load, {metrics.dead_share(loads):.0%} idle, "
-        f"specialisation in domains {numbers['specialisation']:.3f}"
+        f"busiest expert {1 + metrics.max_violation(loads):.2f} times the mean load, {metrics.dead_share(loads):.0%} of experts "
+        f"idle, specialisation in domains {numbers['specialisation']:.3f}"
     )
     instances = {f"model {seed}": float(np.mean(each.mixture)) for seed, each in zip(seeds, found, strict=True)}
     return Score(mixture, numbers, text, figure=partial(draw, found[0].counts, domains), instances=instances)
@@ -176,5 +176,5 @@ def draw(counts: np.ndarray, domains: tuple[str, ...], path: str) -> None:
         axes.set(title=f"layer {layer}", xlabel="expert", xticks=range(experts), xticklabels=range(1, experts + 1))
         axes.set_yticks(range(len(domains)), domains if layer == 0 else [""] * len(domains))
         axes.tick_params(labelsize=7)
-    figure.colorbar(image, ax=figure.axes, label="share of an even load")
+    figure.colorbar(image, ax=figure.axes, label="times an even load")
     figure.savefig(path)

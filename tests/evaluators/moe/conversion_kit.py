@@ -6,9 +6,6 @@ from evolve.evaluators.moe.dense import dense_size
 from evolve.evaluators.moe.model import Transformer
 from evolve.evaluators.moe.spec import ModelConfig
 
-# Two threads wait for each other by spinning, on a busy machine ten times longer than one would take.
-torch.set_num_threads(1)
-
 #: Two blocks of width 8: 32 hidden units, which become a shared expert of 8 and 12 of 2.
 TINY = ModelConfig(8, 2, 2, experts=1, active=1, expert_width=32, length=12)
 #: What a second trains.

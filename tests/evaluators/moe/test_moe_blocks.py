@@ -6,6 +6,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is not installed; the extra 'moe' brings it")
 
 from conversion_kit import SMALL, TINY, drawn, text  # noqa: E402 - it needs torch
+from moe_kit import lasting  # noqa: E402 - it needs torch
 
 from evolve.evaluators.moe.blocks import (  # noqa: E402 - it needs torch
     BlocksConfig,
@@ -93,8 +94,7 @@ def test_distillation_brings_half_the_blocks_near_the_whole_model():
     mixture = mixture_of(teacher)
     tokens = text(4, 32)
     before = teacher.head.weight.clone()
-    short = replace(SMALL, training=replace(SMALL.training, steps=40))
-    losses = distil_blocks(mixture, teacher, short, 1)
+    losses = distil_blocks(mixture, teacher, lasting(SMALL, 40), 1)
     assert torch.equal(teacher.head.weight, before)
     assert len(losses) == 40
     assert np.mean(losses[-5:]) < 0.5 * np.mean(losses[:5])

@@ -142,6 +142,13 @@ def test_an_assignment_that_does_not_fit_is_refused_with_its_reason(change, mess
         convert(drawn(), change(by_chance()), LAYOUT, 0)
 
 
+@pytest.mark.parametrize("dtype", ["int8", "int16", "uint8", "uint64"])
+def test_whole_numbers_of_any_kind_are_an_assignment(dtype):
+    dense, tokens = drawn(), text()[:, :-1]
+    first, second = (convert(dense, split, LAYOUT, 0)(tokens, shared_only) for split in (by_chance(), by_chance().astype(dtype)))
+    assert torch.equal(first, second)
+
+
 def test_only_a_dense_model_of_the_right_size_is_converted():
     with pytest.raises(ValueError, match="expected a dense model of 64 hidden units, got 1 experts of 32"):
         Layout.published(16).model(TINY)
