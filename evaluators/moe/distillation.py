@@ -32,6 +32,9 @@ from evolve.evaluators.moe.spec import Size, TrainingConfig
 #: Weight of the balancing loss in the second stage.
 BALANCE = 1e-2
 
+#: No term may weigh more: ten thousand times the published balance is beyond any use, and losses stay far from overflow.
+HIGHEST = 100.0
+
 _TINY = 1e-12
 
 
@@ -51,8 +54,8 @@ class Terms:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            if not 0.0 <= getattr(self, field.name) <= 100.0:
-                raise ValueError(f"the weight of {field.name} must lie in [0, 100], got {getattr(self, field.name)}")
+            if not 0.0 <= getattr(self, field.name) <= HIGHEST:
+                raise ValueError(f"the weight of {field.name} must lie in [0, {HIGHEST:g}], got {getattr(self, field.name)}")
         if self.output == self.features == 0:
             raise ValueError("one of the weights of output and features must be > 0, or there is nothing to learn from")
 
