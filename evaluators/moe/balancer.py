@@ -5,6 +5,7 @@ Whatever a method says is checked here; it may be a program's.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -94,6 +95,12 @@ class Balancer:
     @property
     def null_experts(self) -> int:
         return self.experts - self.model.experts
+
+    def asking(self, method: Method) -> Balancer:
+        """The same state with the hooks of another process."""
+        other = copy.copy(self)
+        other.method = method
+        return other
 
     def asks(self, hook: str, name: str) -> bool:
         return name in self.method.asks.get(hook, ())

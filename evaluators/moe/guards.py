@@ -12,13 +12,14 @@ from evolve.evaluators.moe.spec import Size
 from evolve.evaluators.moe.trainer import Training, train
 
 
-def check_repeats(method: Method, size: Size, seed: int) -> Training:
+def check_repeats(method: Method, size: Size, seed: int, witness: Method | None = None) -> Training:
     """Trains twice with one seed, in the same process, and compares to the bit.
 
     Args:
         method: A method whose hooks are to be functions of what they are given.
         size: A small one.
         seed: Of both.
+        witness: See `trainer.train`.
 
     Returns:
         The first training.
@@ -27,7 +28,7 @@ def check_repeats(method: Method, size: Size, seed: int) -> Training:
         Invalid: If the second differs: the program keeps something between calls, or draws numbers of its own.
         ProgramFailed: If it fails.
     """
-    first, second = train(method, size, seed), train(method, size, seed, guarded=False)
+    first, second = train(method, size, seed, witness=witness), train(method, size, seed, guarded=False)
     for step, (one, other) in enumerate(zip(first.losses, second.losses, strict=False)):
         if one != other:
             raise Invalid(

@@ -8,14 +8,16 @@ domains change half-way.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from evolve.errors import TaskError, nearest_hint
-from evolve.evaluators.base import IsolatedProgram, Score
+from evolve.evaluators.base import Invalid, IsolatedProgram, Score, SiblingFailed
 from evolve.evaluators.moe import fitness, report
 from evolve.evaluators.moe.calling import LocalMethod, Method, sandboxed
 from evolve.evaluators.moe.figures import draw_loads
@@ -26,7 +28,7 @@ from evolve.evaluators.moe.reference import REFERENCES, WORST
 from evolve.evaluators.moe.spec import SIZES, Size
 from evolve.evaluators.moe.trace import save_trace
 from evolve.evaluators.moe.trainer import Training, train
-from evolve.evaluators.moe.vocabulary import HOOKS
+from evolve.evaluators.moe.vocabulary import HOOKS, PER_TOKEN
 from evolve.settings import build, read_toml
 
 #: The method that results are compared with.
@@ -96,23 +98,23 @@ class Lab:
         size = _costed(SIZES["smoke"], unequal=self.config.unequal)
         if self.size.model.active == 1:
             size = replace(size, model=replace(size.model, active=1))
-        with sandboxed(program, self.hooks, [size]) as method:
-            check_repeats(method, size, seed=0)
+        with _opened(program, self.hooks, [size]) as hooks:
+            check_repeats(hooks.method, size, seed=0, witness=hooks.witness)
 
     def evaluate(self, program: IsolatedProgram) -> Score:
         """Trains with the task's seeds; with the first one only, where that is hopeless."""
-        with sandboxed(program, self.hooks, [self.size]) as method:
+        with _opened(program, self.hooks, [self.size]) as hooks:
             trials: list[Trial] = []
             for seed in self.config.seeds:
-                trials.append(self._trial(method, seed))
+                trials.append(self._trial(hooks, seed))
                 if trials[0].value < self.config.screen:
                     break
         return self._score(trials)
 
     def paired(self, program: IsolatedProgram, seed: int) -> Score:
         """Trains with one seed; the program may define any hook, which is how published methods are measured."""
-        with sandboxed(program, tuple(HOOKS), [self.size]) as method:
-            return self._score([self._trial(method, seed)])
+        with _opened(program, tuple(HOOKS), [self.size]) as hooks:
+            return self._score([self._trial(hooks, seed)])
 
     def holdout(self, program: IsolatedProgram) -> Score:
         """Trains with fresh seeds and in every variant; the fresh seeds are the objective."""
@@ -120,17 +122,17 @@ class Lab:
         values: list[float] = []
         metrics: dict[str, float] = {}
         lines = [f"Beside {REFERENCE} with the same seeds:"]
-        with sandboxed(program, self.hooks, [self.size, *variants.values()]) as method:
+        with _opened(program, self.hooks, [self.size, *variants.values()]) as hooks:
             for name, size, seeds in (("fresh", self.size, FRESH), *((name, size, FRESH[:1]) for name, size in variants.items())):
-                pair = _side_by_side(method, size, seeds, unequal=self.config.unequal)
+                pair = _side_by_side(hooks, size, seeds, unequal=self.config.unequal)
                 values += pair.values if name == "fresh" else []
                 metrics |= {f"{name}_{key}": value for key, value in pair.differences.items()}
                 lines.append(f"{name}: {pair.told}")
         return Score(values=values, metrics=metrics, feedback="\n".join(lines))
 
-    def _trial(self, method: Method, seed: int) -> Trial:
+    def _trial(self, hooks: _Hooks, seed: int) -> Trial:
         """Trains with one seed, or in a sweep with several coefficients, and values what came of it."""
-        training = train(method, self.size, seed)
+        training = hooks.train(self.size, seed)
         found = report.metrics_of(training)
         summary = fitness.summarise(training.final)
         found["shinka"] = fitness.shinka(found["training_cross_entropy"], found["training_l1_imbalance"])
@@ -138,7 +140,7 @@ class Lab:
         if reference is not None and seed in reference.cross_entropy:
             found["constrained"] = fitness.constrained(summary, reference, seed)
         if self.config.fitness == "frontier":
-            found["frontier"] = fitness.frontier([_point(summary), *self._sweep(method, seed)], WORST)
+            found["frontier"] = fitness.frontier([_point(summary), *self._sweep(hooks, seed)], WORST)
         if self.config.fitness not in found:
             known = sorted(reference.cross_entropy) if reference is not None else []
             raise TaskError(
@@ -147,12 +149,12 @@ class Lab:
             )
         return Trial(training, found, found[self.config.fitness])
 
-    def _sweep(self, method: Method, seed: int) -> list[Point]:
+    def _sweep(self, hooks: _Hooks, seed: int) -> list[Point]:
         """Trains with the other coefficients of the sweep."""
         middle = self.size.training.coefficient
         factors = [coefficient / middle for coefficient in fitness.SWEEP if coefficient != middle]
         sizes = [replace(self.size, training=replace(self.size.training, coefficient_factor=factor)) for factor in factors]
-        return [_point(fitness.summarise(train(method, size, seed).final)) for size in sizes]
+        return [_point(fitness.summarise(hooks.train(size, seed).final)) for size in sizes]
 
     def _score(self, trials: Sequence[Trial]) -> Score:
         found = report.means([trial.metrics for trial in trials])
@@ -197,6 +199,40 @@ class SideBySide:
     told: str
 
 
+class _Hooks(NamedTuple):
+    """A program's hooks.
+
+    Attributes:
+        method: In the process that trainings ask.
+        witness: In a process that knows nothing of them, for the guard to ask; None where nothing is decided token by token.
+    """
+
+    method: Method
+    witness: Method | None
+
+    def train(self, size: Size, seed: int) -> Training:
+        return train(self.method, size, seed, witness=self.witness)
+
+
+@contextmanager
+def _opened(program: IsolatedProgram, allowed: Sequence[str], sizes: Sequence[Size]) -> Iterator[_Hooks]:
+    """Opens a program's hooks, in a second process as well where the guard has something to ask.
+
+    Raises:
+        Invalid: If the program defines hooks otherwise than it may, or fails in the second process only.
+        ProgramFailed: If it fails.
+    """
+    with sandboxed(program, allowed, sizes) as method:
+        if not any(hook in method.asks for hook in PER_TOKEN):
+            yield _Hooks(method, None)
+            return
+        try:
+            with sandboxed(program.sibling(program.files), allowed, sizes) as witness:
+                yield _Hooks(method, witness)
+        except SiblingFailed as failure:
+            raise Invalid(f"asked again in a fresh process, the program failed: {failure.feedback}") from None
+
+
 def variants_of(size: Size) -> dict[str, Size]:
     """Other models and another text that a finished result is tried on; each is named after the size that it varies."""
     model = size.model
@@ -213,9 +249,9 @@ def reference_method() -> LocalMethod:
     return LocalMethod.load(catalog.path_of(REFERENCE))
 
 
-def _side_by_side(method: Method, size: Size, seeds: Sequence[int], *, unequal: bool) -> SideBySide:
+def _side_by_side(hooks: _Hooks, size: Size, seeds: Sequence[int], *, unequal: bool) -> SideBySide:
     """Trains with some seeds; the reference as well, where it is not known from before."""
-    ours = {seed: fitness.summarise(train(method, size, seed).final) for seed in seeds}
+    ours = {seed: fitness.summarise(hooks.train(size, seed).final) for seed in seeds}
     reference = REFERENCES.get((size.name, unequal))
     if reference is None or not set(seeds) <= set(reference.cross_entropy):
         # Two at least, since their standard deviation is the unit.

@@ -10,8 +10,10 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from evolve.evaluators.moe.corpus import Corpus
+from evolve.evaluators.moe.model import Route, Transformer
 from evolve.evaluators.moe.router import Pass
 from evolve.evaluators.moe.spec import Size
 
@@ -58,6 +60,40 @@ def held_out(corpus: Corpus, each: int, length: int) -> HeldOut:
     return HeldOut(np.tile(np.arange(len(corpus.domains)), each), tokens.reshape(-1, length + 1))
 
 
+def cross_entropy(model: Transformer, tokens: Tensor, route: Route) -> Tensor:
+    """Predicts every byte of some sequences but the first.
+
+    Args:
+        model: Whose predictions count.
+        tokens: ``(B, S + 1)`` integers.
+        route: Where tokens go.
+
+    Returns:
+        ``(B,)`` nats per byte of each sequence.
+    """
+    return byte_losses(model(tokens[:, :-1], route), tokens).mean(1)
+
+
+def byte_losses(logits: Tensor, tokens: Tensor) -> Tensor:
+    """Cross-entropy of every byte, ``(B, S)`` nats, from logits ``(B, S, 256)`` and tokens ``(B, S + 1)``."""
+    each = functional.cross_entropy(logits.float().flatten(0, 1), tokens[:, 1:].flatten(), reduction="none")
+    return each.view(len(tokens), -1)
+
+
+@torch.no_grad()
+def cross_entropy_by_domain(model: Transformer, text: HeldOut, route: Route, batch: int = 64) -> tuple[float, ...]:
+    """Measures a model whose routes need no balancer: nats per byte of each domain.
+
+    Args:
+        model: What predicts.
+        text: What it is to predict.
+        route: Where tokens go.
+        batch: Sequences at once.
+    """
+    parts = torch.from_numpy(text.tokens.astype(np.int64)).split(batch)
+    return _by_domain(text, torch.cat([cross_entropy(model, part, route) for part in parts]))
+
+
 def measure(text: HeldOut, size: Size, batch: int, look: Callable[[int, Tensor], tuple[Tensor, Pass]]) -> Measured:
     """Measures a model.
 
@@ -76,17 +112,22 @@ def measure(text: HeldOut, size: Size, batch: int, look: Callable[[int, Tensor],
         counts.append(torch.stack([seen.mask for seen in routing.seen]).unflatten(1, (batch, -1)).sum(2).cpu())
         margins += [_margin(seen.gates, k) for seen, k in zip(routing.seen, routing.schedule.k, strict=True)]
         entropies += [_entropy(seen.gates) for seen in routing.seen]
-    loss_of = torch.cat(losses)[: len(text.tokens)].double().numpy()
     # Tokens of each sequence by expert: (N, L, E).
     counts_of = torch.cat(counts, 1)[:, : len(text.tokens), : size.model.experts].transpose(0, 1).numpy()
     each = [text.domains == domain for domain in range(int(text.domains.max()) + 1)]
     return Measured(
-        tuple(float(loss_of[some].mean()) for some in each),
+        _by_domain(text, torch.cat(losses)[: len(text.tokens)]),
         np.stack([counts_of[some].sum(0) for some in each]),
         _active(counts_of, size),
         sum(margins) / len(margins),
         sum(entropies) / len(entropies),
     )
+
+
+def _by_domain(text: HeldOut, losses: Tensor) -> tuple[float, ...]:
+    """Means over the sequences of each domain."""
+    loss_of = losses.double().numpy()
+    return tuple(float(loss_of[text.domains == domain].mean()) for domain in range(int(text.domains.max()) + 1))
 
 
 def _active(counts: np.ndarray, size: Size) -> float:

@@ -92,9 +92,18 @@ class Transformer(nn.Module):
         Returns:
             ``(B, S, 256)`` logits.
         """
-        x = self.embedding(tokens)
+        return self.read(self.outputs(tokens, route)[-1])
+
+    def outputs(self, tokens: Tensor, route: Route) -> list[Tensor]:
+        """What leaves each block, ``(B, S, width)``; the arguments are those of `forward`."""
+        x, outputs = self.embedding(tokens), []
         for layer, block in enumerate(self.blocks):
             x = block(x, self.rotation, route, layer)
+            outputs.append(x)
+        return outputs
+
+    def read(self, x: Tensor) -> Tensor:
+        """Reads predictions off what leaves the last block: ``(B, S, width)`` to ``(B, S, 256)`` logits."""
         logits: Tensor = self.head(self.norm(x))
         return logits
 
@@ -145,7 +154,8 @@ class Rotated(torch.autograd.Function):
         rotated = mixed.new_empty(parts.shape)
         _turn(parts[:2], rotation[0], rotation[1], rotated[:2])
         rotated[2] = parts[2]
-        return rotated.unbind()
+        queries, keys, values = rotated.unbind()
+        return queries, keys, values
 
     @staticmethod
     def backward(context: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:  # Any: see above

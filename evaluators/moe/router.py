@@ -11,6 +11,7 @@ from torch import Tensor
 
 from evolve.evaluators.base import Invalid
 from evolve.evaluators.moe.balancer import Balancer, Schedule
+from evolve.evaluators.moe.calling import Method
 from evolve.evaluators.moe.model import Routed
 from evolve.evaluators.moe.vocabulary import PER_TOKEN
 
@@ -44,10 +45,13 @@ class Company:
     Attributes:
         order: ``(T,)`` a permutation.
         kept: ``(T,)`` bool, the rows that stay what they are; the others get another token's logits.
+        nudge: ``(T,)`` about 1, what every row is multiplied by: so little that the answer stays, and enough for a program not to
+            know the row again that it has answered for.
     """
 
     order: Tensor
     kept: Tensor
+    nudge: Tensor
 
 
 class Pass:
@@ -63,6 +67,7 @@ class Pass:
         generator: torch.Generator,
         keep_gradients: bool = False,
         company: Company | None = None,
+        witness: Method | None = None,
     ) -> None:
         """Prepares one pass.
 
@@ -75,6 +80,8 @@ class Pass:
                 depend on what the method asks for.
             keep_gradients: Whether the gradients of weights are wanted.
             company: Has the guard ask the hooks again, with these other tokens beside.
+            witness: The same hooks in a process that has not seen these tokens, for the guard to ask; without one, the process
+                is asked that has.
         """
         self._balancer = balancer
         self.schedule = schedule
@@ -83,6 +90,7 @@ class Pass:
         self._generator = generator
         self._keep_gradients = keep_gradients
         self._company = company
+        self._witness = balancer if witness is None else balancer.asking(witness)
         self._hooked = any(balancer.defines(hook) for hook in PER_TOKEN)
         self.seen: list[Seen] = []
 
@@ -91,7 +99,7 @@ class Pass:
         # Hooks see the tokens of a finished model in no order, so that none can tell which token comes after another.
         order = None if self._training or not self._hooked else self._shuffled(logits)
         rows = logits if order is None else logits[order]
-        gates, weights, mask = self._routed(layer, rows, noise)
+        gates, weights, mask = self._routed(self._balancer, layer, rows, noise)
         if self._company is not None and self._hooked:
             self._ask_again(layer, rows.detach(), noise, weights.detach())
         if order is not None:
@@ -105,15 +113,17 @@ class Pass:
         self.seen.append(Seen(logits, gates, weights, mask, dropped))
         return Routed(weights, kept)
 
-    def _routed(self, layer: int, logits: Tensor, noise: Callable[[str], Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+    def _routed(
+        self, balancer: Balancer, layer: int, logits: Tensor, noise: Callable[[str], Tensor]
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Gates, weights and mask of some rows."""
         if self.schedule.temperature != 1.0:
             logits = logits / self.schedule.temperature
         k = {"k": torch.tensor(self.schedule.k[layer])}
         drawn = {"noise": lambda: noise("noise") * self.schedule.noise, "uniform": lambda: noise("uniform")}
-        selection, gates = self._balancer.score(layer, {"logits": logits, **drawn, **self._moment})
-        mask = self._balancer.select(layer, {"selection": selection.detach(), **k, **drawn, **self._moment})
-        weights = self._balancer.gate(layer, {"gates": gates, "mask": mask, **k, **self._moment})
+        selection, gates = balancer.score(layer, {"logits": logits, **drawn, **self._moment})
+        mask = balancer.select(layer, {"selection": selection.detach(), **k, **drawn, **self._moment})
+        weights = balancer.gate(layer, {"gates": gates, "mask": mask, **k, **self._moment})
         return gates, weights, mask
 
     def _shuffled(self, logits: Tensor) -> Tensor:
@@ -143,10 +153,11 @@ class Pass:
         """
         assert self._company is not None
         order, kept = self._company.order, self._company.kept
-        others = torch.where(kept.unsqueeze(1), rows, rows.roll(1, 0))[order]
+        others = (torch.where(kept.unsqueeze(1), rows, rows.roll(1, 0)) * self._company.nudge.unsqueeze(1))[order]
         with torch.no_grad():
-            _, again, _ = self._routed(layer, others, lambda kind: noise(kind)[order])
-        differs = ((again - weights[order]).abs() > _TOLERANCE).any(-1)[kept[order]]
+            _, again, _ = self._routed(self._witness, layer, others, lambda kind: noise(kind)[order])
+        before = weights[order]
+        differs = ((again - before).abs() > _TOLERANCE * before.abs().clamp_min(1)).any(-1)[kept[order]]
         if differs.float().mean() > _TOLERATED:
             raise Invalid(
                 f"layer {layer}: {int(differs.sum())} of {differs.numel()} tokens were routed otherwise with other tokens beside "

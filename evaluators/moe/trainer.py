@@ -9,21 +9,18 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import Tensor
 
-from evolve.evaluators.base import Invalid
 from evolve.evaluators.moe.balancer import Balancer, Schedule
 from evolve.evaluators.moe.calling import Method
 from evolve.evaluators.moe.corpus import load_corpus
-from evolve.evaluators.moe.measuring import Measured, held_out, measure
+from evolve.evaluators.moe.descent import Descent, deterministic, finite
+from evolve.evaluators.moe.measuring import Measured, cross_entropy, held_out, measure
 from evolve.evaluators.moe.metrics import max_violation
 from evolve.evaluators.moe.model import Transformer
 from evolve.evaluators.moe.observed import Observed
@@ -33,11 +30,23 @@ from evolve.evaluators.moe.spec import ModelConfig, Size
 #: A share of the training after which a model is measured; the last one is what counts.
 CHECKPOINTS = (1 / 3, 2 / 3, 1.0)
 
+#: How far the guard moves logits, in units of themselves.
+_NUDGE = 1e-5
+
 #: Shares of the training after which the guard asks hooks again about a training batch.
 _GUARDED = (0.0, 0.5)
 
-#: Just below what glibc maps apart whatever happens (32 MiB).
-_LARGE_BYTES = 31 * 2**20
+
+class Start(NamedTuple):
+    """What a training goes on from.
+
+    Attributes:
+        model: Of the same sizes and the same kind of router; it stays as it is.
+        domain: Of the corpus, the only one that the training reads; empty for what the size's training says.
+    """
+
+    model: Transformer
+    domain: str = ""
 
 
 @dataclass(slots=True)
@@ -86,7 +95,9 @@ class Training:
         return self.checkpoints[-1]
 
 
-def train(method: Method, size: Size, seed: int, *, guarded: bool = True) -> Training:
+def train(
+    method: Method, size: Size, seed: int, *, guarded: bool = True, witness: Method | None = None, start: Start | None = None
+) -> Training:
     """Trains one model.
 
     A method that wants more computation than k full experts per token is charged for it: the training ends when as many
@@ -98,30 +109,45 @@ def train(method: Method, size: Size, seed: int, *, guarded: bool = True) -> Tra
         size: What is trained, and how.
         seed: Of weights, batches and noise.
         guarded: Whether hooks are asked again about tokens in other company (see `router.Pass`).
+        witness: The same method in another process, for the guard to ask; without one the method itself is asked.
+        start: What it goes on from; None for weights that the seed draws.
 
     Raises:
         Invalid: If the method says what it may not, or the training diverges.
         ProgramFailed: If the method is a program's, and fails.
+        ValueError: If the model has one expert: there is nothing to balance (see `dense.train_dense`).
+        RuntimeError: If ``start`` is another kind of model.
     """
-    with _deterministic(size.training.device):
-        _keep_freed_memory()
-        return _Trainer(method, size, seed, guarded=guarded).run()
+    if size.model.experts == 1:
+        raise ValueError("a model of one expert is dense and has no routers: train it with dense.train_dense")
+    with deterministic(size.training.device):
+        trainer = _Trainer(method, size, seed, guarded=guarded, witness=witness)
+        if start is not None:
+            trainer.go_on_from(start)
+        return trainer.run()
 
 
 class _Trainer:
     """One training under way."""
 
-    def __init__(self, method: Method, size: Size, seed: int, *, guarded: bool) -> None:
-        self.size, self.config, self.seed, self.guarded = size, size.training, seed, guarded
+    def __init__(self, method: Method, size: Size, seed: int, *, guarded: bool, witness: Method | None) -> None:
+        self.size, self.config, self.seed, self.guarded, self.witness = size, size.training, seed, guarded, witness
         self.corpus = load_corpus()
         self.balancer = Balancer(method, size.model, self.config.device)
         self.model = Transformer(size.model, self.balancer.router, self.balancer.null_experts)
         self.model.initialise(seed)
         self.model.to(self.config.device)
-        self.optimiser = _optimiser(self.model, size)
+        self.descent = Descent(self.model.named_parameters(), self.config)
+        self.domain = ""
         self.text = held_out(self.corpus, self.config.held_out, size.model.length)
-        method.open(size.letters(self.balancer.experts))
+        for each in (method, witness):
+            if each is not None:
+                each.open(size.letters(self.balancer.experts))
         self.training = Training(size, seed, self.corpus.domains, self.model, self.balancer)
+
+    def go_on_from(self, start: Start) -> None:
+        self.model.load_state_dict(start.model.state_dict())
+        self.domain = start.domain
 
     def run(self) -> Training:
         training, steps = self.training, self.config.steps
@@ -150,7 +176,7 @@ class _Trainer:
             self._ask_again(tokens, schedule, step)
         routing = self._pass(schedule, step, training=True, keep_gradients=self.balancer.asks("update", "contribution"))
         loss = self._cross_entropy(tokens, routing).mean()
-        self.training.losses.append(_finite(float(loss.detach()), step))
+        self.training.losses.append(finite(float(loss.detach()), step))
         observed = Observed(
             routing.seen,
             micro_batches=config.micro_batches,
@@ -165,7 +191,7 @@ class _Trainer:
             if tell_apart:
                 self._tell_apart(loss, weight * balance)
             loss = loss + weight * balance
-        self._descend(loss, progress, step)
+        self.descent.step(loss, progress, step)
         self.balancer.update(observed.inputs("update"))
         self.training.micro_violation.append(max_violation(observed.micro_load[..., : self.size.model.experts].cpu().numpy()))
         self.training.spent += self._operations(observed.mask)
@@ -179,13 +205,17 @@ class _Trainer:
             micro_batches=self.config.micro_batches,
             sequences=self.config.sequences,
             length=self.size.model.length,
-            weights=self._shares(step) if self.config.shift else None,
+            weights=self._shares(step),
         )
         self.training.mixture.append(batch.domains)
         return torch.from_numpy(batch.tokens.astype(np.int64)).to(self.config.device)
 
-    def _shares(self, step: int) -> dict[str, float]:
-        """What each domain has of a step's text where that changes half-way."""
+    def _shares(self, step: int) -> dict[str, float] | None:
+        """What each domain has of a step's text; None where all have the same."""
+        if self.domain:
+            return {self.domain: 1.0}
+        if not self.config.shift:
+            return None
         domains = self.corpus.domains
         middle = len(domains) // 2
         first = self.config.shift if 2 * step < self.config.steps else 1 - self.config.shift
@@ -201,17 +231,7 @@ class _Trainer:
     def _cross_entropy(self, tokens: Tensor, routing: Pass) -> Tensor:
         """Nats per byte of each sequence."""
         with torch.autocast(self.config.device, torch.bfloat16, enabled=self.config.bfloat16):
-            logits = self.model(tokens[:, :-1], routing)
-        losses = functional.cross_entropy(logits.float().flatten(0, 1), tokens[:, 1:].flatten(), reduction="none")
-        return losses.view(len(tokens), -1).mean(1)
-
-    def _descend(self, loss: Tensor, progress: float, step: int) -> None:
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        _finite(float(nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)), step)
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.config.learning_rate * _rate(progress, self.config.warmup)
-        self.optimiser.step()
+            return cross_entropy(self.model, tokens, routing)
 
     def _tell_apart(self, loss: Tensor, balance: Tensor) -> None:
         """Compares the gradients of both losses by the routers' weights."""
@@ -227,13 +247,16 @@ class _Trainer:
     def _ask_again(self, tokens: Tensor, schedule: Schedule, step: int) -> None:
         """Has the guard look at a training batch."""
         with torch.no_grad():
-            self._cross_entropy(tokens, self._pass(schedule, step, training=True, company=self._company(step)))
+            self._cross_entropy(
+                tokens, self._pass(schedule, step, training=True, company=self._company(step), witness=self.witness)
+            )
 
     def _company(self, step: int) -> Company:
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + step + 7)
         order = torch.randperm(self.size.tokens, generator=generator)
         kept = torch.rand(self.size.tokens, generator=generator) < 0.5
-        return Company(order.to(self.config.device), kept.to(self.config.device))
+        nudge = 1 + _NUDGE * torch.randn(self.size.tokens, generator=generator)
+        return Company(*(some.to(self.config.device) for some in (order, kept, nudge)))
 
     @torch.no_grad()
     def _measure(self, step: int) -> Measured:
@@ -242,7 +265,7 @@ class _Trainer:
 
         def look(start: int, tokens: Tensor) -> tuple[Tensor, Pass]:
             company = self._company(step) if self.guarded and start == 0 else None
-            routing = self._pass(schedule, step, training=False, draw=start, company=company)
+            routing = self._pass(schedule, step, training=False, draw=start, company=company, witness=self.witness)
             return self._cross_entropy(tokens.to(self.config.device), routing), routing
 
         return measure(self.text, self.size, self.size.sequences, look)
@@ -260,58 +283,3 @@ def _other_operations(model: ModelConfig) -> int:
     """Floating-point operations per token beside the experts': projections, attention, shared experts, the head."""
     layer = 8 * model.width**2 + 2 * model.length * model.width + 4 * model.width * model.shared_width
     return model.layers * layer + 2 * model.width * 256
-
-
-def _optimiser(model: Transformer, size: Size) -> torch.optim.AdamW:
-    """AdamW that lets vectors and embeddings be as large as they like."""
-    matrices = [weight for name, weight in model.named_parameters() if weight.dim() > 1 and "embedding" not in name]
-    others = [weight for name, weight in model.named_parameters() if weight.dim() <= 1 or "embedding" in name]
-    groups = [{"params": matrices, "weight_decay": size.training.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=size.training.learning_rate, betas=size.training.betas, fused=True)
-
-
-def _rate(progress: float, warmup: float) -> float:
-    """Share of the highest learning rate: up in a line, then down along a cosine to a tenth."""
-    if progress < warmup:
-        return (progress + 1e-2) / (warmup + 1e-2)
-    return 0.1 + 0.45 * (1 + math.cos(math.pi * (progress - warmup) / (1 - warmup)))
-
-
-def _finite(value: float, step: int) -> float:
-    """Returns the value.
-
-    Raises:
-        Invalid: If it is not a finite number.
-    """
-    if not math.isfinite(value):
-        raise Invalid(f"the training diverged: at step {step} the loss or its gradient is {value}")
-    return value
-
-
-@contextmanager
-def _deterministic(device: str) -> Iterator[None]:
-    """One thread, and no kernel whose result depends on the order of its threads; leaves torch as it was."""
-    threads, filled = torch.get_num_threads(), torch.utils.deterministic.fill_uninitialized_memory
-    deterministic, warn_only = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
-    try:
-        # Writes every new tensor once more; nothing here reads what it has not written.
-        torch.utils.deterministic.fill_uninitialized_memory = False
-        if device == "cpu":
-            # Two threads are up to ten times slower than one on a busy machine: they wait for each other by spinning.
-            torch.set_num_threads(1)
-            torch.use_deterministic_algorithms(True)
-        with torch.random.fork_rng(devices=[]):  # torch draws first weights when layers are made; `initialise` draws them anew
-            yield
-    finally:
-        torch.set_num_threads(threads)
-        torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
-        torch.utils.deterministic.fill_uninitialized_memory = filled
-
-
-def _keep_freed_memory() -> None:
-    """Has the C library keep what a step frees for the next one.
-
-    glibc gives freed memory back to the system beyond twice the largest block that was mapped apart and freed; a step of `nano`
-    then spends a tenth of its time on having hundreds of pages mapped anew.
-    """
-    torch.empty(_LARGE_BYTES, dtype=torch.uint8)

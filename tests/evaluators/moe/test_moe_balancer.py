@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch", reason="torch is not installed; the extra 'moe' brings it")
 
-from moe_kit import TINY, written  # noqa: E402 - it needs torch
+from moe_kit import TINY, one_thread, written  # noqa: E402, F401 - it needs torch; a fixture
 
 from evolve.evaluators.base import Invalid  # noqa: E402 - after what may skip
 from evolve.evaluators.moe.balancer import Balancer, Schedule, top_k  # noqa: E402 - it needs torch

@@ -5,7 +5,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed; the extra 'moe' brings it")
 
-from moe_kit import SMOKE, TINY, catalogued, lasting, written  # noqa: E402 - it needs torch
+from moe_kit import SMOKE, TINY, catalogued, lasting, one_thread, written  # noqa: E402, F401 - it needs torch; a fixture
 from moe_sandbox_kit import opened, server  # noqa: E402 - see above
 
 from evolve.evaluators.base import Invalid, ProgramFailed  # noqa: E402 - after what may skip

@@ -4,6 +4,8 @@ from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch", reason="torch is not installed; the extra 'moe' brings it")
 
+from moe_kit import one_thread  # noqa: E402, F401 - it needs torch; a fixture
+
 from evolve.evaluators.moe.experts import Experts, Grouped, padded  # noqa: E402 - it needs torch
 
 WIDTH, HIDDEN = 6, 8

@@ -5,7 +5,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed; the extra 'moe' brings it")
 
-from moe_kit import TINY, written  # noqa: E402 - it needs torch
+from moe_kit import TINY, one_thread, written  # noqa: E402, F401 - it needs torch; a fixture
 
 from evolve.evaluators.moe.balancer import Balancer, Schedule  # noqa: E402 - it needs torch
 from evolve.evaluators.moe.corpus import load_corpus  # noqa: E402 - after what may skip

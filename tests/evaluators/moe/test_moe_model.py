@@ -4,7 +4,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed; the extra 'moe' brings it")
 
-from moe_kit import TINY  # noqa: E402 - it needs torch
+from moe_kit import TINY, one_thread  # noqa: E402, F401 - it needs torch; a fixture
 
 from evolve.evaluators.moe.model import Attention, Routed, Transformer, make_router  # noqa: E402 - it needs torch
 from evolve.evaluators.moe.spec import ModelConfig  # noqa: E402 - see above

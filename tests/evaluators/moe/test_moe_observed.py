@@ -2,7 +2,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed; the extra 'moe' brings it")
 
-from moe_kit import TINY, written  # noqa: E402 - it needs torch
+from moe_kit import TINY, one_thread, written  # noqa: E402, F401 - it needs torch; a fixture
 
 from evolve.evaluators.moe.balancer import Balancer, Schedule  # noqa: E402 - see above
 from evolve.evaluators.moe.experts import Experts  # noqa: E402 - see above

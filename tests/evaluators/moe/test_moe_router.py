@@ -2,7 +2,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed; the extra 'moe' brings it")
 
-from moe_kit import TINY, catalogued, lasting, written  # noqa: E402 - it needs torch
+from moe_kit import TINY, catalogued, lasting, one_thread, written  # noqa: E402, F401 - it needs torch; a fixture
 
 from evolve.evaluators.base import Invalid  # noqa: E402 - after what may skip
 from evolve.evaluators.moe.balancer import Balancer, Schedule  # noqa: E402 - it needs torch
@@ -166,7 +166,8 @@ def test_in_training_tokens_come_as_they_are():
 
 def guarded(source, training=True):
     generator = torch.Generator().manual_seed(9)
-    company = Company(torch.randperm(TOKENS, generator=generator), torch.arange(TOKENS) % 2 == 0)
+    nudge = 1 + 1e-5 * torch.randn(TOKENS, generator=generator)
+    company = Company(torch.randperm(TOKENS, generator=generator), torch.arange(TOKENS) % 2 == 0, nudge)
     one = routing(written(source), training=training, company=company, noise=1.0)
     one(0, drawn())
 
@@ -216,6 +217,22 @@ def test_published_methods_are_let_through(name):
 def test_expert_choice_is_caught():
     with pytest.raises(Invalid, match="were routed otherwise with other tokens beside them"):
         train(catalogued("expert_choice"), TINY, seed=0)
+
+
+REMEMBERS = """
+KNOWN = {}
+
+def score(logits):
+    ranks = logits.argsort(0).float()
+    for row, rank in zip(logits.tolist(), ranks):
+        KNOWN.setdefault(tuple(row), rank)
+    return torch.stack([KNOWN[tuple(row)] for row in logits.tolist()]), logits.softmax(-1)
+"""
+
+
+def test_a_method_that_remembers_what_it_answered_for_a_token_is_caught():
+    with pytest.raises(Invalid, match="were routed otherwise with other tokens beside them"):
+        guarded(REMEMBERS)
 
 
 def test_a_method_that_only_cheats_in_evaluation_is_caught():

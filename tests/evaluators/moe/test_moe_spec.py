@@ -1,7 +1,8 @@
 import pytest
-from moe_kit import SMOKE, TINY
 
-from evolve.evaluators.moe.spec import SIZES, ModelConfig, TrainingConfig
+from evolve.evaluators.moe.spec import SIZES, ModelConfig, Size, TrainingConfig
+
+SMOKE = SIZES["smoke"]
 
 
 @pytest.mark.parametrize(
@@ -44,7 +45,14 @@ def test_half_of_unequal_experts_are_full_a_quarter_half_and_a_quarter_a_quarter
 
 
 def test_letters_count_what_hooks_see():
-    assert TINY.letters(6) == {"L": 2, "E": 6, "T": 64, "B": 4, "M": 2, "R": 4}
+    assert Size("tiny", ModelConfig(16, 2, 2, 4, 2, 8, length=16), TrainingConfig(3, 2, 2)).letters(6) == {
+        "L": 2,
+        "E": 6,
+        "T": 64,
+        "B": 4,
+        "M": 2,
+        "R": 4,
+    }
 
 
 def test_sizes_go_by_their_names_and_can_be_made_unequal():

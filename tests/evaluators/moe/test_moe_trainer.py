@@ -6,7 +6,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed; the extra 'moe' brings it")
 
-from moe_kit import SMOKE, TINY, catalogued, lasting, written  # noqa: E402 - it needs torch
+from moe_kit import SMOKE, TINY, catalogued, lasting, one_thread, written  # noqa: E402, F401 - it needs torch; a fixture
 
 from evolve.evaluators.base import Invalid  # noqa: E402 - after what may skip
 from evolve.evaluators.moe import metrics  # noqa: E402 - see above
@@ -234,3 +234,32 @@ def test_torch_is_left_as_it_was(source, warn_only):
     finally:
         torch.use_deterministic_algorithms(False)
         torch.set_num_threads(threads)
+
+
+# Sweeps and shifts.
+
+
+def test_a_sweep_multiplies_the_weight_of_the_loss_whoever_gave_it():
+    loss = "def loss(load, probability): return (load * probability).sum()"
+    given = f"def schedule(): return {{'coefficient': 0.5}}\n{loss}"
+    doubled = lasting(TINY, 3, coefficient_factor=2.0)
+    assert_same(train(written(loss), doubled, seed=0), train(written(loss), lasting(TINY, 3, coefficient=0.02), seed=0))
+    assert_same(train(written(given), doubled, seed=0), train(written(given.replace("0.5", "1.0")), TINY, seed=0))
+    assert_same(train(written(given), lasting(TINY, 3, coefficient_factor=0.0), seed=0), train(written(""), TINY, seed=0))
+
+
+def test_text_shifts_from_one_half_of_the_domains_to_the_other_in_the_middle():
+    trained = train(written(""), lasting(TINY, 30, shift=0.9, micro_batches=6, sequences=1), seed=0)
+    assert len(trained.domains) == 6
+    before, after = (np.concatenate(some) < 3 for some in (trained.mixture[:15], trained.mixture[15:]))
+    # 90 draws each, 0.9 and 0.1 of them on average; three standard deviations are 0.095.
+    assert before.mean() > 0.8
+    assert after.mean() < 0.2
+    usual = np.concatenate(train(written(""), lasting(TINY, 6), seed=0).mixture)
+    assert np.bincount(usual).tolist() == [2] * 6
+
+
+def test_violation_is_also_told_of_micro_batches():
+    # Expert 3 of four takes every token: 4 times the mean.
+    trained = train(written("def select(selection): return (selection * 0 + torch.arange(4)) > 2"), TINY, seed=0)
+    assert trained.micro_violation == pytest.approx([3.0] * 3)
