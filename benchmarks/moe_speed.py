@@ -114,8 +114,8 @@ def report(steps: Sequence[StepCost], evaluations: Sequence[EvaluationCost]) -> 
             f"| {cost.size} | {cost.sparse_ms:.1f} | {cost.dense_ms:.1f} | {ratio} | <= {LIMIT} | {cost.beyond_dense:.1%} "
             f"| {cost.routing:.1%} |"
         )
-    yield "\nRatios are means over rounds of experts, dense, dense, experts. Routing and dispatch: share of the step that is spent beyond"
-    yield "the dense one, forward and back. Choosing, forward: share spent on routing tokens and on the method's loss and update."
+    yield "\nRatios are means over rounds of experts, dense, dense, experts. Routing and dispatch: share of the step that is spent"
+    yield "beyond the dense one, forward and back. Choosing, forward: share of routing tokens and of the method's loss and update."
     yield "\n| evaluation of Switch | CPU s, median | range |\n|---|---|---|"
     for evaluation in evaluations:
         low, high = min(evaluation.values), max(evaluation.values)

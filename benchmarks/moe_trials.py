@@ -6,7 +6,9 @@ import ast
 import hashlib
 import json
 import multiprocessing
+import os
 import sys
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
@@ -118,7 +120,7 @@ def train_all(trials: Iterable[Trial], log: Path, workers: int) -> dict[Trial, T
     _mend(log)
     # Forked, a child would inherit locks of torch's threads.
     context = multiprocessing.get_context("spawn")
-    with log.open("a", encoding="utf-8") as file, ProcessPoolExecutor(workers, context) as pool:
+    with log.open("a", encoding="utf-8") as file, ProcessPoolExecutor(workers, context, _end_with_parent) as pool:
         for number, future in enumerate(as_completed([pool.submit(measure, trial) for trial in missing]), 1):
             item = future.result()
             done[item.trial] = item
@@ -126,6 +128,18 @@ def train_all(trials: Iterable[Trial], log: Path, workers: int) -> dict[Trial, T
             file.flush()
             print(f"{number}/{len(missing)} {item.trial}: {_outcome(item)}", file=sys.stderr)
     return {trial: done[trial] for trial in wanted}
+
+
+def _end_with_parent() -> None:
+    """Ends this process when the one that started it is killed, which the pool's own processes would outlive."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def wait() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def read(log: Path) -> Iterator[Trained]:
