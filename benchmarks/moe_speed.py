@@ -5,16 +5,15 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-import torch
 from moe_trials import SIZES, Size
 
 from evolve.evaluators.moe import trainer
 from evolve.evaluators.moe.balancer import Balancer
 from evolve.evaluators.moe.calling import LocalMethod
+from evolve.evaluators.moe.descent import deterministic
 from evolve.evaluators.moe.guards import check_repeats
 from evolve.evaluators.moe.methods import catalog
 from evolve.evaluators.moe.router import Pass
@@ -62,7 +61,7 @@ def dense(size: Size) -> Size:
 
 def step_cost(name: str, pairs: int) -> StepCost:
     """Times steps by turns, sparse dense dense sparse, so that a neighbour's load meets both alike."""
-    with _as_trained():
+    with deterministic("cpu"):
         sparse_step, dense_step = _sparse(SIZES[name]), _dense(SIZES[name])
         for step in range(_WARM_STEPS):
             sparse_step(step)
@@ -128,18 +127,18 @@ def _switch() -> LocalMethod:
 
 def _sparse(size: Size) -> Callable[[int], object]:
     # A step by itself is nothing that the package offers, and a training of few steps is mostly set-up.
-    training = trainer._Trainer(_switch(), size, 0, guarded=False)
+    training = trainer._Trainer(_switch(), size, 0, guarded=False, witness=None)
     return lambda step: training._step(step, step / size.training.steps, tell_apart=False)
 
 
 def _dense(size: Size) -> Callable[[int], object]:
-    training = trainer._Trainer(LocalMethod.load(catalog.path_of("none")), dense(size), 0, guarded=False)
+    training = trainer._Trainer(LocalMethod.load(catalog.path_of("none")), dense(size), 0, guarded=False, witness=None)
     schedule = training.balancer.schedule(0, 1, 0.0)
 
     def run(step: int) -> None:
         routing = training._pass(schedule, step, training=True)
         loss = training._cross_entropy(training._batch(step), routing).mean()
-        training._descend(loss, step / size.training.steps, step)
+        training.descent.step(loss, step / size.training.steps, step)
 
     return run
 
@@ -178,12 +177,3 @@ def _routing_share(run: Callable[[int], object], steps: int = 20) -> float:
     finally:
         for (owner, name), function in zip(watched, before, strict=True):
             setattr(owner, name, function)
-
-
-@contextmanager
-def _as_trained() -> Iterator[None]:
-    """Torch as it is while the lab trains."""
-    with trainer._deterministic("cpu"):
-        trainer._keep_freed_memory()
-        assert torch.get_num_threads() == 1
-        yield
