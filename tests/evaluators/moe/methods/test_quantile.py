@@ -34,7 +34,8 @@ def test_random_scores_are_balanced_after_some_rounds(seed, size):
     bias = torch.zeros(experts)
     for _ in range(60):
         bias = updated(scores, bias, k)
-    assert max_violation(counts_of(top_k(scores + bias, k))) < 0.02
+    # But for a few tokens, which go back and forth: 3 was the most of 240 draws, and the mean is 1024 k / E.
+    assert max_violation(counts_of(top_k(scores + bias, k))) <= 6 * experts / (1024 * k)
 
 
 def test_scores_that_were_never_seen_are_balanced_but_for_chance():
