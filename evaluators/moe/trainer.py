@@ -162,6 +162,7 @@ class _Trainer:
             loads.append(observed.counts[:, : self.size.model.experts].to("cpu", torch.int32).numpy())
             dropped += lost
         training.checkpoints.append(self._measure(steps))
+        training.z_norm = float(observed.logits.detach().square().mean().sqrt())
         training.loads = np.stack(loads)
         training.dropped = dropped / max(1, int(training.loads.sum()))
         training.cpu_s, training.wall_s = time.process_time() - began[0], time.perf_counter() - began[1]
@@ -195,7 +196,6 @@ class _Trainer:
         self.balancer.update(observed.inputs("update"))
         self.training.micro_violation.append(max_violation(observed.micro_load[..., : self.size.model.experts].cpu().numpy()))
         self.training.spent += self._operations(observed.mask)
-        self.training.z_norm = float(observed.logits.detach().square().mean().sqrt())
         return observed, sum(seen.dropped for seen in routing.seen)
 
     def _batch(self, step: int) -> Tensor:
