@@ -6,17 +6,16 @@ import numpy as np
 import pytest
 
 from evolve.evaluators.base import LossValue, ProgramFailed
-from evolve.evaluators.sandbox import available_levels
 from evolve.evaluators.sandbox.program import SandboxedProgram
 from evolve.evaluators.sandbox.server import ForkServer, SandboxSettings
-from evolve.program import Limits, Outcome
+from evolve.program import Outcome
 
 torch = pytest.importorskip("torch", reason="torch is not installed; the extra 'moe' brings it")
 
+from torch_kit import LEVELS, LIMITS, one_thread  # noqa: E402, F401 - it needs torch; a fixture
+
 from evolve.evaluators.differentiate import as_torch_function, as_torch_loss  # noqa: E402 - it needs torch
 
-LIMITS = Limits(timeout_s=30.0, wall_timeout_s=120.0, memory_mb=1024, preload=("numpy", "torch"))
-LEVELS = [report.level for report in available_levels() if report.available]
 BALANCE = """
 import torch
 def aux_loss(gate_logits, load):
@@ -24,15 +23,6 @@ def aux_loss(gate_logits, load):
     return shares.numel() * (shares * load).sum() + 1e-3 * torch.logsumexp(gate_logits, -1).square().mean()
 """
 INPUTS = {"gate_logits": ((2, 16, 4), "float32"), "load": ((4,), "float32")}
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Sums in the order that the sandbox has."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module", params=LEVELS)

@@ -3,8 +3,7 @@
 import dataclasses
 import types
 
-import pytest
-import torch
+from torch_kit import one_thread  # noqa: F401 - a fixture, for tests to import
 
 from evolve.evaluators.moe.calling import LocalMethod
 from evolve.evaluators.moe.methods import catalog
@@ -36,12 +35,3 @@ def written(source: str, **names: object) -> LocalMethod:
 def catalogued(name: str) -> LocalMethod:
     """One of the package's methods, in this process."""
     return written(catalog.source_of(name))
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Sums in the order that the sandbox has; and two threads wait for each other by spinning on a busy machine."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)

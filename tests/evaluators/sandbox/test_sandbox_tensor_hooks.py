@@ -9,15 +9,14 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes
 
 from evolve.evaluators.base import ProgramFailed
-from evolve.evaluators.sandbox import available_levels
 from evolve.evaluators.sandbox.program import SandboxedProgram
 from evolve.evaluators.sandbox.server import ForkServer, SandboxSettings
-from evolve.program import Limits, Outcome
+from evolve.program import Outcome
 
 torch = pytest.importorskip("torch", reason="torch is not installed; the extra 'moe' brings it")
 
-LIMITS = Limits(timeout_s=30.0, wall_timeout_s=120.0, memory_mb=1024, preload=("numpy", "torch"))
-LEVELS = [report.level for report in available_levels() if report.available]
+from torch_kit import LEVELS, LIMITS, one_thread  # noqa: E402, F401 - it needs torch; a fixture
+
 X = {"x": ((3,), "float32")}
 Y = {"y": ((3,), "float32")}
 ONES = np.ones(3, np.float32)
@@ -37,15 +36,6 @@ ROUTE_OUTPUTS = {
     "counts": ((4,), "int64"),
     "size": ((16,), "float32"),
 }
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Sums in the order that the sandbox has."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module", params=LEVELS)
