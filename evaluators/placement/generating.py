@@ -3,6 +3,11 @@
 In layer l and window t, expert e has the logit ``log w = base + drift_t + shift[domain_t] + burst_t``. Its share of the choices is
 w over the sum of all, but no more than 1/k, since a token goes to an expert once; what is cut off goes to the others in proportion.
 Loads are a multinomial draw.
+
+Single tokens choose k experts with logits that make expert e as likely as its load says, plus what the token's cluster thinks of
+it, in the groups that routing is limited to. The limit takes from the busiest experts what no routing within it could give them:
+with 256 experts and 4 of 8 groups, 3 to 4 % of the choices lie elsewhere than loads say for lognormal weights of deviation 1, 8 %
+for Zipf 1 and 15 % for Zipf 2.
 """
 
 from __future__ import annotations
@@ -16,6 +21,11 @@ from evolve.evaluators.placement.trace import Trace
 
 #: What LPLB's normal weights are cut off at, in units of their mean: weights must be positive.
 _LEAST_NORMAL = 0.01
+
+_COUNTS = (
+    *("layers", "experts", "groups", "group_limit", "k", "windows", "steps_per_window", "tokens_per_step", "sampled"),
+    *("domains", "burst_windows", "clusters"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +55,8 @@ class TraceConfig:
         burst_rate: Probability that an expert's burst begins in a window.
         burst_windows: Windows that a burst lasts.
         burst_factor: What the weight is multiplied by in a burst.
-        clusters: Clusters of tokens, equally many in each; a token has the same in all layers, which correlates experts within layers
-            and across them.
+        clusters: Clusters of tokens, equally many in each; a token is in the same in all layers, which correlates experts within
+            layers and across them.
         affinity: Standard deviation of the clusters' logits for experts.
 
     Raises:
@@ -78,13 +88,11 @@ class TraceConfig:
     affinity: float = 1.0
 
     def __post_init__(self) -> None:
-        for name in (
-            *("layers", "experts", "groups", "group_limit", "k", "windows", "steps_per_window", "tokens_per_step"),
-            *("domains", "burst_windows", "clusters"),
-        ):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be >= 1, got {getattr(self, name)}")
-        for name in ("sampled", "lognormal", "zipf", "normal", "drift", "domain_shift", "affinity"):
+        for name in _COUNTS:
+            least = int(name != "sampled")
+            if not isinstance(getattr(self, name), int | np.integer) or getattr(self, name) < least:
+                raise ValueError(f"{name} must be a whole number >= {least}, got {getattr(self, name)}")
+        for name in ("lognormal", "zipf", "normal", "drift", "domain_shift", "affinity"):
             if not 0 <= getattr(self, name) < np.inf:
                 raise ValueError(f"{name} must be >= 0 and finite, got {getattr(self, name)}")
         for name in ("layer_spread", "persistence"):
@@ -164,9 +172,8 @@ def _drift(config: TraceConfig, rng: np.random.Generator) -> np.ndarray:
 def _regimes(config: TraceConfig, rng: np.random.Generator) -> np.ndarray:
     """``(t, L, E)``: the shift of each window's domain."""
     shift = config.domain_shift * rng.standard_normal((config.domains, config.layers, config.experts))
-    moves = np.where(rng.random(config.windows) < config.stay, 0, 1)
+    moves = rng.random(config.windows) >= config.stay
     steps = rng.integers(1, max(config.domains, 2), config.windows)  # to any other domain alike
-    moves[0] = 1
     domain = np.cumsum(moves * steps) % config.domains
     result: np.ndarray = shift[domain]
     return result
@@ -185,12 +192,12 @@ def _bursts(config: TraceConfig, rng: np.random.Generator) -> np.ndarray:
 def _draw(share: np.ndarray, tokens: int, k: int, rng: np.random.Generator) -> np.ndarray:
     """Draws loads ``(t, L, E)`` with sum k * tokens, of which no expert has more than ``tokens``."""
     load = rng.multinomial(k * tokens, share)
-    while (load > tokens).any():
-        excess = np.maximum(load - tokens, 0).sum(-1)
-        load = np.minimum(load, tokens)
+    # Each round fills at least one more expert.
+    while (rows := (load > tokens).any(-1)).any():
+        kept = np.minimum(load[rows], tokens)
         # An expert without any share takes some too, where all others are full.
-        free = np.where(load < tokens, np.maximum(share, 1e-12), 0.0)
-        load += rng.multinomial(excess, free / free.sum(-1, keepdims=True))
+        free = np.where(kept < tokens, np.maximum(share[rows], 1e-12), 0.0)
+        load[rows] = kept + rng.multinomial((load[rows] - kept).sum(-1), free / free.sum(-1, keepdims=True))
     return load
 
 
@@ -203,7 +210,5 @@ def _tokens(config: TraceConfig, load: np.ndarray, rng: np.random.Generator) -> 
     cluster = rng.permutation(np.arange(config.sampled) % config.clusters)
     for place, one in enumerate(cluster.tolist()):
         noise[:, place] += affinity[one]
-    chosen = [
-        choose(logits_of(one, config.k)[:, None] + noise, config.k, config.groups, config.group_limit) for one in load
-    ]
+    chosen = [choose(logits_of(one, config.k)[:, None] + noise, config.k, config.groups, config.group_limit) for one in load]
     return np.stack(chosen)
