@@ -20,7 +20,7 @@ WINDOWS = 4
 
 def forecast(history: np.ndarray) -> np.ndarray:
     """Returns the load (L, E) that the windows (W, L, E) lead to, with the last one's sum over each layer."""
-    last = history[-1].astype(np.float64)
+    last: np.ndarray = history[-1].astype(np.float64)
     if len(history) < WINDOWS:
         return last
     logs = np.log(history + 0.5)
@@ -28,7 +28,8 @@ def forecast(history: np.ndarray) -> np.ndarray:
     mean = logs.mean(axis=0)
     expected = np.exp(mean + _persistence(logs - mean) * (logs[-1] - mean))
     expected *= (last + 0.5).sum(axis=1, keepdims=True) / expected.sum(axis=1, keepdims=True)
-    return np.maximum(expected - 0.5, 0.0)
+    load: np.ndarray = np.maximum(expected - 0.5, 0.0)
+    return load
 
 
 def _persistence(apart: np.ndarray) -> float:

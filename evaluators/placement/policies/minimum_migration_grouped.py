@@ -49,7 +49,8 @@ def _assign(cost: np.ndarray, blocks: int) -> np.ndarray:
             rows, columns = linear_sum_assignment(part)
             between[block, node] = part[rows, columns].sum()
             inside[block, node] = node * size + columns
-    return inside[linear_sum_assignment(between)].ravel()
+    chosen: np.ndarray = inside[linear_sum_assignment(between)]
+    return chosen.ravel()
 
 
 def _prices(current: np.ndarray, experts: int, gpus: int, nodes: int) -> np.ndarray:

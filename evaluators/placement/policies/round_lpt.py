@@ -56,7 +56,8 @@ def _threshold(weight: np.ndarray, slots: int) -> np.ndarray:
 
 
 def _needed(weight: np.ndarray, threshold: np.ndarray) -> np.ndarray:
-    return np.maximum(np.ceil(weight / threshold), 1)
+    slots: np.ndarray = np.maximum(np.ceil(weight / threshold), 1)
+    return slots
 
 
 def _top_up(copies: np.ndarray, claim: np.ndarray, slots: int) -> np.ndarray:
@@ -64,7 +65,8 @@ def _top_up(copies: np.ndarray, claim: np.ndarray, slots: int) -> np.ndarray:
     experts = copies.shape[1]
     left = np.maximum(slots - copies.sum(axis=1, keepdims=True), 0)
     turn = np.argsort(np.argsort(-claim, axis=1, kind="stable"), axis=1, kind="stable")
-    return copies + left // experts + (turn < left % experts)
+    full: np.ndarray = copies + left // experts + (turn < left % experts)
+    return full
 
 
 def _pack(held: np.ndarray, load: np.ndarray, gpus: int) -> np.ndarray:

@@ -1,5 +1,4 @@
 import ast
-import importlib.util
 import itertools
 import re
 import subprocess
@@ -8,8 +7,20 @@ from pathlib import Path
 
 import pytest
 
+from evolve.baselines.programs import select
 from evolve.evaluators.placement import catalog
 from evolve.evaluators.placement.catalog import ENTRIES, FORECASTERS, POLICIES, modules_of, source
+from evolve.tasks.base import load
+
+
+def write_task(folder, modules):
+    folder.mkdir()
+    (folder / "initial.py").write_text("def answer():\n    return 0.0\n")
+    (folder / "evaluate.py").write_text("def evaluate(program):\n    return program.call('answer')\n")
+    (folder / "task.toml").write_text(
+        f'name = "joined"\nprogram = ["initial.py"]\n[[baselines]]\nname = "one"\nmodules = {list(modules)}\n'
+    )
+
 
 KINDS = {"policies": POLICIES, "forecasters": FORECASTERS, "entries": ENTRIES}
 PARTS = [(kind, name) for kind, known in KINDS.items() for name in known]
@@ -76,8 +87,13 @@ def test_modules_are_the_files_whose_text_is_the_program():
         f"evolve.evaluators.placement.{part}" for part in ("policies.snake", "forecasters.ema", "entries.plan")
     )
     assert modules_of("snake", "ema", "rebalance")[1:] == ("evolve.evaluators.placement.entries.rebalance",)
-    texts = [Path(importlib.util.find_spec(module).origin).read_text() for module in modules_of("snake", "ema")]
-    assert source("snake", "ema") == "\n\n".join(texts)
+
+
+@pytest.mark.parametrize("parts", [("snake", "ar1", "plan"), ("thue_morse", "ema", "rebalance")])
+def test_a_baseline_of_these_modules_is_the_catalogs_program(parts, tmp_path):
+    write_task(tmp_path / "task", modules_of(*parts))
+    (program,) = select(load(tmp_path / "task", "folder")).programs
+    assert program.files == {"initial.py": source(*parts)}
 
 
 @pytest.mark.parametrize(
