@@ -34,8 +34,9 @@ class Baseline:
     Attributes:
         name: What tables call it; letters, digits, ``_``, ``-`` and ``.``.
         about: What it is, in a few words.
-        path: Its file, relative to the task's folder; empty where ``module`` is given.
+        path: Its file, relative to the task's folder; empty where ``module`` or ``modules`` is given.
         module: Dotted name of an installed module whose source it is; the module is found, not imported.
+        modules: Dotted names of installed modules whose sources, one after the other in this order, it is; none is imported.
         unfit: Why it is not expected to score, for one that is there to show that; empty for one that is.
     """
 
@@ -43,6 +44,7 @@ class Baseline:
     about: str = ""
     path: str = ""
     module: str = ""
+    modules: tuple[str, ...] = ()
     unfit: str = ""
 
     def __post_init__(self) -> None:
@@ -51,8 +53,10 @@ class Baseline:
                 f"a baseline's name is made of letters, digits, '_', '-' and '.', the first of them a letter, digit or '_'; got "
                 f"{self.name!r}"
             )
-        if bool(self.path) == bool(self.module):
-            raise TaskError(f"baseline {self.name}: give either path or module, got {self.path!r} and {self.module!r}")
+        given = {"path": self.path, "module": self.module, "modules": list(self.modules)}
+        if sum(map(bool, given.values())) != 1:
+            got = " and ".join(f"{key} = {value!r}" for key, value in given.items() if value) or "none of them"
+            raise TaskError(f"baseline {self.name}: give exactly one of path, module and modules, got {got}")
 
 
 @dataclass(frozen=True, slots=True)

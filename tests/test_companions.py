@@ -10,11 +10,22 @@ def test_a_baselines_name_is_fit_for_a_folder(name):
         Baseline(name, path="a.py")
 
 
-def test_a_baseline_is_a_file_or_a_module():
+def test_a_baseline_is_a_file_a_module_or_several():
     assert Baseline("loss-free_1.0", path="a.py").module == ""
-    for given in ({}, {"path": "a.py", "module": "a"}):
-        with pytest.raises(TaskError, match="give either path or module"):
-            Baseline("a", **given)
+    assert Baseline("a", modules=("a", "b")).path == ""
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({}, "got none of them"),
+        ({"path": "a.py", "module": "a"}, "got path = 'a.py' and module = 'a'"),
+        ({"module": "a", "modules": ("b",)}, r"got module = 'a' and modules = \['b'\]"),
+    ],
+)
+def test_a_baseline_is_given_once(given, words):
+    with pytest.raises(TaskError, match=f"baseline a: give exactly one of path, module and modules, {words}"):
+        Baseline("a", **given)
 
 
 def test_a_chart_has_two_axes():

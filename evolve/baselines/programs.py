@@ -17,12 +17,12 @@ class BaselineProgram:
 
     Attributes:
         baseline: What the task says of it.
-        path: Where its text lies.
+        paths: Where its text lies: one file, or those that it is joined from, in order.
         files: The whole program.
     """
 
     baseline: Baseline
-    path: Path
+    paths: tuple[Path, ...]
     files: Files
 
     @property
@@ -78,12 +78,18 @@ def select(task: Task, only: Sequence[str] = (), reference: str = "") -> Selecti
 
 
 def _read(task: Task, baseline: Baseline) -> BaselineProgram:
-    path = _module_path(task, baseline) if baseline.module else _file_path(task, baseline)
+    modules = (baseline.module,) if baseline.module else baseline.modules
+    paths = tuple(_module_path(task, baseline, module) for module in modules) or (_file_path(task, baseline),)
+    # An empty line between them, as between functions; a file that does not end its last line must not run into the next.
+    text = "\n\n".join(_text(task, baseline, path) for path in paths)
+    return BaselineProgram(baseline, paths, {**task.files, next(iter(task.files)): text})
+
+
+def _text(task: Task, baseline: Baseline, path: Path) -> str:
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise TaskError(f"task {task.name}: baseline {baseline.name}: {path} cannot be read: {error}") from error
-    return BaselineProgram(baseline, path, {**task.files, next(iter(task.files)): text})
 
 
 def _file_path(task: Task, baseline: Baseline) -> Path:
@@ -93,11 +99,11 @@ def _file_path(task: Task, baseline: Baseline) -> Path:
     return task.folder / inside
 
 
-def _module_path(task: Task, baseline: Baseline) -> Path:
+def _module_path(task: Task, baseline: Baseline, module: str) -> Path:
     try:
-        found = importlib.util.find_spec(baseline.module)
+        found = importlib.util.find_spec(module)
     except (ImportError, ValueError):
         found = None
     if found is None or found.origin is None or not found.origin.endswith(".py"):
-        raise TaskError(f"task {task.name}: baseline {baseline.name}: no installed module {baseline.module!r} with a source file")
+        raise TaskError(f"task {task.name}: baseline {baseline.name}: no installed module {module!r} with a source file")
     return Path(found.origin)

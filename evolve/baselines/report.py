@@ -29,7 +29,7 @@ def _row_json(results: Results, row: Row) -> Json:
         "name": baseline.name,
         "about": baseline.about,
         "unfit": baseline.unfit,
-        "source": str(row.program.path),
+        "source": ", ".join(map(str, row.program.paths)),
         "source_sha256": row.program.source_sha256,
         "outcome": str(row.outcome),
         "failed": row.failed,

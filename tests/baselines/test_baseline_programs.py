@@ -45,7 +45,7 @@ def test_a_baseline_takes_the_place_of_the_programs_first_file(task):
     several = dataclasses.replace(task, files={**task.files, "more.py": "x = 1\n"})
     first = select(several).programs[0]
     assert dict(first.files) == {"initial.py": "def answer():\n    return 1.0\n", "more.py": "x = 1\n"}
-    assert first.path == task.folder / "baselines" / "one.py"
+    assert first.paths == (task.folder / "baselines" / "one.py",)
 
 
 def test_a_module_is_read_and_not_imported(task, tmp_path, monkeypatch):
@@ -55,6 +55,15 @@ def test_a_module_is_read_and_not_imported(task, tmp_path, monkeypatch):
     assert program.files["initial.py"] == "raise SystemExit\n"
 
 
+def test_several_modules_are_one_program_in_their_order(task, tmp_path, monkeypatch):
+    (tmp_path / "a_part.py").write_text("raise SystemExit")  # without the end of a line
+    (tmp_path / "a_whole.py").write_text("def answer():\n    return 3.0\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    program = select(dataclasses.replace(task, baselines=(Baseline("m", modules=("a_part", "a_whole")),))).programs[0]
+    assert program.files["initial.py"] == "raise SystemExit\n\ndef answer():\n    return 3.0\n"
+    assert program.paths == (tmp_path / "a_part.py", tmp_path / "a_whole.py")
+
+
 @pytest.mark.parametrize(
     ("baseline", "words"),
     [
@@ -62,6 +71,7 @@ def test_a_module_is_read_and_not_imported(task, tmp_path, monkeypatch):
         (Baseline("a", path="/one.py"), "must lie inside"),
         (Baseline("a", path="gone.py"), "gone.py cannot be read"),
         (Baseline("a", module="no.such_module"), "no installed module 'no.such_module'"),
+        (Baseline("a", modules=("json", "no.such_module")), "no installed module 'no.such_module'"),
         (Baseline("a", module="sys"), "no installed module 'sys' with a source file"),
     ],
 )
