@@ -122,7 +122,7 @@ def lower_bound(load: np.ndarray, gpus: int, slots: int) -> np.ndarray:
     rows, shape = _rows(load, gpus, slots)
     bound = np.maximum(mean_load(rows, gpus), hottest_replica(rows, slots))
     heat = _descending(rows)
-    # Exact least replicas cost 100 times the rest, and seldom matter beside the mean: only where an estimate from above says so.
+    # Exact least replicas cost ten times the rest, and seldom matter beside the mean: only where an estimate from above says so.
     promising = _pigeonholes(_at_most(heat, slots), gpus) > bound
     if promising.any():
         bound[promising] = np.maximum(bound[promising], _pigeonholes(_least_replicas(heat[promising], slots), gpus))
