@@ -1,0 +1,102 @@
+"""What a second process of a policy's program is asked: does it repeat, and what would it do if it knew the future?
+
+The second process is asked after all of the first one's answers are in, and in another order, so that nothing that it sees of the
+future can reach them, and nothing that was kept from call to call goes unnoticed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from evolve.evaluators.base import Invalid, IsolatedProgram, SiblingFailed
+from evolve.evaluators.placement.bounds import lower_bound
+from evolve.evaluators.placement.gaps import Gap, split_gap
+from evolve.evaluators.placement.placement import gpu_load, uniform_share
+from evolve.evaluators.placement.policy import Policy, ProgramPolicy
+from evolve.evaluators.placement.scenario import Moment, Scenario
+from evolve.evaluators.placement.simulator import Replay
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """What came of it.
+
+    Attributes:
+        windows: Which of the windows that count were looked at, by their place among them.
+        actual: ``(n, L)`` busiest GPU's load under the policy's placements.
+        oracle: ``(n, L)`` the same had it been shown the window itself for all of its history.
+        bound: ``(n, L)`` what no placement can be below.
+    """
+
+    windows: tuple[int, ...]
+    actual: np.ndarray
+    oracle: np.ndarray
+    bound: np.ndarray
+
+    @property
+    def gap(self) -> Gap:
+        """How far from the bound, and why."""
+        return split_gap(self.actual, self.oracle, self.bound)
+
+
+def examine(witness: Policy, scenario: Scenario, replayed: Replay, windows: Sequence[int]) -> Examination:
+    """Asks a policy once more.
+
+    Args:
+        witness: The policy in a process that has seen nothing of the replay.
+        scenario: What was replayed.
+        replayed: What came of it.
+        windows: Which of the windows that count, by their place among them; at least one.
+
+    Raises:
+        Invalid: If it plans otherwise than it did, or no placement; the message says in which window.
+        ProgramFailed: If the program fails.
+    """
+    known = list(scenario.moments)
+    oracle: dict[int, np.ndarray] = {}
+    for place in sorted(windows, reverse=True):
+        before = replayed.slots[place - 1].astype(np.int64) if place else scenario.start
+        _check_repeats(witness, scenario, known[place], before, replayed.slots[place])
+        oracle[place] = _with_foresight(witness, scenario, known[place], before)
+    order = sorted(windows)
+    bounds = [lower_bound(scenario.load_of(known[place]), scenario.cluster.gpus, scenario.cluster.slots) for place in order]
+    return Examination(
+        tuple(order),
+        actual=np.stack([replayed.gpu_load[place].max(-1) for place in order]),
+        oracle=np.stack([oracle[place] for place in order]),
+        bound=np.stack(bounds),
+    )
+
+
+def examine_program(program: IsolatedProgram, scenario: Scenario, replayed: Replay, windows: Sequence[int]) -> Examination:
+    """The same of a program, in a fresh process of its own.
+
+    Raises:
+        Invalid: As `examine` does, or if the program fails in the fresh process.
+    """
+    try:
+        return examine(ProgramPolicy(program.sibling(program.files), scenario.facts), scenario, replayed, windows)
+    except SiblingFailed as failure:
+        raise Invalid(f"asked again in a fresh process, the program failed: {failure.feedback}") from None
+
+
+def _check_repeats(witness: Policy, scenario: Scenario, moment: Moment, before: np.ndarray, slots: np.ndarray) -> None:
+    again = scenario.checked(witness.plan(moment.history, before))
+    if (again != slots).any():
+        layer, slot = np.argwhere(again != slots)[0]
+        raise Invalid(
+            f"trace {scenario.trace.name}, window {moment.window}: asked again in a fresh process, with the same history and "
+            f"placement, plan() put expert {again[layer, slot]} and not {slots[layer, slot]} in slot {slot} of layer {layer}; it must "
+            "depend on its arguments alone: keep nothing from call to call, and give generators of random numbers a fixed seed"
+        )
+
+
+def _with_foresight(witness: Policy, scenario: Scenario, moment: Moment, before: np.ndarray) -> np.ndarray:
+    """``(L,)`` the busiest GPU's load, had every window of the history been like the one that came."""
+    future = np.ascontiguousarray(np.broadcast_to(moment.load, moment.history.shape))
+    slots = scenario.checked(witness.plan(future, before))
+    experts = scenario.trace.experts
+    return gpu_load(scenario.load_of(moment), slots, uniform_share(slots, experts), scenario.cluster.gpus).max(-1)

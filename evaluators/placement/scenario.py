@@ -1,0 +1,106 @@
+"""A trace on machines under rules: what a policy is asked, and when."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from evolve.evaluators.placement.cluster import Cluster, check_fits, facts
+from evolve.evaluators.placement.placement import check_grouped, check_slots
+from evolve.evaluators.placement.trace import Trace
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What is asked of a policy, and what is charged to it.
+
+    Attributes:
+        history: Windows that it is shown, and that pass before the first one that counts.
+        keep_groups: Whether all replicas of a group's experts have to lie on one node.
+        routed: Whether it also says how tokens are shared among replicas; evenly otherwise.
+        count_planning: Whether its CPU seconds are charged like the copying of experts. Scores then differ from run to run.
+    """
+
+    history: int = 8
+    keep_groups: bool = False
+    routed: bool = False
+    count_planning: bool = False
+
+    def __post_init__(self) -> None:
+        if self.history < 1:
+            raise ValueError(f"history must be >= 1 window, got {self.history}")
+
+
+class Moment(NamedTuple):
+    """A window that counts, as a policy meets it.
+
+    Attributes:
+        window: Its place in the trace.
+        history: ``(W, L, E)`` loads before it.
+        load: ``(L, E)`` its own loads.
+    """
+
+    window: int
+    history: np.ndarray
+    load: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """A trace on machines under rules.
+
+    Attributes:
+        trace: Of loads; the first windows are history only.
+        cluster: The machines.
+        rules: What is asked and charged.
+
+    Raises:
+        ConfigError: If the experts do not fit the machines, or their groups not them.
+        ValueError: If no window is left to count.
+    """
+
+    trace: Trace
+    cluster: Cluster
+    rules: Rules
+
+    def __post_init__(self) -> None:
+        check_fits(self.cluster, self.trace.experts, self.trace.groups)
+        if self.trace.windows <= self.rules.history:
+            raise ValueError(
+                f"trace {self.trace.name} has {self.trace.windows} windows; more are needed than the {self.rules.history} of the history"
+            )
+
+    @property
+    def facts(self) -> dict[str, int | float]:
+        """What policies are told of the machines: plain numbers by name."""
+        return facts(self.cluster, self.trace.experts, self.trace.groups)
+
+    @property
+    def moments(self) -> Iterator[Moment]:
+        """The windows that count."""
+        history = self.rules.history
+        for window in range(history, self.trace.windows):
+            yield Moment(window, self.trace.load[window - history : window], self.trace.load[window])
+
+    @property
+    def start(self) -> np.ndarray:
+        """``(L, R)`` int64, in force before the first plan: experts in their order, and from the first one again in slots to spare."""
+        return np.tile(np.arange(self.cluster.slots) % self.trace.experts, (self.trace.layers, 1))
+
+    def load_of(self, moment: Moment) -> np.ndarray:
+        """``(L, E)`` float64, choices of each expert in a step of a window."""
+        return moment.load / self.trace.steps_per_window
+
+    def checked(self, answer: object) -> np.ndarray:
+        """The placement that a policy answered, ``(L, R)`` int64.
+
+        Raises:
+            Invalid: If it is none.
+        """
+        slots = check_slots(answer, self.trace.layers, self.cluster.slots, self.trace.experts)
+        if self.rules.keep_groups:
+            check_grouped(slots, self.cluster, self.trace.experts, self.trace.groups)
+        return slots

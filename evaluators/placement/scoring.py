@@ -1,0 +1,98 @@
+"""Scores policies by how long steps take under their placements: the functions of an ``evaluate.py``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+
+from evolve.evaluators.base import IsolatedProgram, Score
+from evolve.evaluators.placement.catalog import source
+from evolve.evaluators.placement.examined import examine_program
+from evolve.evaluators.placement.figures import draw_trials
+from evolve.evaluators.placement.policy import LocalPolicy, ProgramPolicy
+from evolve.evaluators.placement.problem import Problem, ProblemConfig
+from evolve.evaluators.placement.report import Trial, feedback, metrics_of
+from evolve.evaluators.placement.scenario import Scenario
+from evolve.evaluators.placement.simulator import replay
+from evolve.evaluators.statistics import mean, standard_error
+from evolve.intervals import mean_interval
+
+#: What finished results are held against.
+REFERENCE = ("deepseek_hierarchical", "last_window", "plan")
+
+#: In a search, every so many windows are asked about again: each costs two more plans.
+_EXAMINED_EVERY = 4
+
+
+class StepLatency:
+    """Scores programs that define ``plan(history, current, cluster)`` by ideal over simulated step time."""
+
+    def __init__(self, config: ProblemConfig, folder: Path) -> None:
+        """Prepares.
+
+        Args:
+            config: Traces, machines and rules.
+            folder: The task's.
+        """
+        self.problem = Problem(config, folder)
+
+    @cached_property
+    def searched(self) -> list[Scenario]:
+        """What searches are scored by."""
+        return self.problem.scenarios("search", range(1))
+
+    def smoke(self, program: IsolatedProgram) -> None:
+        """Asks for one placement."""
+        scenario = self.searched[0]
+        policy = ProgramPolicy(program, scenario.facts)
+        scenario.checked(policy.plan(next(scenario.moments).history, scenario.start))
+
+    def evaluate(self, program: IsolatedProgram) -> Score:
+        """Replays the traces of searches."""
+        return _score([_trial(program, scenario, _EXAMINED_EVERY) for scenario in self.searched])
+
+    def paired(self, program: IsolatedProgram, seed: int) -> Score:
+        """Replays traces that no search uses, other ones for every seed."""
+        scenarios = self.problem.scenarios("validation", range(seed, seed + 1))
+        return _score([_trial(program, scenario, 1) for scenario in scenarios])
+
+    def holdout(self, program: IsolatedProgram) -> Score:
+        """Replays the hidden traces, beside the reference."""
+        scenarios = self.problem.scenarios("hidden", range(self.problem.config.hidden))
+        trials = [_trial(program, scenario, _EXAMINED_EVERY) for scenario in scenarios]
+        gains = [trial.replay.ratio - _reference(scenario) for trial, scenario in zip(trials, scenarios, strict=True)]
+        score = _score(trials)
+        told = f"Ratio above that of DeepSeek's hierarchical policy on the same traces: {_interval(gains)}"
+        return replace(score, metrics={**score.metrics, "gain_on_deepseek": mean(gains)}, feedback=f"{told}\n{score.feedback}")
+
+
+def _trial(program: IsolatedProgram, scenario: Scenario, every: int) -> Trial:
+    replayed = replay(ProgramPolicy(program, scenario.facts), scenario)
+    # From the last one backwards: what was kept from call to call shows most there.
+    windows = range(len(replayed.slots) - 1, -1, -every)
+    return Trial(scenario.trace, replayed, examine_program(program, scenario, replayed, windows))
+
+
+def _reference(scenario: Scenario) -> float:
+    return replay(LocalPolicy(source(*REFERENCE), scenario.facts), scenario).ratio
+
+
+def _score(trials: Sequence[Trial]) -> Score:
+    ratios = {trial.trace.name: trial.replay.ratio for trial in trials}
+    return Score(
+        mean(list(ratios.values())),
+        metrics=metrics_of(trials),
+        feedback=feedback(trials),
+        figure=lambda path: draw_trials(path, trials),
+        instances=ratios,
+    )
+
+
+def _interval(gains: Sequence[float]) -> str:
+    error = standard_error(gains)
+    if error is None:
+        return f"{gains[0]:+.4f} (one trace)"
+    interval = mean_interval(mean(gains), error, len(gains))
+    return f"{interval.value:+.4f} [{interval.low:+.4f}, {interval.high:+.4f}] (95 %, {len(gains)} traces)"
