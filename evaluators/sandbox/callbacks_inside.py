@@ -52,7 +52,7 @@ class Callbacks:
             payload = self._wire.read_frame(self._channel.recv, _ANSWER_LIMIT_BYTES)
         if payload is None:
             raise EOFError("the evaluation is over")
-        kind, answer = self._wire.decode(payload)
+        kind, answer = self._wire.decode(payload, keep_read_only=True)
         if kind == "value":
             return answer
         raise Refused(answer) if kind == "refused" else TypeError(answer)

@@ -145,7 +145,7 @@ class _Program:
         if request[:1] == self._mark:
             woken: bytes | list[str] = self._hooks.wake(request)
             return woken
-        kind, *rest = self._wire.decode(request)
+        kind, *rest = self._wire.decode(request, keep_read_only=True)
         if kind == "call":
             return self._call(*rest)
         if kind == "hooks":

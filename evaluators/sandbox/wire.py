@@ -16,10 +16,12 @@ type  meaning
       dimensions (unsigned 64-bit little-endian), the items in C order
 3     integer outside 64 bits: two's complement, little-endian, at most 512 bytes
 4     complex number: two little-endian doubles
+5     array that cannot be written to (``flags.writeable`` is off): as 2
 ====  ========================================================================================================
 
 Nothing is ever unpickled. What is decoded is bounded in depth and in the number of lists, maps and arrays; arrays are
-copied into memory of their own and are writable.
+copied into memory of their own. Those of type 5 arrive read-only inside the sandbox, and in no other place: a program that
+edits what it was lent fails, and an evaluator may edit what it was answered, whatever the program made it of.
 """
 
 from __future__ import annotations
@@ -44,7 +46,7 @@ MAX_NUMERIC_KEYS = 2**14
 MAX_INT_BYTES = 512
 HEADER = struct.Struct(">Q")
 
-_TUPLE, _ARRAY, _INT, _COMPLEX = 1, 2, 3, 4
+_TUPLE, _ARRAY, _INT, _COMPLEX, _READ_ONLY = 1, 2, 3, 4, 5
 _TUPLE_MARK = msgpack.ExtType(_TUPLE, b"")
 DTYPES = frozenset(["|b1", "|i1", "|u1", "<i2", "<u2", "<i4", "<u4", "<i8", "<u8", "<f2", "<f4", "<f8", "<c8", "<c16"])
 MAX_DIMENSIONS = 32
@@ -77,13 +79,17 @@ def encode(value: Any) -> bytes:  # Any: refused where it is not plain data
     return packed
 
 
-def decode(data: bytes | bytearray | memoryview) -> Any:  # Any: whatever plain data was sent
+def decode(data: bytes | bytearray | memoryview, *, keep_read_only: bool = False) -> Any:  # Any: whatever plain data was sent
     """Decodes what `encode` made, or refuses.
+
+    Args:
+        data: The payload.
+        keep_read_only: Whether arrays that could not be written to cannot be here either; all can by default.
 
     Raises:
         Malformed: If the bytes are not a complete, bounded value of the schema.
     """
-    hooks = _Hooks()
+    hooks = _Hooks(keep_read_only)
     try:
         value = msgpack.unpackb(
             data,
@@ -154,7 +160,7 @@ def _encode_other(value: Any) -> Any:  # Any: MessagePack hands over whatever it
     if isinstance(value, tuple):
         return [_TUPLE_MARK, *value]
     if isinstance(value, np.ndarray):
-        return msgpack.ExtType(_ARRAY, _encode_array(value))
+        return msgpack.ExtType(_ARRAY if value.flags.writeable else _READ_ONLY, _encode_array(value))
     if isinstance(value, np.generic):
         return _scalar(value)
     # MessagePack asks once per value: what is returned here must be its own.
@@ -228,7 +234,8 @@ def _decode_array(data: bytes) -> np.ndarray:
 class _Hooks:
     """Builds what MessagePack leaves to us, and counts it."""
 
-    def __init__(self) -> None:
+    def __init__(self, keep_read_only: bool) -> None:
+        self._keep_read_only = keep_read_only
         self._objects = 0
         self._numeric_keys = 0
 
@@ -251,8 +258,10 @@ class _Hooks:
         self._count()
         if code == _TUPLE and not data:
             return _TUPLE_MARK
-        if code == _ARRAY:
-            return _decode_array(data)
+        if code in (_ARRAY, _READ_ONLY):
+            array = _decode_array(data)
+            array.flags.writeable = code == _ARRAY or not self._keep_read_only
+            return array
         if code == _INT and len(data) <= MAX_INT_BYTES:
             return int.from_bytes(data, "little", signed=True)
         if code == _COMPLEX and len(data) == 16:

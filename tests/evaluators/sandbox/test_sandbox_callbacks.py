@@ -49,6 +49,11 @@ def test_plain_data_and_arrays_cross_in_both_directions(server):
     assert found[1] == {"n": 3}
 
 
+def test_an_array_that_a_function_answers_is_read_only_if_it_was(server):
+    source = "def f(ask):\n    return [ask(number).flags.writeable for number in range(2)]"
+    assert answer(server, source, ask=lambda number: (np.zeros(3), np.broadcast_to(0.0, 3))[number]) == [True, False]
+
+
 def test_a_program_can_search_by_asking(server):
     source = (
         "def f(n, smaller):\n"

@@ -84,6 +84,19 @@ def test_arrays_and_tuples_cross_in_both_directions(server):
     assert total == 3.0
 
 
+def test_a_program_cannot_edit_an_array_that_was_lent_read_only(server):
+    lent = np.arange(3.0)
+    lent.setflags(write=False)
+    source = "def f(a):\n    a[0] = 7\n    return a"
+    assert "ValueError: assignment destination is read-only" in failure(server, source, lent).feedback
+    assert answer(server, source, np.arange(3.0)).tolist() == [7, 1, 2]
+
+
+def test_an_answer_can_be_edited_whatever_the_program_made_it_of(server):
+    back = answer(server, "import numpy as np\ndef f(a):\n    return a, np.broadcast_to(a, (2, 3))", np.broadcast_to(1.0, 3))
+    assert [array.flags.writeable for array in back] == [True, True]
+
+
 def test_not_a_number_passes_as_data(server):
     assert np.isnan(answer(server, "import numpy as np\ndef f():\n    return np.full(2, np.nan)")).all()
 

@@ -58,6 +58,34 @@ def test_arrays_come_back_with_value_shape_and_kind(array):
     assert back.flags.owndata or back.base.flags.owndata
 
 
+@given(
+    stnp.arrays(st.sampled_from(["?", "u1", ">i2", "f8", "c16"]), stnp.array_shapes(min_dims=0, max_dims=3, min_side=0)),
+    st.booleans(),
+)
+def test_an_array_can_be_written_to_unless_it_could_not_and_the_reader_keeps_that(array, writeable):
+    array.setflags(write=writeable)
+    payload = wire.encode({"both": (array, np.zeros(2))})
+    for keep in (False, True):
+        back, other = wire.decode(payload, keep_read_only=keep)["both"]
+        assert back.flags.writeable == (writeable or not keep)
+        assert other.flags.writeable
+        assert (back.shape, back.tobytes()) == (array.shape, array.astype(back.dtype).tobytes())
+
+
+def test_a_read_only_array_is_as_long_as_any_other():
+    array = np.arange(10)
+    payload = wire.encode(array)
+    array.setflags(write=False)
+    assert len(wire.encode(array)) == len(payload)
+    view = np.broadcast_to(array, (3, 10))
+    assert (wire.decode(wire.encode(view), keep_read_only=True) == view).all()
+
+
+def test_arrays_of_payloads_from_before_can_be_written_to():
+    payload = array_payload(b"<f8", (2,), struct.pack("<2d", 1.0, 2.0))
+    assert wire.decode(payload, keep_read_only=True).flags.writeable
+
+
 @settings(max_examples=300)
 @given(st.binary(max_size=200))
 def test_any_bytes_are_a_value_or_malformed(data):
@@ -68,7 +96,7 @@ def test_any_bytes_are_a_value_or_malformed(data):
 @settings(max_examples=300)
 @given(plain, st.data())
 def test_damaged_bytes_are_a_value_or_malformed(value, data):
-    payload = bytearray(wire.encode([value, np.arange(3.0), (1, 2**80)]))
+    payload = bytearray(wire.encode([value, np.arange(3.0), np.broadcast_to(1, 2), (1, 2**80)]))
     for _ in range(data.draw(st.integers(1, 4))):
         payload[data.draw(st.integers(0, len(payload) - 1))] = data.draw(st.integers(0, 255))
     with contextlib.suppress(wire.Malformed):
@@ -151,9 +179,9 @@ def test_a_timestamp_is_not_in_the_schema():
         wire.decode(msgpack.packb(msgpack.Timestamp(1, 2)))
 
 
-def array_payload(name, shape, data):
+def array_payload(name, shape, data, extension=2):
     head = bytes((len(name), len(shape))) + name + struct.pack(f"<{len(shape)}Q", *shape)
-    return msgpack.packb(msgpack.ExtType(2, head + data))
+    return msgpack.packb(msgpack.ExtType(extension, head + data))
 
 
 @pytest.mark.parametrize(
@@ -166,8 +194,13 @@ def array_payload(name, shape, data):
         array_payload(b"<M8[ns]", (1,), bytes(8)),
         array_payload(b"<f8", (1,) * 60, bytes(8)),
         msgpack.packb(msgpack.ExtType(2, b"")),
+        array_payload(b"<f8", (2,), bytes(8), extension=5),
+        msgpack.packb(msgpack.ExtType(5, b"")),
     ],
-    ids=["objects", "too short", "overflow", "absurd shape", "dates", "too many dimensions", "empty"],
+    ids=[
+        *("objects", "too short", "overflow", "absurd shape", "dates", "too many dimensions", "empty"),
+        *("too short, read-only", "empty, read-only"),
+    ],
 )
 def test_a_forged_array_is_refused(payload):
     with pytest.raises(wire.Malformed):
