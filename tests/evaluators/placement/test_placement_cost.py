@@ -92,8 +92,10 @@ def test_an_even_placement_without_a_sample_reaches_the_ideal_step():
 
 def test_experts_that_lie_together_for_every_token_reach_the_ideal_step():
     tokens = np.array([[[0, 1, 2, 3], [4, 5, 6, 7]]])
-    cost = step_cost(sized(gpus=2), APART, ONES, 10 * ONES, tokens)
-    assert cost.step.tolist() == ideal_step(sized(gpus=2), 10 * ONES, k=4).tolist()
+    # Two of four on each GPU, all four on a node: half of the choices arrive at GPUs, a quarter at nodes.
+    for gpus in (2, 4):
+        cost = step_cost(sized(gpus=gpus), APART, ONES, 10 * ONES, tokens)
+        assert cost.step.tolist() == ideal_step(sized(gpus=gpus), 10 * ONES, k=4).tolist()
 
 
 @given(clusters(), st.integers(0, 2**32), st.integers(1, 5), st.sampled_from([0.02, 1.0, 1e4]), st.booleans())

@@ -156,6 +156,13 @@ def test_a_slot_that_does_not_exist_is_refused(value):
     refuse_maps(f"log2phy of layer 0, expert 1, place 1 is {value}; expected a slot, from 0 to 7, or -1", found)
 
 
+def test_a_number_that_wraps_around_to_the_end_of_a_row_is_refused():
+    # The largest uint64 is -1 as int64.
+    found = maps(SLOTS, 4)
+    unsigned = found._replace(log2phy=found.log2phy.astype(np.uint64))
+    refuse_maps(f"log2phy of layer 0, expert 0, place 2 is {2**64 - 1}", unsigned)
+
+
 @pytest.mark.parametrize("value", [0, 1, 3, -1, 2**62])
 def test_a_count_that_differs_from_the_placement_is_refused(value):
     found = maps(SLOTS, 4)
