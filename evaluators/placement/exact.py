@@ -75,7 +75,8 @@ def best_placement(load: np.ndarray, gpus: int, slots: int, config: SolverConfig
     """Finds numbers of replicas and a placement with the coldest hottest GPU.
 
     A variable x[e, c, g] counts the replicas of expert e on GPU g if it has c in all, and a switch y[e, c] says which c it is, so that
-    loads w / c are constants and the program is linear. GPUs are ordered by load: otherwise every placement is there D! times.
+    loads w / c are constants and the program is linear. The solver begins between `bounds.lower_bound` and what swaps reach. Eight
+    experts in 12 slots on 4 GPUs take seconds; of 32 in 40 on 8 a minute leaves some 1 %.
 
     Args:
         load: ``(E,)`` load of each expert of a layer, >= 0; at most `MOST_EXPERTS`.
@@ -94,16 +95,16 @@ def best_placement(load: np.ndarray, gpus: int, slots: int, config: SolverConfig
             f"got loads of shape {loads.shape} on {gpus} GPUs; for larger ones there is bounds.lower_bound"
         )
     proven = float(lower_bound(loads, gpus, slots))
-    best = _longest_first(loads, gpus, slots)
+    best = _swapped(loads, _longest_first(loads, gpus, slots))
     hottest = _hottest(loads, best)
     if hottest - proven > config.gap * hottest:
-        found, bound = _solve(loads, gpus, slots, hottest, config)
+        found, bound = _solve(loads, (gpus, slots), (proven, hottest), config)
         proven = max(proven, bound)
         if found is not None and _hottest(loads, found) < hottest:
             best, hottest = found, _hottest(loads, found)
     flat = np.concatenate([np.repeat(np.arange(len(loads)), row) for row in best])
     proven = min(proven, hottest)
-    return ExactPlacement(flat, hottest, proven, hottest - proven <= max(config.gap, _SAME) * hottest)
+    return ExactPlacement(flat, hottest, proven, hottest - proven <= (config.gap + 2 * _SAME) * hottest)
 
 
 def _hottest(loads: np.ndarray, held: np.ndarray) -> float:
@@ -122,24 +123,56 @@ def _longest_first(loads: np.ndarray, gpus: int, slots: int) -> np.ndarray:
     return held
 
 
-def _solve(loads: np.ndarray, gpus: int, slots: int, reached: float, config: SolverConfig) -> tuple[np.ndarray | None, float]:
-    """Returns the ``(D, E)`` placement that the solver has when it stops, if any, and its bound."""
+def _swapped(loads: np.ndarray, held: np.ndarray) -> np.ndarray:
+    """Swaps a replica of the hottest GPU for a colder one elsewhere, the best swap first, until none helps."""
+    heat = loads / held.sum(0)
+    held = held.copy()
+    while True:
+        totals = held @ heat
+        hottest = int(totals.argmax())
+        # relief[g, a, b]: how far a for b with GPU g brings the hotter of the two below what the hottest has.
+        shift = heat[:, None] - heat
+        relief = np.minimum(shift, totals[hottest] - totals[:, None, None] - shift)
+        relief[~((held[hottest] > 0)[:, None] & (held > 0)[:, None])] = 0
+        gpu, out, back = (int(i) for i in np.unravel_index(relief.argmax(), relief.shape))
+        # Swaps worth no more than rounding could go round in circles.
+        if relief[gpu, out, back] <= 1e-12 * totals[hottest]:
+            return held
+        held[hottest, [out, back]] += (-1, 1)
+        held[gpu, [out, back]] += (1, -1)
+
+
+def _solve(
+    loads: np.ndarray, size: tuple[int, int], between: tuple[float, float], config: SolverConfig
+) -> tuple[np.ndarray | None, float]:
+    """Returns the ``(D, E)`` placement that the solver has when it stops, if any, and its bound.
+
+    Args:
+        loads: ``(E,)``.
+        size: GPUs and slots.
+        between: What is proven already, and what is reached already.
+        config: When to stop.
+    """
     from scipy.optimize import Bounds, milp  # a third of a second to import, and only needed for small cases
 
+    gpus, slots = size
     scale = loads.sum() / gpus  # the solver's tolerances are absolute
-    choices = _choices(loads / scale, gpus, slots, reached / scale)
+    proven, reached = between[0] / scale * (1 - _SAME), between[1] / scale * (1 + _SAME)
+    choices = _choices(loads / scale, slots, reached)
     n = len(choices.expert)
     objective = np.zeros(n * gpus + n + 1)
     objective[-1] = 1
-    highest = np.concatenate([np.repeat(np.minimum(choices.count, slots // gpus), gpus), np.ones(n), [np.inf]])
+    highest = np.concatenate([np.repeat(np.minimum(choices.count, slots // gpus), gpus), np.ones(n), [reached]])
     found = milp(
         objective,
         integrality=np.concatenate([np.ones(n * gpus + n), [0]]),
-        bounds=Bounds(0, highest),
+        bounds=Bounds(np.concatenate([np.zeros(n * gpus + n), [proven]]), highest),
         constraints=_constraints(choices, len(loads), gpus, slots),
         options={"time_limit": config.limit_s, "mip_rel_gap": config.gap},
     )
-    bound = 0.0 if found.mip_dual_bound is None else float(found.mip_dual_bound) * scale * (1 - _SAME)
+    bound = found.mip_dual_bound
+    # Stopped before the first relaxation, the solver has no bound, or minus infinity.
+    bound = float(bound) * scale * (1 - _SAME) if bound is not None and np.isfinite(bound) else 0.0
     if found.x is None:
         return None, bound
     replicas = np.rint(found.x[: n * gpus]).astype(np.int64).reshape(n, gpus)
@@ -149,39 +182,27 @@ def _solve(loads: np.ndarray, gpus: int, slots: int, reached: float, config: Sol
     return (held.T if fits else None), bound
 
 
-def _choices(loads: np.ndarray, gpus: int, slots: int, reached: float) -> _Choices:
+def _choices(loads: np.ndarray, slots: int, reached: float) -> _Choices:
     """All numbers of replicas but those whose replicas alone are hotter than what is reached already."""
     experts, counts = np.divmod(np.arange(len(loads) * (slots - len(loads) + 1)), slots - len(loads) + 1)
     counts += 1
     heat = loads[experts] / counts
-    cool = heat <= reached * (1 + _SAME)
+    cool = heat <= reached
     return _Choices(experts[cool], counts[cool], heat[cool])
 
 
 def _constraints(choices: _Choices, experts: int, gpus: int, slots: int) -> list[LinearConstraint]:
-    """One number of replicas for each expert, all of them placed, every slot taken, and GPUs in order of load, below the last variable."""
+    """One number of replicas for each expert, all of them placed, every slot taken, and no GPU hotter than the last variable."""
     from scipy.optimize import LinearConstraint  # see above
-    from scipy.sparse import csr_array, eye_array, hstack, kron
+    from scipy.sparse import csr_array, diags_array, eye_array, hstack, kron
 
     n = len(choices.expert)
-    one = csr_array(np.ones((1, n)))
-    no_x, no_t = csr_array((experts, n * gpus)), csr_array((experts, 1))
     which = csr_array((np.ones(n), (choices.expert, np.arange(n))), shape=(experts, n))
-    placed = hstack([kron(eye_array(n), np.ones((1, gpus))), -_diagonal(choices.count), csr_array((n, 1))])
-    full = hstack([kron(one, eye_array(gpus)), csr_array((gpus, n + 1))])
-    # From the hottest on: row 0 is GPU 0 less the last variable, row g is GPU g less GPU g - 1.
-    steps = eye_array(gpus) - eye_array(gpus, k=-1)
-    top = csr_array(([-1.0], ([0], [0])), shape=(gpus, 1))
-    order = hstack([kron(csr_array(choices.heat[None]), steps), csr_array((gpus, n)), top])
+    counts = diags_array(choices.count.astype(np.float64))
+    each_gpu = eye_array(gpus)
     return [
-        LinearConstraint(hstack([no_x, which, no_t]), 1, 1),
-        LinearConstraint(placed, 0, 0),
-        LinearConstraint(full, slots // gpus, slots // gpus),
-        LinearConstraint(order, -np.inf, 0),
+        LinearConstraint(hstack([csr_array((experts, n * gpus)), which, csr_array((experts, 1))]), 1, 1),
+        LinearConstraint(hstack([kron(eye_array(n), np.ones((1, gpus))), -counts, csr_array((n, 1))]), 0, 0),
+        LinearConstraint(hstack([kron(np.ones((1, n)), each_gpu), csr_array((gpus, n + 1))]), slots // gpus, slots // gpus),
+        LinearConstraint(hstack([kron(choices.heat[None], each_gpu), csr_array((gpus, n)), -np.ones((gpus, 1))]), -np.inf, 0),
     ]
-
-
-def _diagonal(values: np.ndarray) -> csr_array:
-    from scipy.sparse import diags_array  # see above
-
-    return diags_array(values.astype(np.float64))
