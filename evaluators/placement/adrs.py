@@ -202,6 +202,6 @@ class AdrsLeaderboard:
 
 def _told(balanced: float, by_expert: float, seconds: float, reference_s: float) -> str:
     return (
-        f"balancedness of GPUs {balanced:.4f} (90 points times that), of experts {by_expert:.4f}; {1e3 * seconds:.2f} ms of CPU per call, "
-        f"{reference_s / seconds:.1f} times as fast as DeepSeek's policy here ({1e3 * reference_s:.1f} ms)"
+        f"balancedness of GPUs {balanced:.4f} (90 points times that), of experts {by_expert:.4f}; {1e3 * seconds:.2f} ms of CPU per "
+        f"call, {reference_s / seconds:.1f} times as fast as DeepSeek's policy here ({1e3 * reference_s:.1f} ms)"
     )

@@ -202,13 +202,18 @@ def _draw(share: np.ndarray, tokens: int, k: int, rng: np.random.Generator) -> n
 
 
 def _tokens(config: TraceConfig, load: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """``(t, L, n, k)`` int16: the same tokens in every window, whose loads alone make the difference."""
+    """``(t, L, n, k)`` int16: other tokens in every window, of the same clusters."""
     noise = gumbel((config.layers, config.sampled, config.experts), rng)
     affinity = config.affinity * rng.standard_normal((config.clusters, config.layers, config.experts), dtype=np.float32)
     # An expert is as popular on the whole as without clusters.
     affinity -= np.log(np.exp(affinity).mean(0))
     cluster = rng.permutation(np.arange(config.sampled) % config.clusters)
-    for place, one in enumerate(cluster.tolist()):
-        noise[:, place] += affinity[one]
-    chosen = [choose(logits_of(one, config.k)[:, None] + noise, config.k, config.groups, config.group_limit) for one in load]
+    liking = np.moveaxis(affinity[cluster], 0, 1)
+    shifts = rng.permutation(config.sampled * config.experts)
+    chosen = []
+    for window, one in enumerate(load):
+        # Noise that goes to other experts of other tokens is noise as before, and makes other tokens; drawing it takes ten times as long.
+        shift = divmod(int(shifts[window % len(shifts)]), config.experts)
+        scores = logits_of(one, config.k)[:, None] + liking + np.roll(noise, shift, (1, 2))
+        chosen.append(choose(scores, config.k, config.groups, config.group_limit))
     return np.stack(chosen)

@@ -31,6 +31,7 @@ class ProblemConfig:
             `save_trace` writes it. They are split in time: half for searches, a quarter each for validation and as hidden.
         layers: Of generated traces.
         windows: Of generated traces, that count; those of ``rules.history`` come before.
+        steps_per_window: Of generated traces: what copying experts is shared out over.
         hidden: Generated traces of each preset that finished results are tried on.
         eplb_window: Steps that loads in EPLB's format are summed over.
         eplb_k: Experts that a token goes to in such a trace.
@@ -45,6 +46,7 @@ class ProblemConfig:
     recorded: tuple[str, ...] = ()
     layers: int = 16
     windows: int = 16
+    steps_per_window: int = 500
     hidden: int = 5
     eplb_window: int = 100
     eplb_k: int = 8
@@ -60,7 +62,7 @@ class ProblemConfig:
                 raise ValueError(f"{key}: {name!r}; {nearest_hint(name, list(known))}")
         if not self.presets and not self.recorded:
             raise ValueError(f"name presets or recorded traces; presets are {', '.join(PRESETS)}")
-        for key in ("layers", "windows", "hidden", "eplb_window", "eplb_k", "eplb_groups", "group_limit"):
+        for key in ("layers", "windows", "steps_per_window", "hidden", "eplb_window", "eplb_k", "eplb_groups", "group_limit"):
             if getattr(self, key) < 1:
                 raise ValueError(f"{key} must be >= 1, got {getattr(self, key)}")
 
@@ -99,10 +101,11 @@ class Problem:
         Raises:
             ConfigError: If a recorded trace cannot be read, is too short, or does not fit the machines.
         """
-        windows = self.config.windows + self.rules.history
+        config = self.config
+        sizes = {"layers": config.layers, "windows": config.windows + self.rules.history, "steps_per_window": config.steps_per_window}
         made = [
-            trace_of(preset, split, number, layers=self.config.layers, windows=windows)
-            for preset in self.config.presets
+            trace_of(preset, split, number, **sizes)
+            for preset in config.presets
             for number in numbers
         ]
         found = [*made, *(self._recorded(name, split) for name in self.config.recorded)]
