@@ -1,0 +1,3 @@
+def plan(history, tokens, current, cluster):
+    history[:] = 1
+    return current
