@@ -42,8 +42,13 @@ PRESETS: Mapping[str, TraceConfig] = MappingProxyType(
         "bursts": TraceConfig(lognormal=0.5, burst_rate=0.002, burst_windows=3, burst_factor=8.0),
         # A bit of everything, as a server sees it.
         "mixed": TraceConfig(
-            **{"lognormal": 0.7, "drift": 0.2, "persistence": 0.8, "domains": 4, "domain_shift": 0.4},
-            **{"burst_rate": 0.001, "burst_factor": 6.0},
+            lognormal=0.7,
+            drift=0.2,
+            persistence=0.8,
+            domains=4,
+            domain_shift=0.4,
+            burst_rate=0.001,
+            burst_factor=6.0,
         ),
     }
 )

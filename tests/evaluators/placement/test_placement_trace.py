@@ -202,7 +202,7 @@ def test_a_training_that_gives_no_trace_is_named():
     moe = MoeTrace(np.zeros((3, 2, 4), np.int32), "smoke", "switch", seed=3, k=2, tokens_per_step=64)
     with pytest.raises(ConfigError, match=r"smoke, switch, seed 3.* windows of 4 steps: a window must have 1 to 3 steps"):
         from_moe(moe, 4)
-    with pytest.raises(ConfigError, match="window 0, layer 0 .* has none"):
+    with pytest.raises(ConfigError, match=r"window 0, layer 0 .* has none"):
         from_moe(moe, 1)
 
 
