@@ -59,6 +59,8 @@ _FIELDS = tuple(field.name for field in fields(TraceConfig))
 def trace_of(preset: str, split: str, number: int, **changes: float) -> Trace:
     """Makes a trace: the same arguments give the same one.
 
+    Another version of numpy, or a processor whose logarithms differ in the last bit, may give one that differs in some draws.
+
     Args:
         preset: One of `PRESETS`.
         split: One of `SPLITS`.

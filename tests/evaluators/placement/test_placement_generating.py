@@ -62,6 +62,7 @@ def test_every_token_goes_to_k_experts_and_to_each_once(config, seed):
     assert used.max() <= config.group_limit
 
 
+@settings(deadline=None)  # a shared machine may stall
 @given(st.lists(st.floats(-30, 30), min_size=2, max_size=12), st.data())
 def test_shares_are_in_proportion_up_to_the_cap(logits, data):
     k = data.draw(st.integers(1, len(logits)))

@@ -15,7 +15,7 @@ def most(trace, gpus=32):
 
 
 # The default problem (58 layers, 256 experts, 28 windows, 256 tokens) takes 0.9 to 1.1 s of one core to generate, 0.04 s of it
-# without tokens. Gini's coefficient, the busiest expert and the busiest of 32 GPUs in units of the mean, in the mean of four traces:
+# without tokens. In four traces' mean, Gini's coefficient, the busiest expert and the busiest of 32 GPUs in units of the mean:
 #
 #     preset         Gini   expert   GPU, median        preset      Gini   expert   GPU, median
 #     even           .002     1.01   1.00               normal_03   .169     1.85   1.21

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evolve.evaluators.placement.sampling import choose, gumbel, logits_of
@@ -15,6 +15,7 @@ def slowly(scores, k, groups, limit):
     return sorted(sorted(experts, key=lambda expert: -scores[expert])[:k])
 
 
+@settings(deadline=None)  # a shared machine may stall
 @given(st.integers(0, 2**32 - 1), st.integers(1, 4), st.integers(1, 5), st.data())
 def test_tokens_get_the_best_experts_of_the_best_groups(seed, groups, size, data):
     limit = data.draw(st.integers(1, groups))
