@@ -42,8 +42,13 @@ PRESETS: Mapping[str, TraceConfig] = MappingProxyType(
         "bursts": TraceConfig(lognormal=0.5, burst_rate=0.002, burst_windows=3, burst_factor=8.0),
         # A bit of everything, as a server sees it.
         "mixed": TraceConfig(
-            **{"lognormal": 0.7, "drift": 0.2, "persistence": 0.8, "domains": 4, "domain_shift": 0.4},
-            **{"burst_rate": 0.001, "burst_factor": 6.0},
+            lognormal=0.7,
+            drift=0.2,
+            persistence=0.8,
+            domains=4,
+            domain_shift=0.4,
+            burst_rate=0.001,
+            burst_factor=6.0,
         ),
     }
 )
@@ -53,6 +58,8 @@ _FIELDS = tuple(field.name for field in fields(TraceConfig))
 
 def trace_of(preset: str, split: str, number: int, **changes: float) -> Trace:
     """Makes a trace: the same arguments give the same one.
+
+    Another version of numpy, or a processor whose logarithms differ in the last bit, may give one that differs in some draws.
 
     Args:
         preset: One of `PRESETS`.

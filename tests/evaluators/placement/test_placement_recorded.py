@@ -1,4 +1,5 @@
 import json
+import re
 
 import numpy as np
 import pytest
@@ -46,7 +47,10 @@ def test_loads_of_each_step_are_read_and_the_rest_is_passed_over(tmp_path):
         ('{"load_history": {"0": []}}', "a list of steps that is not empty"),
         ('{"load_history": [3]}', "step 0 has no 'logical_expert_load'"),
         ('{"load_history": [{"logical_expert_loads": []}]}', "step 0 has no 'logical_expert_load'"),
-        ('{"load_history": [{"logical_expert_load": [[1, NaN]]}]}', "step 0, layer 0, expert 1: expected a whole number .* got nan"),
+        (
+            '{"load_history": [{"logical_expert_load": [[1, NaN]]}]}',
+            "step 0, layer 0, expert 1: expected a whole number .* got nan",
+        ),
         ('{"load_history": [{"logical_expert_load": [[1, 1e999]]}]}', "layer 0, expert 1: .* got inf"),
     ],
 )
@@ -61,7 +65,10 @@ def test_a_file_of_something_else_is_refused(tmp_path, text, message):
         ([[1, 2], [3, -4]], "step 1, layer 1, expert 1: expected a whole number from 0 to 2^40, got -4"),
         ([[1, 2], [3, 0.5]], "step 1, layer 1, expert 1: expected a whole number from 0 to 2^40, got 0.5"),
         ([[1, 2], [2**41, 0]], "step 1, layer 1, expert 0: expected a whole number from 0 to 2^40, got 2199023255552"),
-        ([[1, 2], [10**30, 0]], "step 1, layer 1, expert 0: expected a whole number from 0 to 2^40, got 1000000000000000000000000000000"),
+        (
+            [[1, 2], [10**30, 0]],
+            "step 1, layer 1, expert 0: expected a whole number from 0 to 2^40, got 1000000000000000000000000000000",
+        ),
         ([[1, None], [3, 4]], "step 1, layer 0, expert 1: expected a whole number from 0 to 2^40, got null"),
         ([[1, "2"], [3, 4]], "step 1, layer 0, expert 1: expected a whole number from 0 to 2^40, got '2'"),
         ([[True, False], [False, True]], "step 1, layer 0, expert 0: expected a whole number from 0 to 2^40, got True"),
@@ -78,6 +85,5 @@ def test_a_file_of_something_else_is_refused(tmp_path, text, message):
     ],
 )
 def test_a_step_with_a_fault_is_named_with_its_place(tmp_path, step, message):
-    with pytest.raises(ValueError, match=".") as caught:
+    with pytest.raises(ValueError, match=re.escape(message)):
         step_loads(written(tmp_path, history(GOOD, step, GOOD)))
-    assert message in str(caught.value)
