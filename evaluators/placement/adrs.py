@@ -130,7 +130,7 @@ class AdrsLeaderboard:
                 "balancedness_expert": Metric(by_expert, Direction.MAXIMIZE),
                 "plan_ms": Metric(1e3 * seconds, Direction.MINIMIZE),
                 "speed": Metric(speed(seconds, reference_s), Direction.MAXIMIZE),
-                "openevolve": openevolve(balanced, seconds),
+                "openevolve": openevolve(by_expert, seconds),
                 "skydiscover": skydiscover(by_expert, seconds),
                 "wasted": float(np.mean([trial.wasted for trial in trials])),
                 "nodes_per_group": float(np.mean([trial.nodes for trial in trials])),

@@ -84,7 +84,7 @@ def examine_program(program: IsolatedProgram, scenario: Scenario, replayed: Repl
 
 
 def _check_repeats(witness: Policy, scenario: Scenario, moment: Moment, before: np.ndarray, slots: np.ndarray) -> None:
-    again = scenario.checked(witness.plan(moment.history, before))
+    again = scenario.checked(witness.plan(moment.history, moment.seen, before))
     if (again != slots).any():
         layer, slot = np.argwhere(again != slots)[0]
         raise Invalid(
@@ -97,6 +97,6 @@ def _check_repeats(witness: Policy, scenario: Scenario, moment: Moment, before: 
 def _with_foresight(witness: Policy, scenario: Scenario, moment: Moment, before: np.ndarray) -> np.ndarray:
     """``(L,)`` the busiest GPU's load, had every window of the history been like the one that came."""
     future = np.ascontiguousarray(np.broadcast_to(moment.load, moment.history.shape))
-    slots = scenario.checked(witness.plan(future, before))
+    slots = scenario.checked(witness.plan(future, moment.seen, before))
     experts = scenario.trace.experts
     return gpu_load(scenario.load_of(moment), slots, uniform_share(slots, experts), scenario.cluster.gpus).max(-1)

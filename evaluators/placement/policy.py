@@ -25,11 +25,13 @@ class Policy(Protocol):
         """CPU seconds that it took so far."""
         ...
 
-    def plan(self, history: np.ndarray, current: np.ndarray) -> Any:  # Any: whatever a program made up
+    def plan(self, history: np.ndarray, tokens: np.ndarray | None, current: np.ndarray) -> Any:  # Any: whatever a program made up
         """Says which expert each slot is to hold in the next window.
 
         Args:
             history: ``(W, L, E)`` int64 loads of the windows before, oldest first; not to be changed.
+            tokens: ``(W, L, n, k)`` int16, the experts that sampled tokens of those windows chose together; None where only loads
+                are known; not to be changed.
             current: ``(L, R)`` int64, the expert that each slot holds now; not to be changed.
         """
         ...
@@ -45,7 +47,7 @@ class Policy(Protocol):
 
 
 class ProgramPolicy:
-    """A program's functions ``plan(history, current, cluster)`` and ``route(load, slots, cluster)``."""
+    """A program's functions ``plan(history, tokens, current, cluster)`` and ``route(load, slots, cluster)``."""
 
     def __init__(self, program: IsolatedProgram, facts: Facts) -> None:
         self._program = program
@@ -55,8 +57,8 @@ class ProgramPolicy:
     def cpu_s(self) -> float:
         return self._program.cpu_s
 
-    def plan(self, history: np.ndarray, current: np.ndarray) -> Any:  # Any: see Policy
-        return self._program.call("plan", _sealed(history), _sealed(current), self._facts)
+    def plan(self, history: np.ndarray, tokens: np.ndarray | None, current: np.ndarray) -> Any:  # Any: see Policy
+        return self._program.call("plan", _sealed(history), _sealed(tokens), _sealed(current), self._facts)
 
     def route(self, load: np.ndarray, slots: np.ndarray) -> Any:  # Any: see Policy
         return self._program.call("route", _sealed(load), _sealed(slots), self._facts)
@@ -74,7 +76,7 @@ class LocalPolicy:
         names: dict[str, Callable[..., Any]] = {}  # Any: whatever plain data the functions agree on
         exec(compile(source, "<policy>", "exec"), names)
         if "plan" not in names:
-            raise ValueError("the policy's source defines no function plan(history, current, cluster)")
+            raise ValueError("the policy's source defines no function plan(history, tokens, current, cluster)")
         self._names = names
         self._facts = dict(facts)
         self._cpu_s = 0.0
@@ -83,13 +85,13 @@ class LocalPolicy:
     def cpu_s(self) -> float:
         return self._cpu_s
 
-    def plan(self, history: np.ndarray, current: np.ndarray) -> Any:  # Any: see Policy
-        return self._timed("plan", _sealed(history), _sealed(current))
+    def plan(self, history: np.ndarray, tokens: np.ndarray | None, current: np.ndarray) -> Any:  # Any: see Policy
+        return self._timed("plan", _sealed(history), _sealed(tokens), _sealed(current))
 
     def route(self, load: np.ndarray, slots: np.ndarray) -> Any:  # Any: see Policy
         return self._timed("route", _sealed(load), _sealed(slots))
 
-    def _timed(self, function: str, *arrays: np.ndarray) -> Any:  # Any: see Policy
+    def _timed(self, function: str, *arrays: np.ndarray | None) -> Any:  # Any: see Policy
         begun_s = time.process_time()
         try:
             return self._names[function](*arrays, self._facts)
@@ -97,8 +99,10 @@ class LocalPolicy:
             self._cpu_s += time.process_time() - begun_s
 
 
-def _sealed(array: np.ndarray) -> np.ndarray:
+def _sealed(array: np.ndarray | None) -> np.ndarray | None:
     """A view that cannot be written to: a policy that edits its input fails where it does so."""
+    if array is None:
+        return None
     view = array.view()
     view.setflags(write=False)
     return view

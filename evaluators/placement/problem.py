@@ -102,12 +102,12 @@ class Problem:
             ConfigError: If a recorded trace cannot be read, is too short, or does not fit the machines.
         """
         config = self.config
-        sizes = {"layers": config.layers, "windows": config.windows + self.rules.history, "steps_per_window": config.steps_per_window}
-        made = [
-            trace_of(preset, split, number, **sizes)
-            for preset in config.presets
-            for number in numbers
-        ]
+        sizes = {
+            "layers": config.layers,
+            "windows": config.windows + self.rules.history,
+            "steps_per_window": config.steps_per_window,
+        }
+        made = [trace_of(preset, split, number, **sizes) for preset in config.presets for number in numbers]
         found = [*made, *(self._recorded(name, split) for name in self.config.recorded)]
         return [Scenario(trace, self.cluster, self.rules) for trace in found]
 

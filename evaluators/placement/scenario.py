@@ -40,12 +40,16 @@ class Moment(NamedTuple):
     Attributes:
         window: Its place in the trace.
         history: ``(W, L, E)`` loads before it.
+        seen: ``(W, L, n, k)`` sampled tokens before it; None where only loads are known.
         load: ``(L, E)`` its own loads.
+        tokens: ``(L, n, k)`` its own sampled tokens.
     """
 
     window: int
     history: np.ndarray
+    seen: np.ndarray | None
     load: np.ndarray
+    tokens: np.ndarray | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +85,13 @@ class Scenario:
     @property
     def moments(self) -> Iterator[Moment]:
         """The windows that count."""
-        history = self.rules.history
-        for window in range(history, self.trace.windows):
-            yield Moment(window, self.trace.load[window - history : window], self.trace.load[window])
+        load, tokens = self.trace.load, self.trace.tokens
+        for window in range(self.rules.history, self.trace.windows):
+            before = slice(window - self.rules.history, window)
+            if tokens is None:
+                yield Moment(window, load[before], None, load[window], None)
+            else:
+                yield Moment(window, load[before], tokens[before], load[window], tokens[window])
 
     @property
     def start(self) -> np.ndarray:

@@ -47,7 +47,8 @@ class StepLatency:
         """Asks for one placement."""
         scenario = self.searched[0]
         policy = ProgramPolicy(program, scenario.facts)
-        scenario.checked(policy.plan(next(scenario.moments).history, scenario.start))
+        first = next(scenario.moments)
+        scenario.checked(policy.plan(first.history, first.seen, scenario.start))
 
     def evaluate(self, program: IsolatedProgram) -> Score:
         """Replays the traces of searches."""

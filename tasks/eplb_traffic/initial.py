@@ -9,8 +9,8 @@ SPREAD_ABOVE = 100.0  # groups of experts leave their nodes where the busiest GP
 KEEP_BELOW = 0.0  # a layer stays as it is while its busiest GPU would get less than this, in units of that under the new plan
 
 
-def plan(history, current, cluster):
-    """DeepSeek's hierarchical balancing of the forecast loads: (W, L, E) loads and (L, R) slots in force -> (L, R) slots."""
+def plan(history, tokens, current, cluster):
+    """DeepSeek's hierarchical balancing of the forecast loads: from (W, L, E) loads, and (L, R) slots in force, to (L, R) slots."""
     load = forecast(history)
     slots = hierarchical(load, cluster["nodes"], cluster["groups"], cluster["gpus"], cluster["slots"])
     wide = busiest(load, slots, cluster["gpus"]) > SPREAD_ABOVE * load.sum(1) / cluster["gpus"]

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-place: Callable[[np.ndarray, np.ndarray | None, Mapping[str, int]], np.ndarray]
+place: Callable[[np.ndarray, np.ndarray | None, np.ndarray | None, Mapping[str, int]], np.ndarray]
 
 
 def rebalance_experts(
@@ -26,7 +26,7 @@ def rebalance_experts(
     weight = np.asarray(weight, dtype=np.float64)
     layers, experts = weight.shape
     cluster = {"nodes": num_nodes, "gpus": num_gpus, "slots": num_replicas, "groups": num_groups, "experts": experts}
-    phy2log = place(weight, None, cluster)
+    phy2log = place(weight, None, None, cluster)
     row = np.arange(layers)[:, None]
     logcnt = np.zeros((layers, experts), dtype=np.int64)
     np.add.at(logcnt, (row, phy2log), 1)

@@ -19,7 +19,7 @@ from collections.abc import Mapping
 import numpy as np
 
 
-def place(weight: np.ndarray, current: np.ndarray | None, cluster: Mapping[str, int]) -> np.ndarray:
+def place(weight: np.ndarray, tokens: np.ndarray | None, current: np.ndarray | None, cluster: Mapping[str, int]) -> np.ndarray:
     """Balances the weights (L, E) over all GPUs at once; returns (L, R) int64."""
     load = weight.astype(np.float32)
     held, copies = _replicate(load, cluster["slots"])

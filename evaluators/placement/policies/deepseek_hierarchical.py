@@ -22,7 +22,7 @@ from collections.abc import Mapping
 import numpy as np
 
 
-def place(weight: np.ndarray, current: np.ndarray | None, cluster: Mapping[str, int]) -> np.ndarray:
+def place(weight: np.ndarray, tokens: np.ndarray | None, current: np.ndarray | None, cluster: Mapping[str, int]) -> np.ndarray:
     """Balances the weights (L, E) over nodes by groups, then inside the nodes; returns (L, R) int64."""
     gpus, slots = cluster["gpus"], cluster["slots"]
     grouped = cluster["groups"] % cluster["nodes"] == 0

@@ -20,7 +20,7 @@ import numpy as np
 SWAPS = 128  # per layer
 
 
-def place(weight: np.ndarray, current: np.ndarray | None, cluster: Mapping[str, int]) -> np.ndarray:
+def place(weight: np.ndarray, tokens: np.ndarray | None, current: np.ndarray | None, cluster: Mapping[str, int]) -> np.ndarray:
     """Balances the weights (L, E) over all GPUs at once; returns (L, R) int64."""
     held, copies = _replicate(weight, cluster["slots"])
     load = np.take_along_axis(weight / copies, held, axis=1)

@@ -22,7 +22,7 @@ from scipy.optimize import linear_sum_assignment
 NETWORK = 3.0  # cost of a copy from another node, where one inside a node costs 1: about the ratio of the bandwidths
 
 
-def place(weight: np.ndarray, current: np.ndarray | None, cluster: Mapping[str, int]) -> np.ndarray:
+def place(weight: np.ndarray, tokens: np.ndarray | None, current: np.ndarray | None, cluster: Mapping[str, int]) -> np.ndarray:
     """Balances the weights (L, E) over all GPUs at once, near the placement in force; returns (L, R) int64."""
     gpus, slots = cluster["gpus"], cluster["slots"]
     load = weight.astype(np.float32)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 
 
-def place(weight: np.ndarray, current: np.ndarray | None, cluster: Mapping[str, int]) -> np.ndarray:
+def place(weight: np.ndarray, tokens: np.ndarray | None, current: np.ndarray | None, cluster: Mapping[str, int]) -> np.ndarray:
     """Places at random without looking at the weights (L, E); returns (L, R) int64."""
     layers, experts = weight.shape
     rng = np.random.default_rng((layers, experts, cluster["slots"]))

@@ -25,7 +25,7 @@ import numpy as np
 BISECTIONS = 64
 
 
-def place(weight: np.ndarray, current: np.ndarray | None, cluster: Mapping[str, int]) -> np.ndarray:
+def place(weight: np.ndarray, tokens: np.ndarray | None, current: np.ndarray | None, cluster: Mapping[str, int]) -> np.ndarray:
     """Balances the weights (L, E) over all GPUs at once; returns (L, R) int64."""
     layers, experts = weight.shape
     slots, gpus = cluster["slots"], cluster["gpus"]

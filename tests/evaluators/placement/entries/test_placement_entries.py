@@ -20,11 +20,12 @@ def test_a_plan_is_the_policys_placement_for_the_forecast(policy, forecaster):
     names = program(policy, forecaster, "plan")
     history = np.random.default_rng(0).integers(0, 99, (5, 3, 16))
     current = np.random.default_rng(1).integers(0, 16, (3, 20))
-    for array in (history, current):
+    tokens = np.random.default_rng(2).integers(0, 16, (5, 3, 7, 2), dtype=np.int16)
+    for array in (history, tokens, current):
         array.setflags(write=False)
     for before in (None, current):
-        slots = names["plan"](history, before, CLUSTER)
-        assert (slots == names["place"](names["forecast"](history), before, CLUSTER)).all()
+        slots = names["plan"](history, tokens, before, CLUSTER)
+        assert (slots == names["place"](names["forecast"](history), tokens, before, CLUSTER)).all()
 
 
 @pytest.mark.parametrize("policy", POLICIES)

@@ -9,7 +9,7 @@ ALL = pytest.mark.parametrize("name", POLICIES)
 
 
 def placed(name, one, current=None):
-    slots = place_of(name)(one.weight, current, one.cluster)
+    slots = place_of(name)(one.weight, None, current, one.cluster)
     assert slots.shape == (len(one.weight), one.slots)
     assert slots.dtype == np.int64
     assert slots.min() >= 0

@@ -7,7 +7,7 @@ FALLING = problem([[8, 7, 6, 5, 4, 3, 2, 1]], gpus=2)
 
 
 def slots_of(name, one):
-    return place_of(name)(one.weight, None, one.cluster)
+    return place_of(name)(one.weight, None, None, one.cluster)
 
 
 def test_a_snake_turns_around_after_each_round():

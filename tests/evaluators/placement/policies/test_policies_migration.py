@@ -45,8 +45,8 @@ def moves(draw, **options):
 def test_packs_are_the_global_policys_at_the_least_cost(move):
     one, current = move
     current.setflags(write=False)
-    found = packs_of(place_of("minimum_migration")(one.weight, current, one.cluster), one.gpus)
-    wanted = packs_of(place_of("deepseek_global")(one.weight, None, one.cluster), one.gpus)
+    found = packs_of(place_of("minimum_migration")(one.weight, None, current, one.cluster), one.gpus)
+    wanted = packs_of(place_of("deepseek_global")(one.weight, None, None, one.cluster), one.gpus)
     for new, packs, before in zip(found, wanted, packs_of(current, one.gpus), strict=True):
         assert sorted(map(sorted, new)) == sorted(map(sorted, packs))
         orders = permutations(packs)
@@ -57,8 +57,8 @@ def test_packs_are_the_global_policys_at_the_least_cost(move):
 @given(moves(groups_divide=True))
 def test_grouped_packs_are_the_hierarchical_policys_at_the_least_cost(move):
     one, current = move
-    found = packs_of(place_of("minimum_migration_grouped")(one.weight, current, one.cluster), one.gpus)
-    wanted = packs_of(place_of("deepseek_hierarchical")(one.weight, None, one.cluster), one.gpus)
+    found = packs_of(place_of("minimum_migration_grouped")(one.weight, None, current, one.cluster), one.gpus)
+    wanted = packs_of(place_of("deepseek_hierarchical")(one.weight, None, None, one.cluster), one.gpus)
     for new, packs, before in zip(found, wanted, packs_of(current, one.gpus), strict=True):
         assert sorted(map(sorted, new)) == sorted(map(sorted, packs))
         orders = ([packs[gpu] for gpu in order] for order in in_blocks(one.gpus, one.nodes))
@@ -70,7 +70,7 @@ def test_grouped_packs_are_the_hierarchical_policys_at_the_least_cost(move):
 def test_an_expert_that_stays_on_its_gpu_keeps_a_slot(move, name):
     """As many slots of a GPU are unchanged as its old and new experts have in common, counted with repetition."""
     one, current = move
-    slots = place_of(name)(one.weight, current, one.cluster)
+    slots = place_of(name)(one.weight, None, current, one.cluster)
     for new, old in zip(slots.reshape(-1, one.slots // one.gpus), current.reshape(-1, one.slots // one.gpus), strict=True):
         common = np.minimum(np.bincount(new, minlength=one.experts), np.bincount(old, minlength=one.experts)).sum()
         assert (new == old).sum() == common
@@ -79,13 +79,13 @@ def test_an_expert_that_stays_on_its_gpu_keeps_a_slot(move, name):
 @pytest.mark.parametrize("name", ["minimum_migration", "minimum_migration_grouped"])
 def test_nothing_moves_where_the_load_stays(name):
     one = problem(np.random.default_rng(2).integers(1, 999, (5, 32)), nodes=2, gpus=8, slots=40, groups=4)
-    slots = place_of(name)(one.weight, None, one.cluster)
-    assert (place_of(name)(one.weight, slots, one.cluster) == slots).all()
+    slots = place_of(name)(one.weight, None, None, one.cluster)
+    assert (place_of(name)(one.weight, None, slots, one.cluster) == slots).all()
 
 
 def test_nodes_change_places_as_a_whole():
     """The placement in force is the policy's own with the two nodes exchanged."""
     one = problem(np.random.default_rng(3).integers(1, 999, (5, 32)), nodes=2, gpus=8, slots=40, groups=4)
     name = "minimum_migration_grouped"
-    current = np.roll(place_of(name)(one.weight, None, one.cluster), 20, axis=1)
-    assert (place_of(name)(one.weight, current, one.cluster) == current).all()
+    current = np.roll(place_of(name)(one.weight, None, None, one.cluster), 20, axis=1)
+    assert (place_of(name)(one.weight, None, current, one.cluster) == current).all()
