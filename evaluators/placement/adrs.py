@@ -19,12 +19,14 @@ import numpy as np
 
 from evolve.evaluators.base import Direction, Invalid, IsolatedProgram, Metric, Score, SiblingFailed
 from evolve.evaluators.placement.balance import Balance, balance
+from evolve.evaluators.placement.bounds import lower_bound
 from evolve.evaluators.placement.catalog import source
-from evolve.evaluators.placement.figures import draw_windows
+from evolve.evaluators.placement.figures import draw_gpu_loads
 from evolve.evaluators.placement.placement import (
     check_conserved,
     check_grouped,
     check_maps,
+    gpu_load,
     nodes_per_group,
     slot_load,
     split_maps,
@@ -136,9 +138,18 @@ class AdrsLeaderboard:
                 "nodes_per_group": float(np.mean([trial.nodes for trial in trials])),
             },
             feedback=_told(balanced, by_expert, seconds, reference_s),
-            figure=lambda path: draw_windows(path, trials),
+            figure=lambda path: self._draw(path, trials[0]),
             instances=gpu,
         )
+
+    def _draw(self, path: str, trial: _Trial) -> None:
+        """Draws the last window, under no plan and under the program's."""
+        trace, cluster = trial.trace, self.problem.cluster
+        load = trace.load[-1].astype(np.float64)
+        start = np.tile(np.arange(cluster.slots) % trace.experts, (trace.layers, 1))
+        before = gpu_load(load, start, uniform_share(start, trace.experts), cluster.gpus)
+        bound = lower_bound(load, cluster.gpus, cluster.slots)
+        draw_gpu_loads(path, before, trial.gpu_load[-1], bound, f"Loads of GPUs in the last window ({trace.name})")
 
     def _trial(self, program: IsolatedProgram, trace: Trace) -> _Trial:
         cluster = self.problem.cluster
@@ -202,6 +213,6 @@ class AdrsLeaderboard:
 
 def _told(balanced: float, by_expert: float, seconds: float, reference_s: float) -> str:
     return (
-        f"balancedness of GPUs {balanced:.4f} (90 points times that), of experts {by_expert:.4f}; {1e3 * seconds:.2f} ms of CPU per "
-        f"call, {reference_s / seconds:.1f} times as fast as DeepSeek's policy here ({1e3 * reference_s:.1f} ms)"
+        f"balancedness of GPUs {balanced:.4f} (90 points times that), of experts {by_expert:.4f}; {1e3 * seconds:.2f} ms of CPU "
+        f"per call, {reference_s / seconds:.1f} times as fast as DeepSeek's policy here ({1e3 * reference_s:.1f} ms)"
     )

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from evolve.evaluators.base import Invalid, IsolatedProgram, SiblingFailed
-from evolve.evaluators.placement.bounds import lower_bound
-from evolve.evaluators.placement.gaps import Gap, split_gap
-from evolve.evaluators.placement.placement import gpu_load, uniform_share
+from evolve.evaluators.placement.bounds import lower_bound, lower_bound_any_routing
+from evolve.evaluators.placement.gaps import Gaps, split_gap
+from evolve.evaluators.placement.placement import gpu_load
 from evolve.evaluators.placement.policy import Policy, ProgramPolicy
 from evolve.evaluators.placement.scenario import Moment, Scenario
-from evolve.evaluators.placement.simulator import Replay
+from evolve.evaluators.placement.simulator import Replay, share_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Examination:
     bound: np.ndarray
 
     @property
-    def gap(self) -> Gap:
+    def gaps(self) -> Gaps:
         """How far from the bound, and why."""
         return split_gap(self.actual, self.oracle, self.bound)
 
@@ -62,7 +62,8 @@ def examine(witness: Policy, scenario: Scenario, replayed: Replay, windows: Sequ
         _check_repeats(witness, scenario, known[place], before, replayed.slots[place])
         oracle[place] = _with_foresight(witness, scenario, known[place], before)
     order = sorted(windows)
-    bounds = [lower_bound(scenario.load_of(known[place]), scenario.cluster.gpus, scenario.cluster.slots) for place in order]
+    least = lower_bound_any_routing if scenario.rules.routed else lower_bound
+    bounds = [least(scenario.load_of(known[place]), scenario.cluster.gpus, scenario.cluster.slots) for place in order]
     return Examination(
         tuple(order),
         actual=np.stack([replayed.gpu_load[place].max(-1) for place in order]),
@@ -89,8 +90,8 @@ def _check_repeats(witness: Policy, scenario: Scenario, moment: Moment, before: 
         layer, slot = np.argwhere(again != slots)[0]
         raise Invalid(
             f"trace {scenario.trace.name}, window {moment.window}: asked again in a fresh process, with the same history and "
-            f"placement, plan() put expert {again[layer, slot]} and not {slots[layer, slot]} in slot {slot} of layer {layer}; it must "
-            "depend on its arguments alone: keep nothing from call to call, and give generators of random numbers a fixed seed"
+            f"slots, plan() put expert {again[layer, slot]} and not {slots[layer, slot]} in slot {slot} of layer {layer}; it "
+            "must depend on its arguments alone: keep nothing from call to call, and give generators of random numbers a fixed seed"
         )
 
 
@@ -98,5 +99,5 @@ def _with_foresight(witness: Policy, scenario: Scenario, moment: Moment, before:
     """``(L,)`` the busiest GPU's load, had every window of the history been like the one that came."""
     future = np.ascontiguousarray(np.broadcast_to(moment.load, moment.history.shape))
     slots = scenario.checked(witness.plan(future, moment.seen, before))
-    experts = scenario.trace.experts
-    return gpu_load(scenario.load_of(moment), slots, uniform_share(slots, experts), scenario.cluster.gpus).max(-1)
+    share = share_of(witness, scenario, moment, slots)
+    return gpu_load(scenario.load_of(moment), slots, share, scenario.cluster.gpus).max(-1)

@@ -213,7 +213,7 @@ def _tokens(config: TraceConfig, load: np.ndarray, rng: np.random.Generator) -> 
     shifts = rng.permutation(config.sampled * config.experts)
     chosen = []
     for window, one in enumerate(load):
-        # Noise that goes to other experts of other tokens is noise as before, and makes other tokens; drawing it takes ten times as long.
+        # Noise that goes to other experts of other tokens is noise as before, and makes other tokens; to draw it takes far longer.
         shift = divmod(int(shifts[window % len(shifts)]), config.experts)
         scores = logits_of(one, config.k)[:, None] + liking + np.roll(noise, shift, (1, 2))
         chosen.append(choose(scores, config.k, config.groups, config.group_limit))

@@ -46,7 +46,7 @@ class ProblemConfig:
     recorded: tuple[str, ...] = ()
     layers: int = 16
     windows: int = 16
-    steps_per_window: int = 500
+    steps_per_window: int = 100
     hidden: int = 5
     eplb_window: int = 100
     eplb_k: int = 8

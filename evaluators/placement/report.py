@@ -37,8 +37,8 @@ def metrics_of(trials: Sequence[Trial]) -> dict[str, float | Metric]:
     Of a step, in milliseconds: ``step_ms``, its 95th percentile, ``charged_ms`` with what rebalancing took, ``compute_ms``,
     ``communication_ms``, and the bound ``ideal_ms``. Of a window: ``moved_gb``, ``moved_between_nodes_gb``, ``moved_slots``,
     ``plan_ms`` (median CPU time of a plan). Of a layer: ``wasted`` replicas, that lie beside another of their expert. Of the load:
-    ``balancedness_gpu``, ``balancedness_expert``, ``max_violation`` (busiest GPU over the mean, less 1), and the ``gap`` to the bound
-    with its parts ``gap_forecast`` and ``gap_packing``.
+    ``balancedness_gpu``, ``balancedness_expert``, ``max_violation`` (busiest GPU over the mean, less 1), and the ``gap`` to the
+    bound with its parts ``gap_forecast`` and ``gap_packing``.
     """
     found = {"balancedness_gpu": _balancedness(trials), "balancedness_expert": _expert_balancedness(trials)}
     found |= {"max_violation": _max_violation(trials), "wasted": _mean(trials, "wasted")}
@@ -52,7 +52,7 @@ def feedback(trials: Sequence[Trial]) -> str:
 
 
 def _told(trial: Trial) -> str:
-    replayed, gap = trial.replay, trial.examination.gap
+    replayed, gap = trial.replay, trial.examination.gaps.overall()
     step, compute, communication = (
         1e3 * float(series.mean()) for series in (replayed.charged_s, replayed.compute_s, replayed.communication_s)
     )
@@ -84,7 +84,7 @@ def _moves(trials: Sequence[Trial]) -> dict[str, float]:
 
 
 def _gaps(trials: Sequence[Trial]) -> dict[str, float]:
-    gaps = [trial.examination.gap for trial in trials]
+    gaps = [trial.examination.gaps.overall() for trial in trials]
     parts = {"gap": "total", "gap_forecast": "forecast", "gap_packing": "packing"}
     return {name: float(np.mean([getattr(gap, part) for gap in gaps])) for name, part in parts.items()}
 

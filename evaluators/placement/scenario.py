@@ -74,7 +74,7 @@ class Scenario:
         check_fits(self.cluster, self.trace.experts, self.trace.groups)
         if self.trace.windows <= self.rules.history:
             raise ValueError(
-                f"trace {self.trace.name} has {self.trace.windows} windows; more are needed than the {self.rules.history} of the history"
+                f"trace {self.trace.name} has {self.trace.windows} windows; needed are more than {self.rules.history} (rules.history)"
             )
 
     @property
@@ -95,7 +95,7 @@ class Scenario:
 
     @property
     def start(self) -> np.ndarray:
-        """``(L, R)`` int64, in force before the first plan: experts in their order, and from the first one again in slots to spare."""
+        """``(L, R)`` int64, in force before the first plan: experts in order, beginning again in slots to spare."""
         return np.tile(np.arange(self.cluster.slots) % self.trace.experts, (self.trace.layers, 1))
 
     def load_of(self, moment: Moment) -> np.ndarray:

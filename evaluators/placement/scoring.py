@@ -10,7 +10,8 @@ from pathlib import Path
 from evolve.evaluators.base import IsolatedProgram, Score
 from evolve.evaluators.placement.catalog import source
 from evolve.evaluators.placement.examined import examine_program
-from evolve.evaluators.placement.figures import draw_trials
+from evolve.evaluators.placement.figures import draw_gaps, draw_gpu_loads
+from evolve.evaluators.placement.placement import gpu_load, uniform_share
 from evolve.evaluators.placement.policy import LocalPolicy, ProgramPolicy
 from evolve.evaluators.placement.problem import Problem, ProblemConfig
 from evolve.evaluators.placement.report import Trial, feedback, metrics_of
@@ -52,19 +53,19 @@ class StepLatency:
 
     def evaluate(self, program: IsolatedProgram) -> Score:
         """Replays the traces of searches."""
-        return _score([_trial(program, scenario, _EXAMINED_EVERY) for scenario in self.searched])
+        return _score(self.searched, [_trial(program, scenario, _EXAMINED_EVERY) for scenario in self.searched])
 
     def paired(self, program: IsolatedProgram, seed: int) -> Score:
         """Replays traces that no search uses, other ones for every seed."""
         scenarios = self.problem.scenarios("validation", range(seed, seed + 1))
-        return _score([_trial(program, scenario, 1) for scenario in scenarios])
+        return _score(scenarios, [_trial(program, scenario, 1) for scenario in scenarios])
 
     def holdout(self, program: IsolatedProgram) -> Score:
         """Replays the hidden traces, beside the reference."""
         scenarios = self.problem.scenarios("hidden", range(self.problem.config.hidden))
         trials = [_trial(program, scenario, _EXAMINED_EVERY) for scenario in scenarios]
         gains = [trial.replay.ratio - _reference(scenario) for trial, scenario in zip(trials, scenarios, strict=True)]
-        score = _score(trials)
+        score = _score(scenarios, trials)
         told = f"Ratio above that of DeepSeek's hierarchical policy on the same traces: {_interval(gains)}"
         return replace(score, metrics={**score.metrics, "gain_on_deepseek": mean(gains)}, feedback=f"{told}\n{score.feedback}")
 
@@ -80,15 +81,31 @@ def _reference(scenario: Scenario) -> float:
     return replay(LocalPolicy(source(*REFERENCE), scenario.facts), scenario).ratio
 
 
-def _score(trials: Sequence[Trial]) -> Score:
+def _score(scenarios: Sequence[Scenario], trials: Sequence[Trial]) -> Score:
     ratios = {trial.trace.name: trial.replay.ratio for trial in trials}
     return Score(
         mean(list(ratios.values())),
         metrics=metrics_of(trials),
         feedback=feedback(trials),
-        figure=lambda path: draw_trials(path, trials),
+        figure=lambda path: _draw_loads(path, scenarios[0], trials[0]),
         instances=ratios,
+        artifacts={"gap.png": lambda path: _draw_gap(path, trials[0])},
     )
+
+
+def _draw_loads(path: str, scenario: Scenario, trial: Trial) -> None:
+    """Draws the last window, under no plan and under the policy's."""
+    place = trial.examination.windows.index(len(trial.replay.slots) - 1)
+    last = list(scenario.moments)[-1]
+    unplanned = uniform_share(scenario.start, scenario.trace.experts)
+    before = gpu_load(scenario.load_of(last), scenario.start, unplanned, scenario.cluster.gpus)
+    title = f"Loads of GPUs in the last window ({trial.trace.name})"
+    draw_gpu_loads(path, before, trial.replay.gpu_load[-1], trial.examination.bound[place], title)
+
+
+def _draw_gap(path: str, trial: Trial) -> None:
+    forecast, packing = trial.examination.gaps.by_window()
+    draw_gaps(path, forecast, packing, f"What keeps the busiest GPU above the bound ({trial.trace.name})")
 
 
 def _interval(gains: Sequence[float]) -> str:

@@ -89,7 +89,7 @@ def replay(policy: Policy, scenario: Scenario) -> Replay:
         plan_s = policy.cpu_s - begun_s
         try:
             slots = scenario.checked(answer)
-            share = _share(policy, scenario, moment, slots)
+            share = share_of(policy, scenario, moment, slots)
         except Invalid as invalid:
             raise Invalid(f"trace {scenario.trace.name}, window {moment.window}: {invalid}") from None
         windows.append(_charge(scenario, moment, current, slots, share) | {"plan_s": plan_s})
@@ -98,7 +98,13 @@ def replay(policy: Policy, scenario: Scenario) -> Replay:
     return Replay(**columns, steps_per_window=scenario.trace.steps_per_window, count_planning=scenario.rules.count_planning)
 
 
-def _share(policy: Policy, scenario: Scenario, moment: Moment, slots: np.ndarray) -> np.ndarray:
+def share_of(policy: Policy, scenario: Scenario, moment: Moment, slots: np.ndarray) -> np.ndarray:
+    """``(L, R)`` the part of its expert's tokens that each slot gets in a window: what the policy says if it is asked, else equal parts.
+
+    Raises:
+        Invalid: If what the policy says is no sharing out.
+        ProgramFailed: If the program fails.
+    """
     if not scenario.rules.routed:
         return uniform_share(slots, scenario.trace.experts)
     return check_share(policy.route(moment.load, slots), slots)

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from evolve.evaluators import IsolatedProgram, Score
-from evolve.evaluators.placement.problem import ProblemConfig
 from evolve.evaluators.placement.adrs import AdrsLeaderboard
+from evolve.evaluators.placement.problem import ProblemConfig
 
 FOLDER = Path(__file__).parent
 BOARD = AdrsLeaderboard(ProblemConfig.read(FOLDER / "placement.toml"), FOLDER)
