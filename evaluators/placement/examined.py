@@ -72,16 +72,26 @@ def examine(witness: Policy, scenario: Scenario, replayed: Replay, windows: Sequ
     )
 
 
-def examine_program(program: IsolatedProgram, scenario: Scenario, replayed: Replay, windows: Sequence[int]) -> Examination:
-    """The same of a program, in a fresh process of its own.
+def examine_program(program: IsolatedProgram, replays: Sequence[tuple[Scenario, Replay]], every: int) -> list[Examination]:
+    """Asks a program about replays in one fresh process, the last of them first.
+
+    Args:
+        program: What was replayed.
+        replays: What it was asked, and what came of it.
+        every: Of the windows that count, every so many are looked at; the last one always.
 
     Raises:
         Invalid: As `examine` does, or if the program fails in the fresh process.
     """
+    witness = program.sibling(program.files)
+    found = []
     try:
-        return examine(ProgramPolicy(program.sibling(program.files), scenario.facts), scenario, replayed, windows)
+        for scenario, replayed in reversed(replays):
+            windows = range(len(replayed.slots) - 1, -1, -every)
+            found.append(examine(ProgramPolicy(witness, scenario.facts), scenario, replayed, windows))
     except SiblingFailed as failure:
         raise Invalid(f"asked again in a fresh process, the program failed: {failure.feedback}") from None
+    return found[::-1]
 
 
 def _check_repeats(witness: Policy, scenario: Scenario, moment: Moment, before: np.ndarray, slots: np.ndarray) -> None:

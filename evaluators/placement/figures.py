@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -52,7 +53,9 @@ def draw_gpu_loads(path: str, before: np.ndarray, after: np.ndarray, bound: np.n
     figure.savefig(path, format="png")
 
 
-def draw_gaps(path: str, forecast: np.ndarray, packing: np.ndarray, title: str = "") -> None:
+def draw_gaps(
+    path: str, forecast: np.ndarray, packing: np.ndarray, *, windows: Sequence[int] | None = None, title: str = ""
+) -> None:
     """Draws how far the hottest GPUs are above the bound in each window: what packing cost, and on top of it what forecasts cost.
 
     A part below zero, where a wrong forecast suited the packing better, hangs below the axis; the line is the sum.
@@ -61,6 +64,7 @@ def draw_gaps(path: str, forecast: np.ndarray, packing: np.ndarray, title: str =
         path: PNG file to write.
         forecast: ``(W,)`` part of the forecast as a fraction of the bound, such as the first of `Gaps.by_window`.
         packing: ``(W,)`` part of the packing, such as the second.
+        windows: Which windows they are, in rising order; 0 to W - 1 by default.
         title: Of the picture.
 
     Raises:
@@ -71,18 +75,19 @@ def draw_gaps(path: str, forecast: np.ndarray, packing: np.ndarray, title: str =
     _check_finite(forecast=forecast, packing=packing)
     figure = _figure(8.0, 4.2)
     axes = figure.add_subplot()
-    windows = np.arange(len(forecast))
+    places = np.arange(len(forecast)) if windows is None else np.asarray(windows)
+    wide = 0.8 * (float(np.diff(places).min()) if len(places) > 1 else 1.0)
     # On top of the packing where it adds, below the axis where it takes away: bars of opposite signs are not stacked.
     onto = np.where((forecast > 0) & (packing > 0), 100 * packing, 0.0)
     total = 100 * (forecast + packing)
     parts = [
-        axes.bar(windows, 100 * packing, 0.8, color=_PACKING, label=f"packing: {_percent(packing)}"),
-        axes.bar(windows, 100 * forecast, 0.8, bottom=onto, color=_AFTER, label=f"forecast: {_percent(forecast)}"),
-        *axes.plot(windows, total, ".-", color="0.15", linewidth=1.0, markersize=5, label=f"both: {_percent(forecast + packing)}"),
+        axes.bar(places, 100 * packing, wide, color=_PACKING, label=f"packing: {_percent(packing)}"),
+        axes.bar(places, 100 * forecast, wide, bottom=onto, color=_AFTER, label=f"forecast: {_percent(forecast)}"),
+        *axes.plot(places, total, ".-", color="0.15", linewidth=1.0, markersize=5, label=f"both: {_percent(forecast + packing)}"),
     ]
     axes.axhline(0, color="black", linewidth=0.9)
     axes.set(xlabel="scored window", ylabel="hottest GPU above the bound, %")
-    axes.set_xlim(-0.6, len(windows) - 0.4)
+    axes.set_xlim(places[0] - 0.75 * wide, places[-1] + 0.75 * wide)
     axes.margins(y=0.08)
     _whole_numbers(axes)
     axes.grid(axis="y", alpha=0.3, linewidth=0.6)

@@ -9,8 +9,8 @@ import numpy as np
 
 from evolve.evaluators.base import Direction, Metric
 from evolve.evaluators.placement.examined import Examination
+from evolve.evaluators.placement.scenario import Scenario
 from evolve.evaluators.placement.simulator import Replay
-from evolve.evaluators.placement.trace import Trace
 
 #: Metrics of which one wants more; and less. All others describe.
 _MAXIMISED = ("balancedness_gpu", "balancedness_expert")
@@ -21,12 +21,12 @@ class Trial(NamedTuple):
     """A policy on one trace.
 
     Attributes:
-        trace: Which.
+        scenario: Which, on which machines.
         replay: What came of it.
         examination: What the policy did in a second process.
     """
 
-    trace: Trace
+    scenario: Scenario
     replay: Replay
     examination: Examination
 
@@ -58,7 +58,7 @@ def _told(trial: Trial) -> str:
     )
     moving = 1e3 * float(replayed.move_s.mean()) / replayed.steps_per_window
     return (
-        f"{trial.trace.name}: ratio {replayed.ratio:.4f}, step {step:.3f} ms (computing {compute:.3f}, communicating "
+        f"{trial.scenario.trace.name}: ratio {replayed.ratio:.4f}, step {step:.3f} ms (computing {compute:.3f}, communicating "
         f"{communication:.3f}, copying experts {moving:.3f}; ideal {1e3 * float(replayed.ideal_s.mean()):.3f}); "
         f"{replayed.moved_slots.mean():.0f} of {replayed.slots[0].size} slots moved per window; the busiest GPU is {gap.total:.1%} "
         f"above the bound: {gap.forecast:.1%} as loads were not foreseen, {gap.packing:.1%} as experts could lie better"

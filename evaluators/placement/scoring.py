@@ -53,59 +53,62 @@ class StepLatency:
 
     def evaluate(self, program: IsolatedProgram) -> Score:
         """Replays the traces of searches."""
-        return _score(self.searched, [_trial(program, scenario, _EXAMINED_EVERY) for scenario in self.searched])
+        return _score(_trials(program, self.searched, _EXAMINED_EVERY))
 
     def paired(self, program: IsolatedProgram, seed: int) -> Score:
         """Replays traces that no search uses, other ones for every seed."""
         scenarios = self.problem.scenarios("validation", range(seed, seed + 1))
-        return _score(scenarios, [_trial(program, scenario, 1) for scenario in scenarios])
+        return _score(_trials(program, scenarios, 1))
 
     def holdout(self, program: IsolatedProgram) -> Score:
         """Replays the hidden traces, beside the reference."""
         scenarios = self.problem.scenarios("hidden", range(self.problem.config.hidden))
-        trials = [_trial(program, scenario, _EXAMINED_EVERY) for scenario in scenarios]
-        gains = [trial.replay.ratio - _reference(scenario) for trial, scenario in zip(trials, scenarios, strict=True)]
-        score = _score(scenarios, trials)
+        trials = _trials(program, scenarios, _EXAMINED_EVERY)
+        gains = [trial.replay.ratio - _reference(trial.scenario) for trial in trials]
+        score = _score(trials)
         told = f"Ratio above that of DeepSeek's hierarchical policy on the same traces: {_interval(gains)}"
         return replace(score, metrics={**score.metrics, "gain_on_deepseek": mean(gains)}, feedback=f"{told}\n{score.feedback}")
 
 
-def _trial(program: IsolatedProgram, scenario: Scenario, every: int) -> Trial:
-    replayed = replay(ProgramPolicy(program, scenario.facts), scenario)
-    # From the last one backwards: what was kept from call to call shows most there.
-    windows = range(len(replayed.slots) - 1, -1, -every)
-    return Trial(scenario.trace, replayed, examine_program(program, scenario, replayed, windows))
+def _trials(program: IsolatedProgram, scenarios: Sequence[Scenario], every: int) -> list[Trial]:
+    replays = [(scenario, replay(ProgramPolicy(program, scenario.facts), scenario)) for scenario in scenarios]
+    examinations = examine_program(program, replays, every)
+    return [Trial(scenario, replayed, found) for (scenario, replayed), found in zip(replays, examinations, strict=True)]
 
 
 def _reference(scenario: Scenario) -> float:
     return replay(LocalPolicy(source(*REFERENCE), scenario.facts), scenario).ratio
 
 
-def _score(scenarios: Sequence[Scenario], trials: Sequence[Trial]) -> Score:
-    ratios = {trial.trace.name: trial.replay.ratio for trial in trials}
+def _score(trials: Sequence[Trial]) -> Score:
+    ratios = {trial.scenario.trace.name: trial.replay.ratio for trial in trials}
     return Score(
         mean(list(ratios.values())),
         metrics=metrics_of(trials),
         feedback=feedback(trials),
-        figure=lambda path: _draw_loads(path, scenarios[0], trials[0]),
+        figure=lambda path: _draw_loads(path, trials[0]),
         instances=ratios,
         artifacts={"gap.png": lambda path: _draw_gap(path, trials[0])},
     )
 
 
-def _draw_loads(path: str, scenario: Scenario, trial: Trial) -> None:
+def _draw_loads(path: str, trial: Trial) -> None:
     """Draws the last window, under no plan and under the policy's."""
+    scenario = trial.scenario
     place = trial.examination.windows.index(len(trial.replay.slots) - 1)
     last = list(scenario.moments)[-1]
     unplanned = uniform_share(scenario.start, scenario.trace.experts)
     before = gpu_load(scenario.load_of(last), scenario.start, unplanned, scenario.cluster.gpus)
-    title = f"Loads of GPUs in the last window ({trial.trace.name})"
+    title = f"Loads of GPUs in the last window ({trial.scenario.trace.name})"
     draw_gpu_loads(path, before, trial.replay.gpu_load[-1], trial.examination.bound[place], title)
 
 
 def _draw_gap(path: str, trial: Trial) -> None:
     forecast, packing = trial.examination.gaps.by_window()
-    draw_gaps(path, forecast, packing, f"What keeps the busiest GPU above the bound ({trial.trace.name})")
+    windows = trial.examination.windows
+    draw_gaps(
+        path, forecast, packing, windows=windows, title=f"What keeps the busiest GPU above the bound ({trial.scenario.trace.name})"
+    )
 
 
 def _interval(gains: Sequence[float]) -> str:
