@@ -99,7 +99,7 @@ def replay(policy: Policy, scenario: Scenario) -> Replay:
 
 
 def share_of(policy: Policy, scenario: Scenario, moment: Moment, slots: np.ndarray) -> np.ndarray:
-    """``(L, R)`` the part of its expert's tokens that each slot gets in a window: as the policy says, or evenly where it is not asked.
+    """``(L, R)`` the part of its expert's tokens that each slot gets in a window: as the policy says, or even if it is not asked.
 
     Raises:
         Invalid: If what the policy says is no sharing out.
