@@ -141,6 +141,9 @@ _QWEN3 = expert_weights(2048, 768)
 #: Assumed: nobody publishes what a kernel for dispatch or combine takes when there is nothing to send.
 _LATENCY_S = 10e-6
 
+#: Assumed: the share of a data sheet's operations per second that the products of small groups of tokens reach.
+_REACHED = 0.4
+
 _H800 = Cluster(
     nodes=4,
     gpus=32,
@@ -148,7 +151,7 @@ _H800 = Cluster(
     nvlink_bytes_s=160e9,  # DeepSeek-V3, 3.2.2, as are the network's 50 GB/s for each GPU
     network_bytes_s=50e9,
     latency_s=_LATENCY_S,
-    flops=1.979e15,  # NVIDIA's data sheet of the H100 SXM, FP8 without sparsity, which the H800 shares; reaching it is assumed
+    flops=_REACHED * 1.979e15,  # NVIDIA's data sheet of the H100 SXM, FP8 without sparsity, which the H800 shares
     memory_bytes_s=3.35e12,  # the same data sheet
     expert_bytes=_V3,  # FP8; the scales, a float for 128 x 128 weights, are left out
     hidden=7168,
@@ -170,7 +173,7 @@ CLUSTERS: Mapping[str, Cluster] = MappingProxyType(
             nvlink_bytes_s=300e9,  # NVIDIA's data sheet of the A100 SXM: 600 GB/s, both directions together
             network_bytes_s=25e9 / 8 / 4,  # GRACE-MoE's 25 Gb/s; that the 4 GPUs of a node share it is assumed
             latency_s=_LATENCY_S,
-            flops=312e12,  # the same data sheet, BF16 without sparsity
+            flops=_REACHED * 312e12,  # the same data sheet, BF16 without sparsity
             memory_bytes_s=2.039e12,  # the same, 80 GB version
             expert_bytes=2 * _QWEN3,  # BF16: this GPU has no FP8
             hidden=2048,

@@ -74,7 +74,7 @@ class Scenario:
         check_fits(self.cluster, self.trace.experts, self.trace.groups)
         if self.trace.windows <= self.rules.history:
             raise ValueError(
-                f"trace {self.trace.name} has {self.trace.windows} windows, and {self.rules.history} are history: none is left to count"
+                f"trace {self.trace.name} has {self.trace.windows} windows, {self.rules.history} of them history: none is left"
             )
 
     @property
