@@ -28,12 +28,12 @@ def test_the_best_placement_is_what_trying_all_of_them_finds(case):
     assert set(slots.tolist()) == set(range(len(load)))
 
 
-def test_a_placement_that_longest_first_misses_is_found_and_proven():
-    # Hottest first puts 7 and 6 apart and both 3s beside them in vain: 7 + 3 + 3 and 6 + 5 + 4 against 7 + 4 + 3 and 6 + 5 + 3.
-    slots, hottest, proven, optimal = best_placement(np.array([7, 6, 5, 4, 3, 3]), 2, 6, CONFIG)
-    assert (hottest, optimal) == (14, True)
-    assert proven == pytest.approx(14, rel=1e-5)
-    assert sorted(map(sorted, slots.reshape(2, 3).tolist())) in ([[0, 3, 4], [1, 2, 5]], [[0, 3, 5], [1, 2, 4]])
+def test_cold_experts_are_replicated_where_that_fills_slots_better():
+    # Replicas of the hottest experts leave 4.5 + 4.5 + 2 on a GPU; two halves of 2 and of 1 beside each 9 make 10.5 twice.
+    slots, hottest, proven, optimal = best_placement(np.array([9, 9, 2, 1]), 2, 6, CONFIG)
+    assert (hottest, optimal) == (10.5, True)
+    assert proven == pytest.approx(10.5, rel=1e-5)
+    assert sorted(slots.reshape(2, 3).tolist()) == [[0, 2, 3], [1, 2, 3]]
 
 
 def test_a_time_limit_ends_with_a_valid_placement_and_an_honest_bound():
