@@ -78,7 +78,9 @@ def split_gap(hottest: np.ndarray, oracle: np.ndarray, bound: np.ndarray) -> Gap
     Raises:
         ValueError: If shapes differ or are not (windows, layers), a number is not finite or below 0, or a placement is below the bound.
     """
-    arrays = {name: np.asarray(value, dtype=np.float64) for name, value in (("hottest", hottest), ("oracle", oracle), ("bound", bound))}
+    arrays = {
+        name: np.asarray(value, dtype=np.float64) for name, value in (("hottest", hottest), ("oracle", oracle), ("bound", bound))
+    }
     shapes = {name: value.shape for name, value in arrays.items()}
     if len(set(shapes.values())) != 1 or len(shapes["bound"]) != 2 or not arrays["bound"].size:
         raise ValueError(f"hottest, oracle and bound must be of one shape (windows, layers), got {shapes}")

@@ -167,7 +167,8 @@ def test_bad_loads_and_sizes_are_refused(load, gpus, slots, message):
 
 
 @pytest.mark.parametrize(
-    ("counts", "message"), [([[1, 0], [1, 1]], ">= 1"), ([[1, 1, 1]], "of shape"), ([[1, 2], [1, 1]], r"one sum in all layers, got \[2, 3\]")]
+    ("counts", "message"),
+    [([[1, 0], [1, 1]], ">= 1"), ([[1, 1, 1]], "of shape"), ([[1, 2], [1, 1]], r"one sum in all layers, got \[2, 3\]")],
 )
 def test_counts_that_do_not_fit_are_refused(counts, message):
     with pytest.raises(ValueError, match=message):

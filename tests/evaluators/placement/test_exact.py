@@ -71,7 +71,9 @@ def test_what_is_too_large_or_does_not_fit_is_refused(load, gpus, slots, message
         best_placement(load, gpus, slots)
 
 
-@pytest.mark.parametrize(("changes", "message"), [({"limit_s": 0}, "limit_s must be > 0, got 0"), ({"gap": 1}, r"gap must be in \[0, 1\)")])
+@pytest.mark.parametrize(
+    ("changes", "message"), [({"limit_s": 0}, "limit_s must be > 0, got 0"), ({"gap": 1}, r"gap must be in \[0, 1\)")]
+)
 def test_limits_that_make_no_sense_are_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         SolverConfig(**changes)
