@@ -194,15 +194,15 @@ def _choices(loads: np.ndarray, slots: int, reached: float) -> _Choices:
 def _constraints(choices: _Choices, experts: int, gpus: int, slots: int) -> list[LinearConstraint]:
     """One number of replicas for each expert, all of them placed, every slot taken, and no GPU hotter than the last variable."""
     from scipy.optimize import LinearConstraint  # see above
-    from scipy.sparse import csr_array, diags_array, eye_array, hstack, kron
+    from scipy.sparse import csr_array, hstack, kron
 
     n = len(choices.expert)
     which = csr_array((np.ones(n), (choices.expert, np.arange(n))), shape=(experts, n))
-    counts = diags_array(choices.copies.astype(np.float64))
-    each_gpu = eye_array(gpus)
+    each_choice, copies = (csr_array((values, (np.arange(n), np.arange(n)))) for values in (np.ones(n), choices.copies * 1.0))
+    each_gpu = csr_array(np.eye(gpus))
     return [
         LinearConstraint(hstack([csr_array((experts, n * gpus)), which, csr_array((experts, 1))]), 1, 1),
-        LinearConstraint(hstack([kron(eye_array(n), np.ones((1, gpus))), -counts, csr_array((n, 1))]), 0, 0),
+        LinearConstraint(hstack([kron(each_choice, np.ones((1, gpus))), -copies, csr_array((n, 1))]), 0, 0),
         LinearConstraint(hstack([kron(np.ones((1, n)), each_gpu), csr_array((gpus, n + 1))]), slots // gpus, slots // gpus),
         LinearConstraint(hstack([kron(choices.heat[None], each_gpu), csr_array((gpus, n)), -np.ones((gpus, 1))]), -np.inf, 0),
     ]
