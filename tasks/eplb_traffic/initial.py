@@ -5,8 +5,8 @@ import numpy as np
 # EVOLVE-BLOCK-START
 DECAY = 0.0  # what a window counts beside the one after it, in the forecast: 0 looks at the last one alone
 SHRINK = 0.0  # how far the forecast goes towards equal loads
-SPREAD_ABOVE = 100.0  # groups of experts leave their nodes where the busiest GPU would get more than this, in units of the mean
-KEEP_BELOW = 0.0  # a layer stays as it is while its busiest GPU would get less than this, in units of that under the new plan
+SPREAD_ABOVE = 2.0  # groups of experts leave their nodes where the busiest GPU would get more than this, in units of the mean
+KEEP_BELOW = 0.9  # a layer stays as it is while its busiest GPU would get less than this, in units of that under the new plan
 
 
 def plan(history, tokens, current, cluster):
