@@ -5,7 +5,7 @@ each other back and forth: `Callback`, `Refused`, hooks; `executed` is what come
 language. `sandbox` runs untrusted source; its docstring says what it does not prevent. `timing` compares the times of two
 programs; `tools` finds the compilers that programs need. Everything else here is a reusable engine, one subject each, that
 tasks build their scorers from: `packing` (circles in a square, checked exactly), `moe` (language models of experts, trained under a
-program's balancing; needs torch).
+program's balancing; needs torch), `placement` (experts on GPUs, by a program's policy).
 """
 
 from evolve.evaluators.base import (

@@ -53,6 +53,7 @@ def test_the_first_tour_runs_as_written(tmp_path):
         "docs/comparing.md",
         "docs/first-tour.md",
         "docs/models.md",
+        "docs/placement.md",
         "docs/populations.md",
         "docs/strategies.md",
         "docs/tasks.md",
