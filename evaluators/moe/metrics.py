@@ -60,8 +60,9 @@ def gini(counts: np.ndarray) -> float:
 
 
 def dead_share(counts: np.ndarray) -> float:
-    """Share of experts with less than `DEAD_BELOW` of the mean load."""
-    return float((shares(counts) < DEAD_BELOW / counts.shape[-1]).mean())
+    """Share of experts with less than `DEAD_BELOW` of the mean load; where nobody uses any, all are dead."""
+    unused = counts.sum(-1, keepdims=True) == 0
+    return float(((shares(counts) < DEAD_BELOW / counts.shape[-1]) | unused).mean())
 
 
 def specialisation(counts: np.ndarray) -> float:

@@ -200,7 +200,7 @@ def metrics_of(trained):
 
 
 def test_a_training_that_diverges_is_invalid():
-    with pytest.raises(Invalid, match="the training diverged: at step 1 the loss or its gradient is nan"):
+    with pytest.raises(Invalid, match="after 1 steps the cross-entropy of held-out text is nan: the training diverged"):
         train(written(""), lasting(TINY, 3, learning_rate=1e30), seed=0)
 
 
@@ -208,6 +208,12 @@ def test_weights_that_a_model_cannot_bear_are_invalid():
     # The first layer answers infinity, and the second is asked about what is no number.
     with pytest.raises(Invalid, match="weights of gate is not finite"):
         train(written("def gate(gates, mask): return 1e38 * gates * mask"), TINY, seed=0)
+
+
+def test_weights_that_only_a_finished_model_cannot_bear_are_invalid():
+    source = "def gate(gates, mask, training, layer): return gates * mask * (1e38 if layer == 1 and not training else 1.0)"
+    with pytest.raises(Invalid, match="the cross-entropy of held-out text is nan"):
+        train(written(source), TINY, seed=0)
 
 
 def test_a_gradient_that_is_too_large_is_invalid():
