@@ -157,18 +157,18 @@ class _Trainer:
         training, steps = self.training, self.config.steps
         began = time.process_time(), time.perf_counter()
         loads: list[np.ndarray] = []
-        dropped = 0
+        dropped = chosen = 0
         while (progress := max(len(loads), training.spent) / steps) < 1 - 1e-9:
             due = progress >= CHECKPOINTS[len(training.checkpoints)]
             if due:
                 training.checkpoints.append(self._measure(round(progress * steps)))
             observed, lost = self._step(round(progress * steps), progress, tell_apart=due)
             loads.append(observed.counts[:, : self.size.model.experts].to("cpu", torch.int32).numpy())
-            dropped += lost
+            dropped, chosen = dropped + lost, chosen + int(observed.counts.sum())
         training.checkpoints.append(self._measure(steps))
         training.z_norm = float(observed.logits.detach().square().mean().sqrt())
         training.loads = np.stack(loads)
-        training.dropped = dropped / max(1, int(training.loads.sum()))
+        training.dropped = dropped / max(1, chosen)
         training.cpu_s, training.wall_s = time.process_time() - began[0], time.perf_counter() - began[1]
         return training
 
@@ -201,6 +201,8 @@ class _Trainer:
         if balance is not None and balance.requires_grad:
             if tell_apart:
                 self._tell_apart(loss, weight * balance)
+                for seen in routing.seen:
+                    seen.weights.grad = None  # what has been retained would be added to in the step itself
             loss = loss + weight * balance
         self.descent.step(loss, progress, step)
         self.balancer.update(observed.inputs("update"))

@@ -114,6 +114,21 @@ def test_dropped_choices_are_a_share_of_all():
     assert trained.dropped == 124 / 128
 
 
+def test_dropped_choices_of_experts_that_compute_nothing_are_a_share_of_all_as_well():
+    # Eight experts of which one choice each is kept, of all that are made.
+    source = "def cost(widths): return widths + [0.0] * 4\ndef select(selection): return selection > -5\n"
+    trained = train(written(source + "def schedule(): return {'capacity': 1e-6}"), TINY, seed=0)
+    assert trained.dropped == 63 / 64
+
+
+def test_contributions_are_the_same_in_steps_that_compare_gradients():
+    records = "def update(contribution, bias, memory):\n    seen.append(contribution.clone())\n    return bias, memory\n"
+    without, with_loss = [], []
+    train(written(records, seen=without), lasting(TINY, 6), seed=0)
+    train(written(records + "def loss(logits): return 0.0 * logits.sum()", seen=with_loss), lasting(TINY, 6), seed=0)
+    assert all(torch.equal(one, other) for one, other in zip(without, with_loss, strict=True))
+
+
 # What is paid for.
 
 #: Per token of TINY: attention and head 2 (8 16^2 + 2 16 16) + 2 16 256, each expert 4 16 8; two in each of two layers.
