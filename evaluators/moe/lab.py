@@ -22,7 +22,7 @@ from evolve.evaluators.base import Invalid, IsolatedProgram, Score, SiblingFaile
 from evolve.evaluators.moe import fitness, report
 from evolve.evaluators.moe.calling import LocalMethod, Method, sandboxed
 from evolve.evaluators.moe.figures import draw_loads
-from evolve.evaluators.moe.fitness import Point, Summary
+from evolve.evaluators.moe.fitness import Point
 from evolve.evaluators.moe.guards import check_repeats
 from evolve.evaluators.moe.methods import catalog
 from evolve.evaluators.moe.reference import REFERENCES, WORST
@@ -169,10 +169,11 @@ class Lab:
     def _alone(self, hooks: _Hooks, training: Training) -> dict[str, float]:
         """What a training is worth by itself: each fitness that needs no reference, but for a sweep that nobody asks for."""
         found = report.metrics_of(training)
-        worth = {"shinka": fitness.shinka(found["training_cross_entropy"], found["training_l1_imbalance"])}
+        # Experts that are given nothing are as even as can be: what is not computed counts as imbalance.
+        imbalance = found["training_l1_imbalance"] + found["training_idle_choices"]
+        worth = {"shinka": fitness.shinka(found["training_cross_entropy"], imbalance)}
         if self.config.fitness == "frontier":
-            point = _point(fitness.summarise(training.final))
-            worth["frontier"] = fitness.frontier([point, *self._sweep(hooks, training.seed)], WORST)
+            worth["frontier"] = fitness.frontier([_point(training), *self._sweep(hooks, training.seed)], WORST)
         return worth
 
     def _values(self, hooks: _Hooks, trainings: Mapping[int, Training]) -> list[float]:
@@ -183,7 +184,7 @@ class Lab:
         middle = self.size.training.coefficient
         factors = [coefficient / middle for coefficient in fitness.SWEEP if coefficient != middle]
         sizes = [replace(self.size, training=replace(self.size.training, coefficient_factor=factor)) for factor in factors]
-        return [_point(fitness.summarise(hooks.train(size, seed).final)) for size in sizes]
+        return [_point(hooks.train(size, seed)) for size in sizes]
 
     def _score(self, trials: Sequence[Trial]) -> Score:
         found = report.means([trial.metrics for trial in trials])
@@ -300,8 +301,9 @@ def _side_by_side(trainings: Mapping[int, Training], size: Size, *, unequal: boo
     return SideBySide([fitness.constrained(ours[seed], reference, seed) for seed in seeds], apart, told)
 
 
-def _point(summary: Summary) -> Point:
-    return Point(summary.cross_entropy, summary.l1)
+def _point(training: Training) -> Point:
+    found = report.metrics_of(training)
+    return Point(found["cross_entropy"], found["l1_imbalance"] + found["idle_choices"])
 
 
 def _costed(size: Size, *, unequal: bool) -> Size:

@@ -41,6 +41,16 @@ def l1_imbalance(counts: np.ndarray) -> float:
     return float(np.abs(shares(counts) - 1 / counts.shape[-1]).sum(-1).mean())
 
 
+def idle_share(counts: np.ndarray, choices: float) -> float:
+    """Share of the choices that a method may make and does not, from 0 to 1; a layer that makes more does not make up for another.
+
+    Args:
+        counts: See above.
+        choices: As many as there may be in each layer: tokens, times the experts of each.
+    """
+    return float(np.maximum(0.0, 1 - counts.sum(-1) / choices).mean())
+
+
 def variation(counts: np.ndarray) -> float:
     """Standard deviation in units of the mean (CV)."""
     return float(_relative(counts).std(-1).mean())

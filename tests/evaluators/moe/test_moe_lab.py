@@ -164,6 +164,16 @@ def test_a_program_whose_state_begins_anew_with_every_training_is_refused(one_se
         scored(one_server, small().smoke, keeps)
 
 
+def test_experts_that_are_given_nothing_are_no_balance(one_server, small):
+    nobody = "def select(selection):\n    return selection > 9"
+    evenly = scored(one_server, small(hooks=("loss",), fitness="shinka").paired, SWITCH, 0)
+    idle = scored(one_server, small(hooks=("select",), fitness="shinka").paired, nobody, 0)
+    assert (evenly.metrics["training_idle_choices"], idle.metrics["training_idle_choices"]) == (0.0, 1.0)
+    assert (evenly.metrics["idle_choices"], idle.metrics["idle_choices"]) == (0.0, 1.0)
+    assert idle.values == [pytest.approx(-idle.metrics["training_cross_entropy"] - 1)]
+    assert idle.values[0] < evenly.values[0]
+
+
 def test_variants_of_experts_of_unequal_cost_have_such_experts_too():
     for size in variants_of(dataclasses.replace(SIZES["nano"], model=SIZES["nano"].model.unequal())).values():
         assert size.model == size.model.unequal()

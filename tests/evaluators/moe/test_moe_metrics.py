@@ -51,6 +51,12 @@ def test_the_experts_of_a_layer_that_nobody_used_are_dead():
     assert metrics.dead_share(np.stack([EVEN, NOBODY])) == 0.5
 
 
+def test_choices_that_are_not_made_are_idle_layer_by_layer():
+    assert metrics.idle_share(COUNTS, 8) == 0.0
+    assert metrics.idle_share(np.stack([COUNTS, NOBODY, 2 * COUNTS]), 16) == pytest.approx((1 / 2 + 1 + 0) / 3)
+    assert metrics.idle_share(3 * COUNTS, 8) == 0.0
+
+
 def test_an_expert_is_dead_strictly_below_its_share_of_the_mean():
     # 1000 choices, 250 on average: 0.064 250 = 16.
     assert metrics.dead_share(np.array([954, 16, 15, 15])) == 0.5
