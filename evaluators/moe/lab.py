@@ -15,20 +15,21 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import torch
 
 from evolve.errors import TaskError, nearest_hint
 from evolve.evaluators.base import Invalid, IsolatedProgram, Score, SiblingFailed
 from evolve.evaluators.moe import fitness, report
 from evolve.evaluators.moe.calling import LocalMethod, Method, sandboxed
 from evolve.evaluators.moe.figures import draw_loads
-from evolve.evaluators.moe.fitness import Point, Summary
+from evolve.evaluators.moe.fitness import Point
 from evolve.evaluators.moe.guards import check_repeats
 from evolve.evaluators.moe.methods import catalog
 from evolve.evaluators.moe.reference import REFERENCES, WORST
 from evolve.evaluators.moe.spec import SIZES, Size
 from evolve.evaluators.moe.trace import save_trace
 from evolve.evaluators.moe.trainer import Training, train
-from evolve.evaluators.moe.vocabulary import HOOKS, PER_TOKEN
+from evolve.evaluators.moe.vocabulary import HOOKS
 from evolve.settings import build, read_toml
 
 #: The method that results are compared with.
@@ -68,6 +69,8 @@ class LabConfig:
                 raise TaskError(f"lab.toml: {name} = {value!r}; {nearest_hint(value, known)}")
         if not self.seeds or min(self.seeds) < 0:
             raise TaskError(f"lab.toml: seeds must be integers >= 0, at least one, got {list(self.seeds)}")
+        if len(set(self.seeds)) < len(self.seeds):
+            raise TaskError(f"lab.toml: a seed twice says nothing new: seeds must all differ, got {list(self.seeds)}")
 
     @classmethod
     def read(cls, path: Path) -> LabConfig:
@@ -88,10 +91,16 @@ class Lab:
         Args:
             config: How to measure.
             hooks: What programs may define.
+
+        Raises:
+            TaskError: If the fitness needs a reference that there is not, or the size a GPU.
         """
         self.config = config
         self.hooks = tuple(hooks)
         self.size = _costed(SIZES[config.size], unequal=config.unequal)
+        if self.size.training.device == "cuda" and not torch.cuda.is_available():
+            raise TaskError(f"lab.toml: size {config.size!r} needs a GPU, and torch finds none here; choose a smaller size")
+        self._check_reference(config.seeds)
 
     def smoke(self, program: IsolatedProgram) -> None:
         """Trains twice for a second: does it run, does it repeat?"""
@@ -124,37 +133,58 @@ class Lab:
         lines = [f"Beside {REFERENCE} with the same seeds:"]
         with _opened(program, self.hooks, [self.size, *variants.values()]) as hooks:
             for name, size, seeds in (("fresh", self.size, FRESH), *((name, size, FRESH[:1]) for name, size in variants.items())):
-                pair = _side_by_side(hooks, size, seeds, unequal=self.config.unequal)
-                values += pair.values if name == "fresh" else []
+                trainings = {seed: hooks.train(size, seed) for seed in seeds}
+                pair = _side_by_side(trainings, size, unequal=self.config.unequal)
+                if name == "fresh":
+                    values = pair.values if self.config.fitness == "constrained" else self._values(hooks, trainings)
                 metrics |= {f"{name}_{key}": value for key, value in pair.differences.items()}
                 lines.append(f"{name}: {pair.told}")
         return Score(values=values, metrics=metrics, feedback="\n".join(lines))
 
+    def _check_reference(self, seeds: Sequence[int]) -> None:
+        """Sees to it that nobody trains for minutes to learn that the result cannot be valued."""
+        reference = REFERENCES.get((self.size.name, self.config.unequal))
+        known = sorted(reference.cross_entropy) if reference is not None else []
+        missing = [seed for seed in seeds if seed not in known]
+        if self.config.fitness == "constrained" and missing:
+            experts = " and experts of unequal cost" if self.config.unequal else ""
+            there = f"one with seeds {', '.join(map(str, known))}" if known else "none at all"
+            wanted = f"a reference of size {self.size.name}{experts} with seed {missing[0]}"
+            raise TaskError(
+                f"fitness 'constrained' needs {wanted}; there is {there}; "
+                "choose other seeds, another size, or the fitness 'frontier' or 'shinka', which need none"
+            )
+
     def _trial(self, hooks: _Hooks, seed: int) -> Trial:
         """Trains with one seed, or in a sweep with several coefficients, and values what came of it."""
+        self._check_reference([seed])
         training = hooks.train(self.size, seed)
         found = report.metrics_of(training)
-        summary = fitness.summarise(training.final)
-        found["shinka"] = fitness.shinka(found["training_cross_entropy"], found["training_l1_imbalance"])
         reference = REFERENCES.get((self.size.name, self.config.unequal))
         if reference is not None and seed in reference.cross_entropy:
-            found["constrained"] = fitness.constrained(summary, reference, seed)
-        if self.config.fitness == "frontier":
-            found["frontier"] = fitness.frontier([_point(summary), *self._sweep(hooks, seed)], WORST)
-        if self.config.fitness not in found:
-            known = sorted(reference.cross_entropy) if reference is not None else []
-            raise TaskError(
-                f"fitness {self.config.fitness!r} needs a reference of size {self.size.name} with seed {seed}; "
-                f"there is one with seeds {', '.join(map(str, known)) or 'none'}"
-            )
+            found["constrained"] = fitness.constrained(fitness.summarise(training.final), reference, seed)
+        found |= self._alone(hooks, training)
         return Trial(training, found, found[self.config.fitness])
+
+    def _alone(self, hooks: _Hooks, training: Training) -> dict[str, float]:
+        """What a training is worth by itself: each fitness that needs no reference, but for a sweep that nobody asks for."""
+        found = report.metrics_of(training)
+        # Experts that are given nothing are as even as can be: what is not computed counts as imbalance.
+        imbalance = found["training_l1_imbalance"] + found["training_idle_choices"]
+        worth = {"shinka": fitness.shinka(found["training_cross_entropy"], imbalance)}
+        if self.config.fitness == "frontier":
+            worth["frontier"] = fitness.frontier([_point(training), *self._sweep(hooks, training.seed)], WORST)
+        return worth
+
+    def _values(self, hooks: _Hooks, trainings: Mapping[int, Training]) -> list[float]:
+        return [self._alone(hooks, training)[self.config.fitness] for training in trainings.values()]
 
     def _sweep(self, hooks: _Hooks, seed: int) -> list[Point]:
         """Trains with the other coefficients of the sweep."""
         middle = self.size.training.coefficient
         factors = [coefficient / middle for coefficient in fitness.SWEEP if coefficient != middle]
         sizes = [replace(self.size, training=replace(self.size.training, coefficient_factor=factor)) for factor in factors]
-        return [_point(fitness.summarise(hooks.train(size, seed).final)) for size in sizes]
+        return [_point(hooks.train(size, seed)) for size in sizes]
 
     def _score(self, trials: Sequence[Trial]) -> Score:
         found = report.means([trial.metrics for trial in trials])
@@ -204,7 +234,7 @@ class _Hooks(NamedTuple):
 
     Attributes:
         method: In the process that trainings ask.
-        witness: In a process that knows nothing of them, for the guard to ask; None where nothing is decided token by token.
+        witness: In a process that knows nothing of them, for the guard to ask; None where the program defines no hook.
     """
 
     method: Method
@@ -216,14 +246,14 @@ class _Hooks(NamedTuple):
 
 @contextmanager
 def _opened(program: IsolatedProgram, allowed: Sequence[str], sizes: Sequence[Size]) -> Iterator[_Hooks]:
-    """Opens a program's hooks, in a second process as well where the guard has something to ask.
+    """Opens a program's hooks, in a second process as well for the guard to ask.
 
     Raises:
         Invalid: If the program defines hooks otherwise than it may, or fails in the second process only.
         ProgramFailed: If it fails.
     """
     with sandboxed(program, allowed, sizes) as method:
-        if not any(hook in method.asks for hook in PER_TOKEN):
+        if not method.asks:
             yield _Hooks(method, None)
             return
         try:
@@ -238,6 +268,8 @@ def variants_of(size: Size) -> dict[str, Size]:
     model = size.model
     shapes = {"64_of_8": (64, 8), "32_of_2": (32, 2), "64_of_1": (64, 1)}
     models = {name: replace(model, experts=experts, active=k, widths=()) for name, (experts, k) in shapes.items()}
+    if model.widths:
+        models = {name: changed.unequal() for name, changed in models.items()}
     models["twice_as_wide"] = replace(model, width=2 * model.width, expert_width=2 * model.expert_width)
     found = {name: replace(size, name=f"{size.name}, {name}", model=changed) for name, changed in models.items()}
     shifted = replace(size, name=f"{size.name}, domain_shift", training=replace(size.training, shift=_SHIFT))
@@ -249,9 +281,9 @@ def reference_method() -> LocalMethod:
     return LocalMethod.load(catalog.path_of(REFERENCE))
 
 
-def _side_by_side(hooks: _Hooks, size: Size, seeds: Sequence[int], *, unequal: bool) -> SideBySide:
-    """Trains with some seeds; the reference as well, where it is not known from before."""
-    ours = {seed: fitness.summarise(hooks.train(size, seed).final) for seed in seeds}
+def _side_by_side(trainings: Mapping[int, Training], size: Size, *, unequal: bool) -> SideBySide:
+    """Compares trainings, by seed, with the reference's; those are trained where they are not known from before."""
+    ours, seeds = {seed: fitness.summarise(training.final) for seed, training in trainings.items()}, tuple(trainings)
     reference = REFERENCES.get((size.name, unequal))
     if reference is None or not set(seeds) <= set(reference.cross_entropy):
         # Two at least, since their standard deviation is the unit.
@@ -269,8 +301,9 @@ def _side_by_side(hooks: _Hooks, size: Size, seeds: Sequence[int], *, unequal: b
     return SideBySide([fitness.constrained(ours[seed], reference, seed) for seed in seeds], apart, told)
 
 
-def _point(summary: Summary) -> Point:
-    return Point(summary.cross_entropy, summary.l1)
+def _point(training: Training) -> Point:
+    found = report.metrics_of(training)
+    return Point(found["cross_entropy"], found["l1_imbalance"] + found["idle_choices"])
 
 
 def _costed(size: Size, *, unequal: bool) -> Size:

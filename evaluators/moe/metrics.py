@@ -41,6 +41,16 @@ def l1_imbalance(counts: np.ndarray) -> float:
     return float(np.abs(shares(counts) - 1 / counts.shape[-1]).sum(-1).mean())
 
 
+def idle_share(counts: np.ndarray, choices: float) -> float:
+    """Share of the choices that a method may make and does not, from 0 to 1; a layer that makes more does not make up for another.
+
+    Args:
+        counts: See above.
+        choices: As many as there may be in each layer: tokens, times the experts of each.
+    """
+    return float(np.maximum(0.0, 1 - counts.sum(-1) / choices).mean())
+
+
 def variation(counts: np.ndarray) -> float:
     """Standard deviation in units of the mean (CV)."""
     return float(_relative(counts).std(-1).mean())
@@ -60,8 +70,9 @@ def gini(counts: np.ndarray) -> float:
 
 
 def dead_share(counts: np.ndarray) -> float:
-    """Share of experts with less than `DEAD_BELOW` of the mean load."""
-    return float((shares(counts) < DEAD_BELOW / counts.shape[-1]).mean())
+    """Share of experts with less than `DEAD_BELOW` of the mean load; where nobody uses any, all are dead."""
+    unused = counts.sum(-1, keepdims=True) == 0
+    return float(((shares(counts) < DEAD_BELOW / counts.shape[-1]) | unused).mean())
 
 
 def specialisation(counts: np.ndarray) -> float:

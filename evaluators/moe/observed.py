@@ -44,6 +44,11 @@ class Observed:
         value: Tensor = getattr(self, name)
         return value if attached else value.detach()
 
+    @property
+    def differentiated(self) -> list[Tensor]:
+        """What all gradients of the balancing loss go through, neither of them by way of the other."""
+        return [tensor for tensor in (self.logits, self._gate_shares) if tensor.requires_grad]
+
     @cached_property
     def logits(self) -> Tensor:
         """``(L, T, E)``."""

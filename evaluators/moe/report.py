@@ -25,19 +25,23 @@ def metrics_of(training: Training) -> dict[str, float]:
     final, last = training.final, training.loads[-_LAST_STEPS:]
     counts = final.counts.sum(0)
     tenth = max(1, len(training.losses) // 10)
+    size, at_last = training.size, training.loads[-tenth:].sum(0)
+    held_out = size.training.held_out * len(training.domains) * size.model.length
     bias = training.balancer.bias
     found = {
         "cross_entropy": final.mean_cross_entropy,
         "cross_entropy_at_third": training.checkpoints[0].mean_cross_entropy,
         "cross_entropy_at_two_thirds": training.checkpoints[1].mean_cross_entropy,
         "training_cross_entropy": float(np.mean(training.losses[-tenth:])),
-        "training_l1_imbalance": metrics.l1_imbalance(training.loads[-tenth:].sum(0)),
+        "training_l1_imbalance": metrics.l1_imbalance(at_last),
+        "training_idle_choices": metrics.idle_share(at_last, tenth * size.tokens * size.model.active),
         "max_violation": metrics.max_violation(counts),
         "max_violation_batch": metrics.max_violation(last),
         "max_violation_micro": float(np.mean(training.micro_violation[-_LAST_STEPS:])),
         "min_violation": metrics.min_violation(counts),
         "average_violation": metrics.average_violation(counts),
         "l1_imbalance": metrics.l1_imbalance(counts),
+        "idle_choices": metrics.idle_share(counts, held_out * size.model.active),
         "variation": metrics.variation(counts),
         "load_entropy": metrics.load_entropy(counts),
         "gini": metrics.gini(counts),
@@ -49,7 +53,7 @@ def metrics_of(training: Training) -> dict[str, float]:
         "z_norm": training.z_norm,
         "dropped": training.dropped,
         "active_flops": final.active,
-        "training_flops": training.spent / training.size.training.steps,
+        "training_flops": training.spent / size.training.steps,
         "loss_spikes": float(metrics.spikes(training.losses)),
         "training_cpu_s": training.cpu_s,
     }

@@ -7,6 +7,7 @@ methods are compared as a pair.
 
 from __future__ import annotations
 
+import hashlib
 import math
 import time
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from evolve.evaluators.base import Invalid
 from evolve.evaluators.moe.balancer import Balancer, Schedule
 from evolve.evaluators.moe.calling import Method
 from evolve.evaluators.moe.corpus import load_corpus
@@ -26,15 +28,16 @@ from evolve.evaluators.moe.model import Transformer
 from evolve.evaluators.moe.observed import Observed
 from evolve.evaluators.moe.router import Company, Pass
 from evolve.evaluators.moe.spec import ModelConfig, Size
+from evolve.evaluators.moe.witness import check_loss, check_schedule, check_update
 
 #: A share of the training after which a model is measured; the last one is what counts.
 CHECKPOINTS = (1 / 3, 2 / 3, 1.0)
 
 #: How far the guard moves logits, in units of themselves.
-_NUDGE = 1e-5
+_NUDGE = 1e-6
 
-#: Shares of the training after which the guard asks hooks again about a training batch.
-_GUARDED = (0.0, 0.5)
+#: Steps on which the guard asks hooks again, on average, besides the first.
+_GUARDED = 10
 
 
 class Start(NamedTuple):
@@ -109,7 +112,8 @@ def train(
         size: What is trained, and how.
         seed: Of weights, batches and noise.
         guarded: Whether hooks are asked again about tokens in other company (see `router.Pass`).
-        witness: The same method in another process, for the guard to ask; without one the method itself is asked.
+        witness: The same method in another process, for the guard to ask; without one the method itself is asked, and only about
+            tokens.
         start: What it goes on from; None for weights that the seed draws.
 
     Raises:
@@ -153,18 +157,18 @@ class _Trainer:
         training, steps = self.training, self.config.steps
         began = time.process_time(), time.perf_counter()
         loads: list[np.ndarray] = []
-        dropped = 0
+        dropped = chosen = 0
         while (progress := max(len(loads), training.spent) / steps) < 1 - 1e-9:
             due = progress >= CHECKPOINTS[len(training.checkpoints)]
             if due:
                 training.checkpoints.append(self._measure(round(progress * steps)))
             observed, lost = self._step(round(progress * steps), progress, tell_apart=due)
             loads.append(observed.counts[:, : self.size.model.experts].to("cpu", torch.int32).numpy())
-            dropped += lost
+            dropped, chosen = dropped + lost, chosen + int(observed.counts.sum())
         training.checkpoints.append(self._measure(steps))
         training.z_norm = float(observed.logits.detach().square().mean().sqrt())
         training.loads = np.stack(loads)
-        training.dropped = dropped / max(1, int(training.loads.sum()))
+        training.dropped = dropped / max(1, chosen)
         training.cpu_s, training.wall_s = time.process_time() - began[0], time.perf_counter() - began[1]
         return training
 
@@ -173,7 +177,8 @@ class _Trainer:
         config = self.config
         schedule = self.balancer.schedule(step, config.steps, config.coefficient)
         tokens = self._batch(step)
-        if self.guarded and step in {round(share * config.steps) for share in _GUARDED}:
+        guarded = self.guarded and self._by_surprise()
+        if guarded:
             self._ask_again(tokens, schedule, step)
         routing = self._pass(schedule, step, training=True, keep_gradients=self.balancer.asks("update", "contribution"))
         loss = self._cross_entropy(tokens, routing).mean()
@@ -188,12 +193,21 @@ class _Trainer:
         )
         weight = schedule.coefficient * config.coefficient_factor
         balance = self.balancer.loss(observed.inputs("loss")) if weight else None
+        second = self.balancer.asking(self.witness) if guarded and self.witness is not None else None
+        if second is not None:
+            check_schedule(second, schedule, step, config)
+            if weight:
+                check_loss(second, observed, balance)
         if balance is not None and balance.requires_grad:
             if tell_apart:
                 self._tell_apart(loss, weight * balance)
+                for seen in routing.seen:
+                    seen.weights.grad = None  # what has been retained would be added to in the step itself
             loss = loss + weight * balance
         self.descent.step(loss, progress, step)
         self.balancer.update(observed.inputs("update"))
+        if second is not None:
+            check_update(second, observed, self.balancer)
         self.training.micro_violation.append(max_violation(observed.micro_load[..., : self.size.model.experts].cpu().numpy()))
         self.training.spent += self._operations(observed.mask)
         return observed, sum(seen.dropped for seen in routing.seen)
@@ -251,8 +265,15 @@ class _Trainer:
                 tokens, self._pass(schedule, step, training=True, company=self._company(step), witness=self.witness)
             )
 
-    def _company(self, step: int) -> Company:
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + step + 7)
+    def _by_surprise(self) -> bool:
+        """Whether the guard asks in the step that begins: the last loss decides, which no program is told and each repeats."""
+        if not self.training.losses:
+            return True
+        drawn = hashlib.blake2b(repr(self.training.losses[-1]).encode(), digest_size=7).digest()
+        return int.from_bytes(drawn, "big") % self.config.steps < _GUARDED
+
+    def _company(self, step: int, draw: int = 0) -> Company:
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + step * 1009 + draw + 7)
         order = torch.randperm(self.size.tokens, generator=generator)
         kept = torch.rand(self.size.tokens, generator=generator) < 0.5
         nudge = 1 + _NUDGE * torch.randn(self.size.tokens, generator=generator)
@@ -264,11 +285,17 @@ class _Trainer:
         schedule = self.balancer.schedule(step, self.config.steps, self.config.coefficient)
 
         def look(start: int, tokens: Tensor) -> tuple[Tensor, Pass]:
-            company = self._company(step) if self.guarded and start == 0 else None
+            company = self._company(step, start) if self.guarded else None
             routing = self._pass(schedule, step, training=False, draw=start, company=company, witness=self.witness)
             return self._cross_entropy(tokens.to(self.config.device), routing), routing
 
-        return measure(self.text, self.size, self.size.sequences, look)
+        measured = measure(self.text, self.size, self.size.sequences, look)
+        if not math.isfinite(measured.mean_cross_entropy):
+            raise Invalid(
+                f"after {step} steps the cross-entropy of held-out text is {measured.mean_cross_entropy}: the training diverged, "
+                "or hooks say of a finished model what it cannot bear"
+            )
+        return measured
 
     def _operations(self, mask: Tensor) -> float:
         """Operations of a step with these choices, in units of one with k full experts per token."""

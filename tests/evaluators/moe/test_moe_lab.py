@@ -9,7 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed; the extra 'moe' brings it")
 
-from moe_kit import TINY  # noqa: E402 - after what may skip
+from moe_kit import TINY, lasting  # noqa: E402 - after what may skip
 from moe_sandbox_kit import server  # noqa: E402 - after what may skip
 
 from evolve.errors import ConfigError, TaskError  # noqa: E402 - after what may skip
@@ -149,6 +149,36 @@ def test_a_finished_result_is_trained_with_fresh_seeds_and_in_every_variant(one_
     assert [line.split(":")[0] for line in score.feedback.splitlines()[1:]] == ["fresh", "twice_as_wide", "domain_shift"]
 
 
+@pytest.mark.parametrize("kind", ["shinka", "frontier"])
+def test_a_finished_result_is_valued_as_the_task_says(one_server, small, monkeypatch, kind):
+    monkeypatch.setattr(lab, "variants_of", lambda size: {})
+    task = small(fitness=kind)
+    held_out = scored(one_server, task.holdout, SWITCH)
+    assert held_out.values == [scored(one_server, task.paired, SWITCH, seed).values[0] for seed in lab.FRESH]
+
+
+def test_a_program_whose_state_begins_anew_with_every_training_is_refused(one_server, small, monkeypatch):
+    monkeypatch.setitem(lab.SIZES, "smoke", lasting(TINY, 60))  # the guard is not to ask in every step
+    keeps = KEEPS_COUNT.replace("(load, probability):", "(load, probability, step):\n    if step == 0:\n        CALLS.clear()")
+    with pytest.raises(Invalid, match="loss said something else in step"):
+        scored(one_server, small().smoke, keeps)
+
+
+def test_experts_that_are_given_nothing_are_no_balance(one_server, small):
+    nobody = "def select(selection):\n    return selection > 9"
+    evenly = scored(one_server, small(hooks=("loss",), fitness="shinka").paired, SWITCH, 0)
+    idle = scored(one_server, small(hooks=("select",), fitness="shinka").paired, nobody, 0)
+    assert (evenly.metrics["training_idle_choices"], idle.metrics["training_idle_choices"]) == (0.0, 1.0)
+    assert (evenly.metrics["idle_choices"], idle.metrics["idle_choices"]) == (0.0, 1.0)
+    assert idle.values == [pytest.approx(-idle.metrics["training_cross_entropy"] - 1)]
+    assert idle.values[0] < evenly.values[0]
+
+
+def test_variants_of_experts_of_unequal_cost_have_such_experts_too():
+    for size in variants_of(dataclasses.replace(SIZES["nano"], model=SIZES["nano"].model.unequal())).values():
+        assert size.model == size.model.unequal()
+
+
 def test_variants_change_one_thing_each():
     nano = SIZES["nano"]
     variants = variants_of(nano)
@@ -182,6 +212,7 @@ def test_a_score_draws_its_loads_and_writes_them_for_the_placement_simulator(one
         ('size = "nanno"', TaskError, "size = 'nanno'; did you mean 'nano'"),
         ('fitness = "best"', TaskError, "fitness = 'best'"),
         ("seeds = []", TaskError, "at least one"),
+        ("seeds = [1, 2, 1]", TaskError, "seeds must all differ"),
         ("size = ", ConfigError, "lab.toml"),
     ],
 )
@@ -189,6 +220,25 @@ def test_settings_that_cannot_be_say_so(tmp_path, text, error, why):
     (tmp_path / "lab.toml").write_text(text)
     with pytest.raises(error, match=why):
         LabConfig.read(tmp_path / "lab.toml")
+
+
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [
+        ({"size": "micro"}, "'constrained' needs a reference of size micro with seed 0; there is none at all; choose"),
+        ({"size": "sparse", "unequal": True}, "of size sparse and experts of unequal cost with seed 0; there is none at all"),
+        ({"seeds": (0, 11)}, "of size nano with seed 11; there is one with seeds 0, 1, 2"),
+    ],
+)
+def test_what_cannot_be_valued_is_said_before_anything_is_trained(settings, why):
+    with pytest.raises(TaskError, match=why):
+        Lab(LabConfig(**settings), ("loss",))
+
+
+def test_a_size_for_a_gpu_says_that_there_is_none(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(TaskError, match="size 'small' needs a GPU, and torch finds none here; choose a smaller size"):
+        Lab(LabConfig(size="small", fitness="shinka"), ("loss",))
 
 
 @pytest.mark.parametrize("name", TASKS)

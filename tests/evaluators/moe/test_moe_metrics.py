@@ -39,10 +39,22 @@ def test_layers_are_averaged(metric):
     assert metric(np.stack([[COUNTS, EVEN]])) == pytest.approx((metric(COUNTS) + metric(EVEN)) / 2)
 
 
-@pytest.mark.parametrize("metric", [metric for metric, _, _ in WORKED])
+@pytest.mark.parametrize("metric", [metric for metric, _, _ in WORKED if metric is not metrics.dead_share])
 def test_a_layer_that_nobody_used_counts_as_balanced_and_no_better(metric):
     # All its tokens chose experts without computation. A value beyond balance would make up for another layer's imbalance.
     assert metric(NOBODY) == metric(EVEN)
+
+
+def test_the_experts_of_a_layer_that_nobody_used_are_dead():
+    # Or a method would keep all experts alive by having some layers left out.
+    assert metrics.dead_share(NOBODY) == 1.0
+    assert metrics.dead_share(np.stack([EVEN, NOBODY])) == 0.5
+
+
+def test_choices_that_are_not_made_are_idle_layer_by_layer():
+    assert metrics.idle_share(COUNTS, 8) == 0.0
+    assert metrics.idle_share(np.stack([COUNTS, NOBODY, 2 * COUNTS]), 16) == pytest.approx((1 / 2 + 1 + 0) / 3)
+    assert metrics.idle_share(3 * COUNTS, 8) == 0.0
 
 
 def test_an_expert_is_dead_strictly_below_its_share_of_the_mean():
@@ -93,7 +105,7 @@ def test_every_metric_stays_in_its_bounds_and_does_not_mind_scale_or_order(count
         metrics.variation: (0, 2),
         metrics.load_entropy: (0, 1),
         metrics.gini: (0, 4 / 5),
-        metrics.dead_share: (0, 4 / 5),
+        metrics.dead_share: (0, 1),
     }
     for metric, (low, high) in bounds.items():
         value = metric(counts)

@@ -164,12 +164,12 @@ def test_in_training_tokens_come_as_they_are():
 # The guard.
 
 
-def guarded(source, training=True):
+def guarded(source, training=True, logits=None):
     generator = torch.Generator().manual_seed(9)
     nudge = 1 + 1e-5 * torch.randn(TOKENS, generator=generator)
     company = Company(torch.randperm(TOKENS, generator=generator), torch.arange(TOKENS) % 2 == 0, nudge)
     one = routing(written(source), training=training, company=company, noise=1.0)
-    one(0, drawn())
+    one(0, drawn() if logits is None else logits)
 
 
 SCORE, SELECT, GATE = "def score(logits): return", "def select(selection): return", "def gate(gates, mask): return"
@@ -191,6 +191,27 @@ def test_a_choice_that_depends_on_other_tokens_is_caught(source, training):
         guarded(source, training)
 
 
+COARSE = {
+    "weighed by what the batch wants most": f"{GATE} gates * mask * (1 + torch.eye(4)[gates.mean(0).argmax()])",
+    "with weight 0 where there is room": """
+def select(selection):
+    first = torch.eye(4)[selection.argmax(-1)]
+    return (first + torch.eye(4)[first.sum(0).argmin()]) > 0
+
+def gate(gates):
+    return gates * (gates == gates.amax(-1, keepdim=True))
+""",
+}
+
+
+@pytest.mark.parametrize("training", [True, False], ids=["training", "evaluation"])
+@pytest.mark.parametrize("source", COARSE.values(), ids=COARSE)
+def test_what_half_of_a_batch_tells_as_well_as_all_of_it_is_caught(source, training):
+    # The first expert is wanted most and the last least, in whatever part of the batch.
+    with pytest.raises(Invalid, match=r"layer 0: \d+ of 6 tokens were routed otherwise"):
+        guarded(source, training, drawn() + torch.tensor([6.0, 4.0, 2.0, 0.0]))
+
+
 ALONE = {
     "with noise": "def score(logits, noise): return logits + noise, logits.softmax(-1)",
     "at random": "def select(selection, uniform, k): return uniform > 0.3",
@@ -209,9 +230,38 @@ def test_a_choice_that_depends_on_the_token_alone_is_let_through(source, trainin
 
 @pytest.mark.parametrize("name", HONEST)
 def test_published_methods_are_let_through(name):
-    # Guarded before the first step, in the middle, and in each of the three measurements.
+    # Guarded before each of three steps, and in each of the three measurements.
     trained = train(catalogued(name), lasting(TINY, 3), seed=0)
     assert len(trained.losses) in (2, 3)
+
+
+EXPERT_CHOICE = """
+def select(selection, k, step, training):
+    top = selection.topk(int(k), -1).indices
+    if not training or step in {behaves}:
+        return torch.zeros_like(selection).scatter(-1, top, 1) > 0
+    return torch.zeros_like(selection).scatter(0, selection.topk(len(selection) // 2, 0).indices, 1) > 0
+"""
+
+
+def test_when_the_guard_asks_next_no_step_tells():
+    with pytest.raises(Invalid, match="were routed otherwise"):
+        train(written(EXPERT_CHOICE.replace("{behaves}", "(0, 30)")), lasting(TINY, 60), seed=0)
+
+
+def test_all_held_out_text_is_asked_about_again():
+    # Six sequences, four at a time; the second four come after the first.
+    source = """
+SEEN = []
+
+def select(selection, k, step, training, layer):
+    SEEN.append((int(step), bool(training), int(layer)))
+    if training or SEEN.count(SEEN[-1]) == 1:
+        return torch.zeros_like(selection).scatter(-1, selection.topk(int(k), -1).indices, 1) > 0
+    return torch.zeros_like(selection).scatter(0, selection.topk(len(selection) // 2, 0).indices, 1) > 0
+"""
+    with pytest.raises(Invalid, match="were routed otherwise"):
+        train(written(source), TINY, seed=0, witness=written(source))
 
 
 def test_expert_choice_is_caught():

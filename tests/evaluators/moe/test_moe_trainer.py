@@ -114,6 +114,21 @@ def test_dropped_choices_are_a_share_of_all():
     assert trained.dropped == 124 / 128
 
 
+def test_dropped_choices_of_experts_that_compute_nothing_are_a_share_of_all_as_well():
+    # Eight experts of which one choice each is kept, of all that are made.
+    source = "def cost(widths): return widths + [0.0] * 4\ndef select(selection): return selection > -5\n"
+    trained = train(written(source + "def schedule(): return {'capacity': 1e-6}"), TINY, seed=0)
+    assert trained.dropped == 63 / 64
+
+
+def test_contributions_are_the_same_in_steps_that_compare_gradients():
+    records = "def update(contribution, bias, memory):\n    seen.append(contribution.clone())\n    return bias, memory\n"
+    without, with_loss = [], []
+    train(written(records, seen=without), lasting(TINY, 6), seed=0)
+    train(written(records + "def loss(logits): return 0.0 * logits.sum()", seen=with_loss), lasting(TINY, 6), seed=0)
+    assert all(torch.equal(one, other) for one, other in zip(without, with_loss, strict=True))
+
+
 # What is paid for.
 
 #: Per token of TINY: attention and head 2 (8 16^2 + 2 16 16) + 2 16 256, each expert 4 16 8; two in each of two layers.
@@ -200,7 +215,7 @@ def metrics_of(trained):
 
 
 def test_a_training_that_diverges_is_invalid():
-    with pytest.raises(Invalid, match="the training diverged: at step 1 the loss or its gradient is nan"):
+    with pytest.raises(Invalid, match="after 1 steps the cross-entropy of held-out text is nan: the training diverged"):
         train(written(""), lasting(TINY, 3, learning_rate=1e30), seed=0)
 
 
@@ -208,6 +223,12 @@ def test_weights_that_a_model_cannot_bear_are_invalid():
     # The first layer answers infinity, and the second is asked about what is no number.
     with pytest.raises(Invalid, match="weights of gate is not finite"):
         train(written("def gate(gates, mask): return 1e38 * gates * mask"), TINY, seed=0)
+
+
+def test_weights_that_only_a_finished_model_cannot_bear_are_invalid():
+    source = "def gate(gates, mask, training, layer): return gates * mask * (1e38 if layer == 1 and not training else 1.0)"
+    with pytest.raises(Invalid, match="the cross-entropy of held-out text is nan"):
+        train(written(source), TINY, seed=0)
 
 
 def test_a_gradient_that_is_too_large_is_invalid():
