@@ -1,7 +1,7 @@
 """How even the GPUs of a layer can be at best: bounds below the load of the hottest one.
 
-What a bound holds for is part of it. In all of them a layer has E experts of loads w, D GPUs, and R = D s slots, s on each GPU; every
-expert lies in at least one slot, and may lie twice on a GPU.
+What a bound holds for is part of it. In all of them a layer has E experts of loads w, D GPUs, and R = D s slots, s on each GPU;
+every expert lies in at least one slot, and may lie twice on a GPU.
 
 ================================  ==========================================================================
 `mean_load` (B1)                  every placement, every split of an expert's tokens over its replicas
@@ -83,10 +83,10 @@ def least_replicas(load: np.ndarray, slots: int) -> np.ndarray:
 
     All are least on their own: no single choice of numbers need reach two of them. The first is `hottest_replica`.
 
-    With K = R - E slots to spare, the i-th replica is colder than x if at least E - i + 1 experts are thinned out to replicas colder than
-    x (spare slots that remain go to these), which takes floor(w / x) spare slots for one of load w. The cheapest to thin out are
-    the coldest. So the answer is the largest x at which the E - i + 1 coldest experts want K + 1 or more: the (K + 1)-th
-    largest of their w / 1, w / 2, w / 3, ... Beyond the E-th replica the coldest expert takes all spare slots.
+    With K = R - E slots to spare, the i-th replica is colder than x if at least E - i + 1 experts are thinned out to replicas
+    colder than x (spare slots that remain go to these), which takes floor(w / x) spare slots for one of load w. The cheapest to
+    thin out are the coldest. So the answer is the largest x at which the E - i + 1 coldest experts want K + 1 or more: the
+    (K + 1)-th largest of their w / 1, w / 2, w / 3, ... Beyond the E-th replica the coldest expert takes all spare slots.
 
     Args:
         load: ``(..., E)`` load of each expert, >= 0.
@@ -105,8 +105,8 @@ def least_replicas(load: np.ndarray, slots: int) -> np.ndarray:
 def lower_bound(load: np.ndarray, gpus: int, slots: int) -> np.ndarray:
     """Bounds the hottest GPU of every placement whose replicas share their expert's load evenly.
 
-    The larger of `mean_load` and the pigeonholes of `lower_bound_for_counts`, with `least_replicas` in place of replicas: whatever the
-    numbers of replicas are, the i-th hottest is no colder than that.
+    The larger of `mean_load` and the pigeonholes of `lower_bound_for_counts`, with `least_replicas` in place of replicas: whatever
+    the numbers of replicas are, the i-th hottest is no colder than that.
 
     Args:
         load: ``(..., E)`` load of each expert, >= 0.
@@ -132,8 +132,8 @@ def lower_bound(load: np.ndarray, gpus: int, slots: int) -> np.ndarray:
 def lower_bound_for_counts(load: np.ndarray, counts: np.ndarray, gpus: int) -> np.ndarray:
     """Bounds the hottest GPU of placements with these numbers of replicas, which share evenly. With other numbers it does not hold.
 
-    The larger of `mean_load` and the pigeonholes: of the j D + 1 hottest replicas some GPU holds j + 1, and its other s - j - 1 slots
-    have no less than the coldest replicas. j = 0 is the hottest replica with the s - 1 coldest, j = 1 the bound by pairs.
+    The larger of `mean_load` and the pigeonholes: of the j D + 1 hottest replicas some GPU holds j + 1, and its other s - j - 1
+    slots have no less than the coldest replicas. j = 0 is the hottest replica with the s - 1 coldest, j = 1 the bound by pairs.
 
     Args:
         load: ``(..., E)`` load of each expert, >= 0.
@@ -162,8 +162,8 @@ def lower_bound_for_counts(load: np.ndarray, counts: np.ndarray, gpus: int) -> n
 def lower_bound_any_routing(load: np.ndarray, gpus: int, slots: int) -> np.ndarray:
     """Bounds the hottest GPU of every placement, however each expert's load is split over its replicas.
 
-    The larger of `mean_load`, `hottest_replica`, and pigeonholes of experts that cannot be split: K = R - E spare slots give at most K
-    experts a second replica, so the i-th hottest of the others is no colder than the (i + K)-th expert. Replicas of experts
+    The larger of `mean_load`, `hottest_replica`, and pigeonholes of experts that cannot be split: K = R - E spare slots give at
+    most K experts a second replica, so the i-th hottest of the others is no colder than the (i + K)-th expert. Replicas of experts
     that have several lie in at most 2 K slots and may be left without work; all other slots have an expert to themselves.
 
     Args:

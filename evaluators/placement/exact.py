@@ -27,7 +27,8 @@ class SolverConfig:
     """When to stop looking for a better placement.
 
     Attributes:
-        limit_s: Seconds for the solver; what it has by then is the answer. A limit that is reached makes the answer depend on the machine.
+        limit_s: Seconds for the solver; what it has by then is the answer. A limit that is reached makes the answer depend on the
+            machine.
         gap: Share of the load of the hottest GPU that may remain between the placement and the proven bound.
     """
 
@@ -74,9 +75,9 @@ class _Choices(NamedTuple):
 def best_placement(load: np.ndarray, gpus: int, slots: int, config: SolverConfig | None = None) -> ExactPlacement:
     """Finds numbers of replicas and a placement with the coldest hottest GPU.
 
-    A variable x[e, c, g] counts the replicas of expert e on GPU g if it has c in all, and a switch y[e, c] says which c it is, so that
-    loads w / c are constants and the program is linear. The solver begins between `bounds.lower_bound` and what swaps reach. Eight
-    experts in 12 slots on 4 GPUs take seconds; of 32 in 40 on 8 a minute leaves some 1 %.
+    A variable x[e, c, g] counts the replicas of expert e on GPU g if it has c in all, and a switch y[e, c] says which c it is, so
+    that loads w / c are constants and the program is linear. The solver begins between `bounds.lower_bound` and what swaps reach.
+    Eight experts in 12 slots on 4 GPUs take seconds; of 32 in 40 on 8 a minute leaves some 1 %.
 
     Args:
         load: ``(E,)`` load of each expert of a layer, >= 0; at most `MOST_EXPERTS`.
@@ -85,7 +86,8 @@ def best_placement(load: np.ndarray, gpus: int, slots: int, config: SolverConfig
         config: When to stop; a minute by default.
 
     Raises:
-        ValueError: If the layer is too large, a load is negative or not finite, there are fewer slots than experts, or D does not divide R.
+        ValueError: If the layer is too large, a load is negative or not finite, there are fewer slots than experts, or D does not
+            divide R.
     """
     config = config or SolverConfig()
     loads = np.asarray(load, dtype=np.float64)

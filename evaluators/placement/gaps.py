@@ -76,7 +76,8 @@ def split_gap(hottest: np.ndarray, oracle: np.ndarray, bound: np.ndarray) -> Gap
             `bounds.lower_bound_any_routing` for one that routes.
 
     Raises:
-        ValueError: If shapes differ or are not (windows, layers), a number is not finite or below 0, or a placement is below the bound.
+        ValueError: If shapes differ or are not (windows, layers), a number is not finite or below 0, or a placement is below the
+            bound.
     """
     arrays = {
         name: np.asarray(value, dtype=np.float64) for name, value in (("hottest", hottest), ("oracle", oracle), ("bound", bound))
@@ -91,8 +92,9 @@ def split_gap(hottest: np.ndarray, oracle: np.ndarray, bound: np.ndarray) -> Gap
         if len(below):
             window, layer = (int(i) for i in below[0])
             raise ValueError(
-                f"{name} of window {window}, layer {layer} is {value[window, layer]}, below the bound {arrays['bound'][window, layer]}: "
-                "take the bound of any routing for a policy that routes, and all three from the same loads"
+                f"{name} of window {window}, layer {layer} is {value[window, layer]}, below the bound "
+                f"{arrays['bound'][window, layer]}: take the bound of any routing for a policy that routes, "
+                "and all three from the same loads"
             )
     return Gaps(arrays["hottest"] - arrays["oracle"], arrays["oracle"] - arrays["bound"], arrays["bound"])
 

@@ -45,7 +45,8 @@ def hottest_even(load, placements):
 def hottest_routed(load, placements):
     """``(P,)`` least load of the hottest GPU under any routing.
 
-    By the theorem of Hall (or of the maximum flow): the largest mean over a set of GPUs of the loads of experts that lie nowhere else.
+    By the theorem of Hall (or of the maximum flow): the largest mean over a set of GPUs of the loads of experts that lie nowhere
+    else.
     """
     gpus = placements.shape[1]
     best = np.zeros(len(placements))
