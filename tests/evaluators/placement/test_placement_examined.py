@@ -137,12 +137,16 @@ def test_all_traces_are_looked_at_in_one_fresh_process_the_last_one_first():
 @pytest.mark.parametrize("traces", [1, 2])
 def test_a_policy_that_follows_something_else_than_its_arguments_is_refused(name, traces):
     scenarios = [drawn_scenario(seed, name=f"trace {seed}") for seed in range(traces)]
-    with pytest.raises(Invalid, match=rf"^trace trace {traces - 1}, window 5: asked again in a fresh process, with the same history"):
+    with pytest.raises(
+        Invalid, match=rf"^trace trace {traces - 1}, window 5: asked again in a fresh process, with the same history"
+    ):
         program_examined(FORGETFUL_NOT[name], scenarios)
 
 
 def test_a_policy_that_remembers_is_refused_where_its_history_is_longer_than_what_it_is_shown():
-    with pytest.raises(Invalid, match=r"plan\(\) put expert \d and not \d in slot \d+ of layer \d; it must depend on its arguments"):
+    with pytest.raises(
+        Invalid, match=r"plan\(\) put expert \d and not \d in slot \d+ of layer \d; it must depend on its arguments"
+    ):
         program_examined(FORGETFUL_NOT["remembers"], [drawn_scenario()], every=9)
 
 

@@ -59,7 +59,10 @@ def test_settings_are_read_from_the_file(tmp_path):
         ('presets = ["drifd"]', "placement.toml: presets: 'drifd'; did you mean 'drift'?"),
         ('presets = ["drift"]\ncluster = "h80"', "placement.toml: cluster: 'h80'; did you mean 'h800'?"),
         ('presets = ["drift"]\nlayer = 3', "placement.toml: unknown key 'layer'; did you mean 'layers'?"),
-        ('presets = ["drift"]\n[rules]\nkeep_group = true', "placement.toml: rules: unknown key 'keep_group'; did you mean 'keep_groups'?"),
+        (
+            'presets = ["drift"]\n[rules]\nkeep_group = true',
+            "placement.toml: rules: unknown key 'keep_group'; did you mean 'keep_groups'?",
+        ),
         ('presets = ["drift"]\n[rules]\nhistory = 0', "placement.toml: rules: history must be >= 1 window, got 0"),
         ('presets = ["drift"]\nwindows = 0', "placement.toml: windows must be >= 1, got 0"),
         ('presets = ["drift"]\nwindows = 1.5', "placement.toml: windows must be a whole number, got 1.5"),
@@ -173,9 +176,7 @@ def test_settings_that_do_not_fit_a_recorded_trace_name_it(tmp_path, settings, w
         recorded(tmp_path, name, **settings).scenarios("search", range(1))
 
 
-@pytest.mark.parametrize(
-    ("value", "told"), [(-3, "-3"), (None, "null"), (0.5, "0.5"), (float("nan"), "nan"), ("7", "'7'")]
-)
+@pytest.mark.parametrize(("value", "told"), [(-3, "-3"), (None, "null"), (0.5, "0.5"), (float("nan"), "nan"), ("7", "'7'")])
 def test_a_recorded_load_that_is_none_is_named_with_file_place_and_value(tmp_path, value, told):
     load = np.ones((48, 2, 8)).astype(int).tolist()
     load[5][1][6] = value

@@ -93,7 +93,9 @@ def test_one_hidden_trace_has_no_interval(latency):
 
 
 def test_where_programs_route_the_reference_still_shares_evenly(latency):
-    text = f"{HIERARCHICAL}\n\ndef route(load, slots, cluster):\n    return 1 / np.stack([np.bincount(row)[row] for row in slots])\n"
+    text = (
+        f"{HIERARCHICAL}\n\ndef route(load, slots, cluster):\n    return 1 / np.stack([np.bincount(row)[row] for row in slots])\n"
+    )
     score = latency(rules=Rules(history=2, routed=True)).holdout(LocalProgram(text))
     assert score.metrics["gain_on_deepseek"] == pytest.approx(0.0)
 

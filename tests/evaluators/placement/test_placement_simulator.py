@@ -55,7 +55,9 @@ def slow_crossings(cluster, slots, share, choices, tokens):
     of_node = [sum(choices[node * per_node : (node + 1) * per_node]) for node in range(cluster.nodes)]
     at_gpu, at_node = [1.0] * cluster.gpus, [1.0] * cluster.nodes
     if tokens is not None:
-        went = [[slow_slot(slots, share, expert, place) // cluster.slots_per_gpu for expert in of] for place, of in enumerate(tokens)]
+        went = [
+            [slow_slot(slots, share, expert, place) // cluster.slots_per_gpu for expert in of] for place, of in enumerate(tokens)
+        ]
         for gpu in range(cluster.gpus):
             all_choices = sum(here.count(gpu) for here in went)
             at_gpu[gpu] = sum(gpu in here for here in went) / all_choices if all_choices else 1.0
@@ -115,7 +117,9 @@ def replayed(draw):
     experts = draw(st.integers(1, cluster.slots))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     k, routed, sampled = draw(st.integers(1, min(experts, 3))), draw(st.booleans()), draw(st.sampled_from([0, 5]))
-    trace = drawn_trace(int(rng.integers(2**32)), 4, 2, experts, k=k, groups=1, sampled=sampled, steps=draw(st.sampled_from([1, 50])))
+    trace = drawn_trace(
+        int(rng.integers(2**32)), 4, 2, experts, k=k, groups=1, sampled=sampled, steps=draw(st.sampled_from([1, 50]))
+    )
     scenario = Scenario(trace, cluster, Rules(history=1, routed=routed))
     placements = [drawn_slots(rng, 2, cluster.slots, experts) for _ in scenario.moments]
     shares = [drawn_share(rng, slots) if routed else uniform_share(slots, experts) for slots in placements]
