@@ -17,7 +17,10 @@ from evolve.evaluators.placement.gaps import Gaps, split_gap
 from evolve.evaluators.placement.placement import gpu_load
 from evolve.evaluators.placement.policy import Policy, ProgramPolicy
 from evolve.evaluators.placement.scenario import Moment, Scenario
-from evolve.evaluators.placement.simulator import Replay, share_of
+from evolve.evaluators.placement.simulator import Replay, located, share_of
+
+#: What to do about an answer that does not repeat.
+_ALONE = "it must depend on its arguments alone: keep nothing from call to call, and give generators of random numbers a fixed seed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +55,18 @@ def examine(witness: Policy, scenario: Scenario, replayed: Replay, windows: Sequ
         windows: Which of the windows that count, by their place among them; at least one.
 
     Raises:
-        Invalid: If it plans otherwise than it did, or no placement; the message says in which window.
+        Invalid: If it plans or routes otherwise than it did, or no placement; the message says in which window.
         ProgramFailed: If the program fails.
     """
     known = list(scenario.moments)
     oracle: dict[int, np.ndarray] = {}
     for place in sorted(windows, reverse=True):
         before = replayed.slots[place - 1].astype(np.int64) if place else scenario.start
-        _check_repeats(witness, scenario, known[place], before, replayed.slots[place])
-        oracle[place] = _with_foresight(witness, scenario, known[place], before)
+        with located(scenario, known[place], "asked again in a fresh process, "):
+            _check_repeats(witness, scenario, known[place], before, replayed.slots[place])
+            if scenario.rules.routed:
+                _check_routes_again(witness, scenario, known[place], replayed, place)
+            oracle[place] = _with_foresight(witness, scenario, known[place], before)
     order = sorted(windows)
     least = lower_bound_any_routing if scenario.rules.routed else lower_bound
     bounds = [least(scenario.load_of(known[place]), scenario.cluster.gpus, scenario.cluster.slots) for place in order]
@@ -99,9 +105,20 @@ def _check_repeats(witness: Policy, scenario: Scenario, moment: Moment, before: 
     if (again != slots).any():
         layer, slot = np.argwhere(again != slots)[0]
         raise Invalid(
-            f"trace {scenario.trace.name}, window {moment.window}: asked again in a fresh process, with the same history and "
-            f"slots, plan() put expert {again[layer, slot]} and not {slots[layer, slot]} in slot {slot} of layer {layer}; it "
-            "must depend on its arguments alone: keep nothing from call to call, and give generators of random numbers a fixed seed"
+            f"with the same history and slots, plan() put expert {again[layer, slot]} and not {slots[layer, slot]} in slot {slot} "
+            f"of layer {layer}; {_ALONE}"
+        )
+
+
+def _check_routes_again(witness: Policy, scenario: Scenario, moment: Moment, replayed: Replay, place: int) -> None:
+    slots = replayed.slots[place].astype(np.int64)
+    again = gpu_load(scenario.load_of(moment), slots, share_of(witness, scenario, moment, slots), scenario.cluster.gpus)
+    differs = ~np.isclose(again, replayed.gpu_load[place], rtol=1e-9, atol=0)
+    if differs.any():
+        layer, gpu = np.argwhere(differs)[0]
+        raise Invalid(
+            f"with the same load and slots, route() gave GPU {gpu} of layer {layer} {again[layer, gpu]:.6g} and not "
+            f"{replayed.gpu_load[place][layer, gpu]:.6g} choices in a step; {_ALONE}"
         )
 
 

@@ -56,10 +56,14 @@ class ProblemConfig:
     rules: Rules = field(default_factory=Rules)
 
     def __post_init__(self) -> None:
-        names = (("cluster", self.cluster, CLUSTERS), *(("presets", name, PRESETS) for name in self.presets))
-        for key, name, known in names:
+        named = (("cluster", self.cluster, CLUSTERS), *(("presets", name, PRESETS) for name in self.presets))
+        for key, name, known in named:
             if name not in known:
                 raise ValueError(f"{key}: {name!r}; {nearest_hint(name, list(known))}")
+        for key in ("presets", "recorded"):
+            names = getattr(self, key)
+            if twice := [name for name in names if names.count(name) > 1]:
+                raise ValueError(f"{key}: {twice[0]!r} is there more than once; scores are told by name")
         if not self.presets and not self.recorded:
             raise ValueError(f"name presets or recorded traces; presets are {', '.join(PRESETS)}")
         for key in ("layers", "windows", "steps_per_window", "hidden", "eplb_window", "eplb_k", "eplb_groups", "group_limit"):
@@ -120,12 +124,15 @@ class Problem:
                 f"trace {path} has {whole.windows} windows, of which the split {split!r} gets {last - first}; "
                 f"more than {self.rules.history} (rules.history) are needed"
             )
-        part = replace(whole.between(first, last), name=path.stem)
+        part = replace(whole.between(first, last), name=name)
         if part.tokens is not None:
             return part
         rng = generator(SPLITS.index(split), 0, f"tokens of {name}")
         limit = min(self.config.group_limit, part.groups)
-        tokens = sample_tokens(part.load, part.k, groups=part.groups, limit=limit, n=_SAMPLED, rng=rng)
+        try:
+            tokens = sample_tokens(part.load, part.k, groups=part.groups, limit=limit, n=_SAMPLED, rng=rng)
+        except ValueError as error:
+            raise ConfigError(f"trace {path}: no tokens can be sampled with group_limit = {limit}: {error}") from error
         return replace(part, tokens=tokens)
 
     def _read(self, path: Path) -> Trace:

@@ -32,7 +32,7 @@ class Trial(NamedTuple):
 
 
 def metrics_of(trials: Sequence[Trial]) -> dict[str, float | Metric]:
-    """Means over all traces and windows.
+    """Means over all windows of a trace, and then over traces, which may have different numbers of windows and layers.
 
     Of a step, in milliseconds: ``step_ms``, its 95th percentile, ``charged_ms`` with what rebalancing took, ``compute_ms``,
     ``communication_ms``, and the bound ``ideal_ms``. Of a window: ``moved_gb``, ``moved_between_nodes_gb``, ``moved_slots``,
@@ -91,23 +91,18 @@ def _gaps(trials: Sequence[Trial]) -> dict[str, float]:
 
 def _balancedness(trials: Sequence[Trial]) -> float:
     loads = [trial.replay.gpu_load for trial in trials]
-    return float(np.mean([load.mean(-1).sum(-1) / load.max(-1).sum(-1) for load in loads]))
+    return float(np.mean([np.mean(load.mean(-1).sum(-1) / load.max(-1).sum(-1)) for load in loads]))
 
 
 def _expert_balancedness(trials: Sequence[Trial]) -> float:
-    return float(
-        np.mean(
-            [
-                replayed.gpu_load.sum((-2, -1)) / replayed.slots.shape[-1] / replayed.busiest_slot.sum(-1)
-                for replayed in (trial.replay for trial in trials)
-            ]
-        )
-    )
+    replays = [trial.replay for trial in trials]
+    means = [replayed.gpu_load.sum((-2, -1)) / replayed.slots.shape[-1] for replayed in replays]
+    return float(np.mean([np.mean(one / replayed.busiest_slot.sum(-1)) for one, replayed in zip(means, replays, strict=True)]))
 
 
 def _max_violation(trials: Sequence[Trial]) -> float:
     loads = [trial.replay.gpu_load for trial in trials]
-    return float(np.mean([load.max(-1) / load.mean(-1) - 1 for load in loads]))
+    return float(np.mean([np.mean(load.max(-1) / load.mean(-1) - 1) for load in loads]))
 
 
 def _mean(trials: Sequence[Trial], series: str) -> float:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from evolve.errors import ConfigError
 from evolve.evaluators.placement.cluster import Cluster, check_fits, facts
 from evolve.evaluators.placement.placement import check_grouped, check_slots
 from evolve.evaluators.placement.trace import Trace
@@ -62,8 +63,8 @@ class Scenario:
         rules: What is asked and charged.
 
     Raises:
-        ConfigError: If the experts do not fit the machines, or their groups not them.
-        ValueError: If no window is left to count.
+        ConfigError: If the experts do not fit the machines, or their groups not the experts or, where they have to be kept
+            together, the nodes; or if no window is left to count.
     """
 
     trace: Trace
@@ -71,10 +72,20 @@ class Scenario:
     rules: Rules
 
     def __post_init__(self) -> None:
-        check_fits(self.cluster, self.trace.experts, self.trace.groups)
-        if self.trace.windows <= self.rules.history:
-            raise ValueError(
-                f"trace {self.trace.name} has {self.trace.windows} windows, {self.rules.history} of them history: none is left"
+        trace, nodes = self.trace, self.cluster.nodes
+        try:
+            check_fits(self.cluster, trace.experts, trace.groups)
+        except ConfigError as error:
+            raise ConfigError(f"trace {trace.name}: {error}") from error
+        if self.rules.keep_groups and trace.groups % nodes:
+            raise ConfigError(
+                f"trace {trace.name}: rules.keep_groups needs groups of experts that can be divided evenly among the nodes; "
+                f"got {trace.groups} groups and {nodes} nodes"
+            )
+        if trace.windows <= self.rules.history:
+            raise ConfigError(
+                f"trace {trace.name} has {trace.windows} windows, {self.rules.history} of them history (rules.history): "
+                "none is left to count"
             )
 
     @property

@@ -16,7 +16,7 @@ from evolve.evaluators.placement.policy import LocalPolicy, ProgramPolicy
 from evolve.evaluators.placement.problem import Problem, ProblemConfig
 from evolve.evaluators.placement.report import Trial, feedback, metrics_of
 from evolve.evaluators.placement.scenario import Scenario
-from evolve.evaluators.placement.simulator import replay
+from evolve.evaluators.placement.simulator import located, replay, share_of
 from evolve.evaluators.statistics import mean, standard_error
 from evolve.intervals import mean_interval
 
@@ -28,7 +28,10 @@ _EXAMINED_EVERY = 4
 
 
 class StepLatency:
-    """Scores programs that define ``plan(history, current, cluster)`` by ideal over simulated step time."""
+    """Scores programs that define ``plan(history, tokens, current, cluster)`` by ideal over simulated step time.
+
+    Where they are asked to share tokens among replicas, they define ``route(load, slots, cluster)`` as well.
+    """
 
     def __init__(self, config: ProblemConfig, folder: Path) -> None:
         """Prepares.
@@ -45,11 +48,13 @@ class StepLatency:
         return self.problem.scenarios("search", range(1))
 
     def smoke(self, program: IsolatedProgram) -> None:
-        """Asks for one placement."""
+        """Asks for one placement, and how it shares tokens where it has to say."""
         scenario = self.searched[0]
         policy = ProgramPolicy(program, scenario.facts)
         first = next(scenario.moments)
-        scenario.checked(policy.plan(first.history, first.seen, scenario.start))
+        with located(scenario, first):
+            slots = scenario.checked(policy.plan(first.history, first.seen, scenario.start))
+            share_of(policy, scenario, first, slots)
 
     def evaluate(self, program: IsolatedProgram) -> Score:
         """Replays the traces of searches."""
@@ -77,6 +82,8 @@ def _trials(program: IsolatedProgram, scenarios: Sequence[Scenario], every: int)
 
 
 def _reference(scenario: Scenario) -> float:
+    # It does not say how tokens are shared, and has them shared evenly.
+    scenario = replace(scenario, rules=replace(scenario.rules, routed=False))
     return replay(LocalPolicy(source(*REFERENCE), scenario.facts), scenario).ratio
 
 

@@ -7,6 +7,8 @@ All steps of a window are taken to have its mean load.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -87,19 +89,29 @@ def replay(policy: Policy, scenario: Scenario) -> Replay:
         begun_s = policy.cpu_s
         answer = policy.plan(moment.history, moment.seen, current)
         plan_s = policy.cpu_s - begun_s
-        try:
+        with located(scenario, moment):
             slots = scenario.checked(answer)
             share = share_of(policy, scenario, moment, slots)
-        except Invalid as invalid:
-            raise Invalid(f"trace {scenario.trace.name}, window {moment.window}: {invalid}") from None
         windows.append(_charge(scenario, moment, current, slots, share) | {"plan_s": plan_s})
         current = slots
     columns = {name: np.array([window[name] for window in windows]) for name in windows[0]}
     return Replay(**columns, steps_per_window=scenario.trace.steps_per_window, count_planning=scenario.rules.count_planning)
 
 
+@contextmanager
+def located(scenario: Scenario, moment: Moment, circumstance: str = "") -> Iterator[None]:
+    """Has what is refused inside the context say in which trace and window, and under which circumstance."""
+    try:
+        yield
+    except Invalid as invalid:
+        raise Invalid(f"trace {scenario.trace.name}, window {moment.window}: {circumstance}{invalid}") from None
+
+
 def share_of(policy: Policy, scenario: Scenario, moment: Moment, slots: np.ndarray) -> np.ndarray:
-    """``(L, R)`` the part of its expert's tokens that each slot gets in a window: as the policy says, or even if it is not asked.
+    """Says which part of its expert's tokens each slot gets in a window: as the policy has it, or evenly where it is not asked.
+
+    Returns:
+        ``(L, R)`` float64.
 
     Raises:
         Invalid: If what the policy says is no sharing out.
