@@ -76,7 +76,7 @@ def compare(folder: Path, steps: int, seeds: int, hidden: int) -> Comparison:
     assert task.folder is not None
     problem = Problem(ProblemConfig.read(task.folder / "placement.toml"), task.folder)
     initial = next(iter(task.files.values()))
-    searched = problem.scenarios("search", range(1))
+    searched = problem.scenarios("search", range(problem.config.searched))
     unseen = problem.scenarios("hidden", range(hidden))
 
     def found(name: str, text: str) -> Found:

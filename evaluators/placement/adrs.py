@@ -95,7 +95,7 @@ class AdrsLeaderboard:
     @cached_property
     def searched(self) -> list[Trace]:
         """The traces that searches use."""
-        return self._traces("search", range(1))
+        return self._traces("search", range(self.problem.config.searched))
 
     def smoke(self, program: IsolatedProgram) -> None:
         """Asks for one placement."""

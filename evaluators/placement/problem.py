@@ -32,6 +32,7 @@ class ProblemConfig:
         layers: Of generated traces.
         windows: Of generated traces, that count; those of ``rules.history`` come before.
         steps_per_window: Of generated traces: what copying experts is shared out over.
+        searched: Generated traces of each preset that searches use: with few, programs fit them and not what they stand for.
         hidden: Generated traces of each preset that finished results are tried on.
         eplb_window: Steps that loads in EPLB's format are summed over.
         eplb_k: Experts that a token goes to in such a trace.
@@ -47,6 +48,7 @@ class ProblemConfig:
     layers: int = 16
     windows: int = 16
     steps_per_window: int = 100
+    searched: int = 1
     hidden: int = 5
     eplb_window: int = 100
     eplb_k: int = 8
@@ -66,7 +68,7 @@ class ProblemConfig:
                 raise ValueError(f"{key}: {twice[0]!r} is there more than once; scores are told by name")
         if not self.presets and not self.recorded:
             raise ValueError(f"name presets or recorded traces; presets are {', '.join(PRESETS)}")
-        for key in ("layers", "windows", "steps_per_window", "hidden", "eplb_window", "eplb_k", "eplb_groups", "group_limit"):
+        for key in ("layers", "windows", "steps_per_window", "searched", "hidden", "eplb_window", "eplb_k", "eplb_groups", "group_limit"):
             if getattr(self, key) < 1:
                 raise ValueError(f"{key} must be >= 1, got {getattr(self, key)}")
 

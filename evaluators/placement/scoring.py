@@ -45,7 +45,7 @@ class StepLatency:
     @cached_property
     def searched(self) -> list[Scenario]:
         """What searches are scored by."""
-        return self.problem.scenarios("search", range(1))
+        return self.problem.scenarios("search", range(self.problem.config.searched))
 
     def smoke(self, program: IsolatedProgram) -> None:
         """Asks for one placement, and how it shares tokens where it has to say."""
