@@ -30,10 +30,11 @@ def forecast(history):
 
 def busiest(load, slots, gpus):
     """The load (L,) of the busiest GPU, if the replicas of an expert share its load evenly."""
-    layer = np.arange(len(slots))[:, None]
-    copies = np.zeros(load.shape)
-    np.add.at(copies, (layer, slots), 1)
-    return (load / np.maximum(copies, 1))[layer, slots].reshape(len(slots), gpus, -1).sum(2).max(1)
+    layers, experts = load.shape
+    place = np.arange(layers)[:, None] * experts + slots
+    copies = np.bincount(place.ravel(), minlength=load.size)
+    share = (load.ravel() / np.maximum(copies, 1))[place]
+    return share.reshape(layers, gpus, -1).sum(2).max(1)
 
 
 def hierarchical(load, nodes, groups, gpus, slots):
