@@ -54,9 +54,11 @@ def replicate(load, slots):
 
 
 def pack(load, packs):
-    """From the heaviest item (X, n) down, each into the lightest pack with room; the items pack by pack."""
+    """From the heaviest item (X, n) down, each into the lightest pack with room, or all as they are with room for one; pack by pack."""
     rows, items = load.shape
     room = items // packs
+    if room == 1:
+        return np.tile(np.arange(items), (rows, 1))
     row = np.arange(rows)
     total, filled = np.zeros((rows, packs)), np.zeros((rows, packs), dtype=int)
     placed = np.empty((rows, items), dtype=int)

@@ -12,7 +12,10 @@ KEEP_BELOW = 0.9  # a layer stays as it is while its busiest GPU would get less 
 def plan(history, tokens, current, cluster):
     """DeepSeek's hierarchical balancing of the forecast loads: from (W, L, E) loads, and (L, R) slots in force, to (L, R) slots."""
     load = forecast(history)
-    slots = hierarchical(load, cluster["nodes"], cluster["groups"], cluster["gpus"], cluster["slots"])
+    nodes, groups = cluster["nodes"], cluster["groups"]
+    if groups % nodes:
+        nodes, groups = 1, 1
+    slots = hierarchical(load, nodes, groups, cluster["gpus"], cluster["slots"])
     wide = busiest(load, slots, cluster["gpus"]) > SPREAD_ABOVE * load.sum(1) / cluster["gpus"]
     if wide.any():
         slots[wide] = hierarchical(load[wide], 1, 1, cluster["gpus"], cluster["slots"])
@@ -64,9 +67,11 @@ def replicate(load, slots):
 
 
 def pack(load, packs):
-    """From the heaviest item (X, n) down, each into the lightest pack with room; the items pack by pack."""
+    """From the heaviest item (X, n) down, each into the lightest pack with room, or all as they are with room for one; pack by pack."""
     rows, items = load.shape
     room = items // packs
+    if room == 1:
+        return np.tile(np.arange(items), (rows, 1))
     row = np.arange(rows)
     total, filled = np.zeros((rows, packs)), np.zeros((rows, packs), dtype=int)
     placed = np.empty((rows, items), dtype=int)

@@ -36,3 +36,15 @@ class TestCacheEviction(TaskContract):
 class TestCirclePacking(TaskContract):
     def make(self):
         return load(bundled_folders()["circle_packing"], "bundled")
+
+
+@pytest.mark.slow
+class TestExpertPlacement(TaskContract):
+    def make(self):
+        return load(bundled_folders()["eplb_traffic"], "bundled")
+
+
+@pytest.mark.slow
+class TestExpertPlacementLeaderboard(TaskContract):
+    def make(self):
+        return load(bundled_folders()["eplb_adrs"], "bundled")

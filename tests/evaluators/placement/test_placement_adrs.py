@@ -203,13 +203,13 @@ def test_maps_that_are_wrong_or_contradict_each_other_are_refused_with_trace_and
 
 def test_a_fault_in_a_later_window_is_found_there(board):
     text = faulty("KEPT.append(1)", "logcnt[0, 0] += len(KEPT) > 3", "return phy2log, log2phy, logcnt")
-    with pytest.raises(Invalid, match="^trace drift, search 0, window 3: logcnt says that expert 0 of layer 0 has 3 replicas"):
+    with pytest.raises(Invalid, match=r"^trace drift, search 0, window 3: logcnt says that expert 0 of layer 0 has 3 replicas"):
         board().evaluate(LocalProgram(text))
 
 
 def test_where_groups_have_to_be_kept_a_placement_that_spreads_them_is_refused(board):
     scorer = board(rules=Rules(history=1, keep_groups=True))
-    with pytest.raises(Invalid, match="^trace drift, search 0, window 0: group 0 of layer 0 .* lies on 2 nodes"):
+    with pytest.raises(Invalid, match=r"^trace drift, search 0, window 0: group 0 of layer 0 .* lies on 2 nodes"):
         scorer.evaluate(LocalProgram(STILL))
     assert plain(scorer.evaluate(LocalProgram(HIERARCHICAL)), "nodes_per_group") == 1.0
     assert plain(board().evaluate(LocalProgram(STILL)), "nodes_per_group") == 2.0

@@ -168,7 +168,12 @@ def test_an_answer_to_the_second_asking_that_is_no_placement_says_where():
 
 
 def test_a_program_that_fails_in_the_fresh_process_is_invalid():
-    text = "def plan(history, tokens, current, cluster):\n    if len({h.tobytes() for h in history}) < 2:\n        raise KeyError('seen')\n    return current"
+    text = """
+def plan(history, tokens, current, cluster):
+    if len({window.tobytes() for window in history}) < 2:
+        raise KeyError("seen")
+    return current
+"""
     with pytest.raises(Invalid, match="asked again in a fresh process, the program failed: KeyError: 'seen'"):
         program_examined(text, [drawn_scenario()])
 

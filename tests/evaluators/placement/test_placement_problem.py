@@ -156,7 +156,7 @@ def test_a_recorded_trace_that_is_too_short_for_a_split_says_by_how_much(tmp_pat
 
 def test_a_recorded_trace_with_more_experts_than_slots_says_so(tmp_path):
     save_trace(tmp_path / "loads.npz", drawn_trace(windows=24, experts=16))
-    with pytest.raises(ConfigError, match="trace loads.npz: a cluster with 12 slots cannot hold 16 experts"):
+    with pytest.raises(ConfigError, match=r"trace loads.npz: a cluster with 12 slots cannot hold 16 experts"):
         recorded(tmp_path, "loads.npz").scenarios("search", range(1))
 
 
