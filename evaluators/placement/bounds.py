@@ -30,7 +30,7 @@ def mean_load(load: np.ndarray, gpus: int) -> np.ndarray:
     Returns:
         ``(...)`` in the unit of the loads.
     """
-    return np.asarray(load, dtype=np.float64).sum(-1) / gpus
+    return np.asarray(np.asarray(load, dtype=np.float64).sum(-1) / gpus)
 
 
 def replicate(load: np.ndarray, slots: int) -> np.ndarray:
@@ -126,7 +126,7 @@ def lower_bound(load: np.ndarray, gpus: int, slots: int) -> np.ndarray:
     promising = _pigeonholes(_at_most(heat, slots), gpus) > bound
     if promising.any():
         bound[promising] = np.maximum(bound[promising], _pigeonholes(_least_replicas(heat[promising], slots), gpus))
-    return bound.reshape(shape)
+    return np.asarray(bound.reshape(shape))
 
 
 def lower_bound_for_counts(load: np.ndarray, counts: np.ndarray, gpus: int) -> np.ndarray:
@@ -156,7 +156,7 @@ def lower_bound_for_counts(load: np.ndarray, counts: np.ndarray, gpus: int) -> n
     rows, shape = _rows(load, gpus, slots)
     flat = counts.reshape(rows.shape)
     replicas = np.repeat((rows / flat).ravel(), flat.ravel()).reshape(len(rows), slots)
-    return np.maximum(mean_load(rows, gpus), _pigeonholes(_descending(replicas), gpus)).reshape(shape)
+    return np.asarray(np.maximum(mean_load(rows, gpus), _pigeonholes(_descending(replicas), gpus)).reshape(shape))
 
 
 def lower_bound_any_routing(load: np.ndarray, gpus: int, slots: int) -> np.ndarray:
@@ -182,7 +182,7 @@ def lower_bound_any_routing(load: np.ndarray, gpus: int, slots: int) -> np.ndarr
     alone = _descending(rows)[:, spare:]
     idle = np.zeros((len(rows), slots - alone.shape[1]))
     bound = np.maximum(mean_load(rows, gpus), hottest_replica(rows, slots))
-    return np.maximum(bound, _pigeonholes(np.concatenate([alone, idle], 1), gpus)).reshape(shape)
+    return np.asarray(np.maximum(bound, _pigeonholes(np.concatenate([alone, idle], 1), gpus)).reshape(shape))
 
 
 def _least_replicas(heat: np.ndarray, slots: int) -> np.ndarray:

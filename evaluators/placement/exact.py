@@ -63,12 +63,12 @@ class _Choices(NamedTuple):
 
     Attributes:
         expert: ``(C,)`` expert of each choice.
-        count: ``(C,)`` replicas that the expert has in all.
+        total: ``(C,)`` replicas that the expert has in all.
         heat: ``(C,)`` load of each of them.
     """
 
     expert: np.ndarray
-    count: np.ndarray
+    total: np.ndarray
     heat: np.ndarray
 
 
@@ -164,7 +164,7 @@ def _solve(
     n = len(choices.expert)
     objective = np.zeros(n * gpus + n + 1)
     objective[-1] = 1
-    highest = np.concatenate([np.repeat(np.minimum(choices.count, slots // gpus), gpus), np.ones(n), [reached]])
+    highest = np.concatenate([np.repeat(np.minimum(choices.total, slots // gpus), gpus), np.ones(n), [reached]])
     found = milp(
         objective,
         integrality=np.concatenate([np.ones(n * gpus + n), [0]]),
@@ -200,7 +200,7 @@ def _constraints(choices: _Choices, experts: int, gpus: int, slots: int) -> list
 
     n = len(choices.expert)
     which = csr_array((np.ones(n), (choices.expert, np.arange(n))), shape=(experts, n))
-    counts = diags_array(choices.count.astype(np.float64))
+    counts = diags_array(choices.total.astype(np.float64))
     each_gpu = eye_array(gpus)
     return [
         LinearConstraint(hstack([csr_array((experts, n * gpus)), which, csr_array((experts, 1))]), 1, 1),

@@ -127,4 +127,4 @@ def _with_foresight(witness: Policy, scenario: Scenario, moment: Moment, before:
     future = np.ascontiguousarray(np.broadcast_to(moment.load, moment.history.shape))
     slots = scenario.checked(witness.plan(future, moment.seen, before))
     share = share_of(witness, scenario, moment, slots)
-    return gpu_load(scenario.load_of(moment), slots, share, scenario.cluster.gpus).max(-1)
+    return np.asarray(gpu_load(scenario.load_of(moment), slots, share, scenario.cluster.gpus).max(-1))
