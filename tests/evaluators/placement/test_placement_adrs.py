@@ -223,7 +223,7 @@ def test_a_program_that_follows_something_else_than_its_arguments_is_refused(boa
 
 def test_a_program_that_computes_at_the_beginning_and_at_the_end_alone_is_refused(board):
     # Its first three calls are honest and so are the last three of nine: a few windows that are asked again would not show it.
-    text = faulty("KEPT.append(int(weight[0, 0]) % 11)", "roll = KEPT[0 if 3 < len(KEPT) < 7 else -1]", ROLL[1])
+    text = faulty("KEPT.append(int(weight[1, 2]) % 11)", "roll = KEPT[0 if 3 < len(KEPT) < 7 else -1]", ROLL[1])
     with pytest.raises(Invalid, match=r"^trace drift, search 0, window 5: asked again in a fresh process .* placed otherwise"):
         board(windows=9).evaluate(LocalProgram(text))
 
