@@ -127,7 +127,7 @@ def test_the_objective_is_the_leaderboards_formula_of_the_median_time_without_th
 @pytest.mark.parametrize(("seconds", "speed"), [(0.02, 0.2), (0.004, 1.0), (0.001, 1.0)])
 def test_speed_is_relative_to_deepseeks_policy_in_a_sandbox_of_its_own(board, seconds, speed):
     # Of the reference too, the first call only warms up.
-    program = LocalProgram(STILL, [seconds], siblings_cost_s=[7.0, 0.004])
+    program = LocalProgram(STILL, [seconds], siblings_cost_s=[7.0, 0.002, 0.004, 0.006])
     score = board().evaluate(program)
     assert plain(score, "speed") == pytest.approx(speed)
     assert program.siblings[-1].files == {"initial.py": HIERARCHICAL}
