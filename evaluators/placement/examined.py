@@ -1,11 +1,13 @@
 """What a second process of a policy's program is asked: does it repeat, and what would it do if it knew the future?
 
 The second process is asked after all of the first one's answers are in, and in another order, so that nothing that it sees of the
-future can reach them, and nothing that was kept from call to call goes unnoticed.
+future can reach them, and nothing that was kept from call to call goes unnoticed. Where not every window is looked at, one more has
+to repeat that depends on all answers, so that no program can be honest in just the windows that it will be asked about.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -45,7 +47,9 @@ class Examination:
         return split_gap(self.actual, self.oracle, self.bound)
 
 
-def examine(witness: Policy, scenario: Scenario, replayed: Replay, windows: Sequence[int]) -> Examination:
+def examine(
+    witness: Policy, scenario: Scenario, replayed: Replay, windows: Sequence[int], repeated: Sequence[int] = ()
+) -> Examination:
     """Asks a policy once more.
 
     Args:
@@ -53,6 +57,7 @@ def examine(witness: Policy, scenario: Scenario, replayed: Replay, windows: Sequ
         scenario: What was replayed.
         replayed: What came of it.
         windows: Which of the windows that count, by their place among them; at least one.
+        repeated: In which others it has to do as it did, and no more.
 
     Raises:
         Invalid: If it plans or routes otherwise than it did, or no placement; the message says in which window.
@@ -60,13 +65,14 @@ def examine(witness: Policy, scenario: Scenario, replayed: Replay, windows: Sequ
     """
     known = list(scenario.moments)
     oracle: dict[int, np.ndarray] = {}
-    for place in sorted(windows, reverse=True):
+    for place in sorted({*windows, *repeated}, reverse=True):
         before = replayed.slots[place - 1].astype(np.int64) if place else scenario.start
         with located(scenario, known[place], "asked again in a fresh process, "):
             _check_repeats(witness, scenario, known[place], before, replayed.slots[place])
             if scenario.rules.routed:
                 _check_routes_again(witness, scenario, known[place], replayed, place)
-            oracle[place] = _with_foresight(witness, scenario, known[place], before)
+            if place in windows:
+                oracle[place] = _with_foresight(witness, scenario, known[place], before)
     order = sorted(windows)
     least = lower_bound_any_routing if scenario.rules.routed else lower_bound
     bounds = [least(scenario.load_of(known[place]), scenario.cluster.gpus, scenario.cluster.slots) for place in order]
@@ -84,7 +90,7 @@ def examine_program(program: IsolatedProgram, replays: Sequence[tuple[Scenario, 
     Args:
         program: What was replayed.
         replays: What it was asked, and what came of it.
-        every: Of the windows that count, every so many are looked at; the last one always.
+        every: Of the windows that count, every so many are looked at; the last one always. One more has to repeat.
 
     Raises:
         Invalid: As `examine` does, or if the program fails in the fresh process.
@@ -94,10 +100,16 @@ def examine_program(program: IsolatedProgram, replays: Sequence[tuple[Scenario, 
     try:
         for scenario, replayed in reversed(replays):
             windows = range(len(replayed.slots) - 1, -1, -every)
-            found.append(examine(ProgramPolicy(witness, scenario.facts), scenario, replayed, windows))
+            found.append(examine(ProgramPolicy(witness, scenario.facts), scenario, replayed, windows, [_unforeseen(replayed)]))
     except SiblingFailed as failure:
         raise Invalid(f"asked again in a fresh process, the program failed: {failure.feedback}") from None
     return found[::-1]
+
+
+def _unforeseen(replayed: Replay) -> int:
+    """A window that nobody knows before all answers are in: their digest says which."""
+    digest = hashlib.sha256(np.ascontiguousarray(replayed.slots).tobytes()).digest()
+    return int.from_bytes(digest[:8], "big") % len(replayed.slots)
 
 
 def _check_repeats(witness: Policy, scenario: Scenario, moment: Moment, before: np.ndarray, slots: np.ndarray) -> None:
@@ -127,4 +139,4 @@ def _with_foresight(witness: Policy, scenario: Scenario, moment: Moment, before:
     future = np.ascontiguousarray(np.broadcast_to(moment.load, moment.history.shape))
     slots = scenario.checked(witness.plan(future, moment.seen, before))
     share = share_of(witness, scenario, moment, slots)
-    return gpu_load(scenario.load_of(moment), slots, share, scenario.cluster.gpus).max(-1)
+    return np.asarray(gpu_load(scenario.load_of(moment), slots, share, scenario.cluster.gpus).max(-1))

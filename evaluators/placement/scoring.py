@@ -23,7 +23,7 @@ from evolve.intervals import mean_interval
 #: What finished results are held against.
 REFERENCE = ("deepseek_hierarchical", "last_window", "plan")
 
-#: In a search, every so many windows are asked about again: each costs two more plans.
+#: In a search, every so many windows are asked about again: each costs two more plans. One more window has to repeat.
 _EXAMINED_EVERY = 4
 
 

@@ -54,7 +54,7 @@ def replicate(load, slots):
 
 
 def pack(load, packs):
-    """From the heaviest item (X, n) down, each into the lightest pack with room, or all as they are with room for one; pack by pack."""
+    """From the heaviest item (X, n) down, each into the lightest pack with room; as they are, if there is room for one each."""
     rows, items = load.shape
     room = items // packs
     if room == 1:

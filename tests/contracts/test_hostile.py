@@ -1,4 +1,5 @@
 import pytest
+from small_placement_kit import with_settings
 
 from evolve.errors import TaskError
 from evolve.evaluators.sandbox import available_levels
@@ -9,12 +10,17 @@ from evolve.testing.hostile.runner import ProvingGround
 from evolve.testing.hostile.suite import HostileSuite
 
 #: Hostile programs are written in Python. What those of other languages could try is among their tasks' own attacks. Tasks that
-#: train a model for every program would take hours: tests/evaluators/moe/test_moe_hostile.py attacks their hooks.
+#: train a model for every program would take hours: tests/evaluators/moe/test_moe_hostile.py attacks their hooks. Those of expert
+#: placement are tried with small traces, below.
 PYTHON = [
     name
     for name, folder in sorted(bundled_folders().items())
-    if next(iter(load(folder, "bundled").files)).endswith(".py") and not name.startswith("moe_")
+    if next(iter(load(folder, "bundled").files)).endswith(".py") and not name.startswith(("moe_", "eplb_"))
 ]
+
+
+def strongest():
+    return max((report.level for report in available_levels() if report.available), key=lambda level: level.rank)
 
 
 class TestCirclePackingAtEveryLevel(HostileSuite):
@@ -35,7 +41,34 @@ class TestOtherTasksAtTheStrongestLevel(HostileSuite):
     @pytest.fixture(scope="class")
     @classmethod
     def isolation(cls):
-        return max((report.level for report in available_levels() if report.available), key=lambda level: level.rank)
+        return strongest()
+
+
+class TestExpertPlacementAtTheStrongestLevel(HostileSuite):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def task(cls, tmp_path_factory):
+        return with_settings("eplb_traffic", tmp_path_factory.mktemp("placement"), presets='["drift"]', layers=2, windows=2)
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def isolation(cls):
+        return strongest()
+
+
+class TestExpertPlacementLeaderboardAtTheStrongestLevel(HostileSuite):
+    #: Between the slowest and the quickest programs lie 10 points for their time, and what a busy machine makes of it.
+    tolerance = 12.0
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def task(cls, tmp_path_factory):
+        return with_settings("eplb_adrs", tmp_path_factory.mktemp("placement"), layers=2, windows=2)
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def isolation(cls):
+        return strongest()
 
 
 def test_a_task_of_another_language_is_refused_with_the_reason():

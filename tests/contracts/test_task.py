@@ -1,5 +1,6 @@
 import pytest
 from conftest import PARABOLA
+from small_placement_kit import with_settings
 
 from evolve.evaluators import tools
 from evolve.tasks.base import load
@@ -38,13 +39,24 @@ class TestCirclePacking(TaskContract):
         return load(bundled_folders()["circle_packing"], "bundled")
 
 
-@pytest.mark.slow
-class TestExpertPlacement(TaskContract):
+class PlacementContract(TaskContract):
+    """With one hidden trace of each preset: all of them take ten seconds."""
+
+    name = ""
+
+    @pytest.fixture(autouse=True)
+    def folder(self, tmp_path):
+        self._task = with_settings(self.name, tmp_path, hidden=1)
+
     def make(self):
-        return load(bundled_folders()["eplb_traffic"], "bundled")
+        return load(self._task.folder, "folder")
 
 
 @pytest.mark.slow
-class TestExpertPlacementLeaderboard(TaskContract):
-    def make(self):
-        return load(bundled_folders()["eplb_adrs"], "bundled")
+class TestExpertPlacement(PlacementContract):
+    name = "eplb_traffic"
+
+
+@pytest.mark.slow
+class TestExpertPlacementLeaderboard(PlacementContract):
+    name = "eplb_adrs"

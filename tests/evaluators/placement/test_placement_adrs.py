@@ -127,7 +127,7 @@ def test_the_objective_is_the_leaderboards_formula_of_the_median_time_without_th
 @pytest.mark.parametrize(("seconds", "speed"), [(0.02, 0.2), (0.004, 1.0), (0.001, 1.0)])
 def test_speed_is_relative_to_deepseeks_policy_in_a_sandbox_of_its_own(board, seconds, speed):
     # Of the reference too, the first call only warms up.
-    program = LocalProgram(STILL, [seconds], siblings_cost_s=[7.0, 0.004])
+    program = LocalProgram(STILL, [seconds], siblings_cost_s=[7.0, 0.002, 0.004, 0.006])
     score = board().evaluate(program)
     assert plain(score, "speed") == pytest.approx(speed)
     assert program.siblings[-1].files == {"initial.py": HIERARCHICAL}
@@ -221,6 +221,13 @@ def test_a_program_that_follows_something_else_than_its_arguments_is_refused(boa
         board().evaluate(LocalProgram(ROLLED[name]))
 
 
+def test_a_program_that_computes_at_the_beginning_and_at_the_end_alone_is_refused(board):
+    # Its first three calls are honest and so are the last three of nine: a few windows that are asked again would not show it.
+    text = faulty("KEPT.append(int(weight[1, 2]) % 11)", "roll = KEPT[0 if 3 < len(KEPT) < 7 else -1]", ROLL[1])
+    with pytest.raises(Invalid, match=r"^trace drift, search 0, window 5: asked again in a fresh process .* placed otherwise"):
+        board(windows=9).evaluate(LocalProgram(text))
+
+
 def test_a_program_that_caches_by_content_finds_nothing_there_and_scores_as_one_that_computes(board):
     cached, computed = (board().evaluate(LocalProgram(text)) for text in (CACHES, COMPUTES))
     assert cached.instances == computed.instances
@@ -242,11 +249,11 @@ def test_a_program_that_fails_in_the_fresh_process_is_invalid(board):
         board().evaluate(program)
 
 
-def test_the_last_windows_are_asked_again_last_first(board):
+def test_all_windows_are_asked_again_last_first(board):
     scorer, program = board(), LocalProgram(STILL)
     scorer.evaluate(program)
     witness, reference = program.siblings
-    assert np.array_equal([call[1] for call in witness.calls], scorer.searched[0].load[[4, 3, 2]])
+    assert np.array_equal([call[1] for call in witness.calls], scorer.searched[0].load[[4, 3, 2, 1, 0]])
     assert np.array_equal([call[1] for call in reference.calls], scorer.searched[0].load[:4])
 
 

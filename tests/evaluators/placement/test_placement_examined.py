@@ -127,7 +127,10 @@ def test_all_traces_are_looked_at_in_one_fresh_process_the_last_one_first():
     program, examinations = program_examined(FOLLOWS, scenarios, 9)
     [witness] = program.siblings
     assert witness.files == program.files
-    assert [call[1][-1].tolist() for call in witness.calls[::2]] == [one.trace.load[-2].tolist() for one in reversed(scenarios)]
+    newest = [call[1][-1].tolist() for call in witness.calls]
+    begins = [newest.index(one.trace.load[-2].tolist()) for one in reversed(scenarios)]
+    assert begins == sorted(begins)
+    assert begins[0] == 0
     alone = [program_examined(FOLLOWS, [scenario], 9)[1][0] for scenario in scenarios]
     for one, other in zip(examinations, alone, strict=True):
         assert np.array_equal(one.actual, other.actual)
@@ -148,6 +151,43 @@ def test_a_policy_that_remembers_is_refused_where_its_history_is_longer_than_wha
         Invalid, match=r"plan\(\) put expert \d and not \d in slot \d+ of layer \d; it must depend on its arguments"
     ):
         program_examined(FORGETFUL_NOT["remembers"], [drawn_scenario()], every=9)
+
+
+def test_windows_that_only_have_to_repeat_are_asked_about_once():
+    scenario = drawn_scenario()
+    witness = Told(local(FOLLOWS, scenario).plan)
+    examination = examine(witness, scenario, replay(local(FOLLOWS, scenario), scenario), [3], repeated=[3, 1])
+    assert examination.windows == (3,)
+    assert [history[-1].tolist() for history, _, _ in witness.asked] == [scenario.trace.load[t].tolist() for t in (4, 5, 2)]
+    with pytest.raises(Invalid, match=r"window 3: asked again in a fresh process, with the same history"):
+        examine(
+            Told(in_turn([scenario.start] * 2 + [scenario.start[:, ::-1]])),
+            scenario,
+            replay(local(STILL, scenario), scenario),
+            [3],
+            [1],
+        )
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_program_that_is_honest_just_where_it_will_be_asked_is_found_out_on_some_trace(seed):
+    # It counts its calls, and of 16 windows it remembers in all but the fourth, the eighth, ...; in a process that begins elsewhere
+    # than with experts in order, it never does.
+    text = f"""{FOLLOWS}
+SEEN = []
+
+def plan(history, tokens, current, cluster):
+    ordered = np.tile(np.arange(cluster["slots"]) % cluster["experts"], (len(current), 1))
+    if not SEEN and (current != ordered).any():
+        SEEN.append(None)
+    if SEEN and SEEN[0] is None:
+        return follow(history[-1], cluster["slots"])
+    SEEN.append(history[-1])
+    return follow(history[-1] if len(SEEN) % 4 == 0 else np.sum(SEEN, axis=0), cluster["slots"])
+"""
+    scenarios = [drawn_scenario(10 * seed + number, windows=18) for number in range(4)]
+    with pytest.raises(Invalid, match="asked again in a fresh process, with the same history"):
+        program_examined(text, scenarios, every=4)
 
 
 def test_a_policy_that_caches_by_content_is_scored_as_one_that_computes():

@@ -110,8 +110,9 @@ def test_one_process_is_asked_for_all_and_one_more_is_asked_again(latency):
     program = LocalProgram(FOLLOWS)
     latency(windows=5).evaluate(program)
     assert len(program.calls) == 10
-    # Of five windows, the last and the fourth before it, twice each.
-    assert [len(sibling.calls) for sibling in program.siblings] == [8]
+    # Of five windows, the last and the fourth before it, twice each; and any one once more, if it is another.
+    [witness] = program.siblings
+    assert 8 <= len(witness.calls) <= 10
 
 
 def test_every_window_of_a_pair_is_asked_again(latency):
