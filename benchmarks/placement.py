@@ -27,8 +27,8 @@ MARKER = "<!-- Written by placement.py up to here. What stands below is written 
 
 HEADING = """# What placing experts costs and brings
 
-CPU seconds are of one thread on a shared machine. All traces are generated (`evaluators/placement/presets.py`); nothing was measured
-on GPUs. A ratio is the bound of a step's time over what is charged for it, copying of experts included: 1 would be perfect, but
+CPU seconds are of one thread on a shared machine. Traces are generated (`evaluators/placement/presets.py`); nothing was measured on
+GPUs. A ratio is the bound of a step's time over what is charged for it, copying of experts included: 1 would be perfect, but
 no placement reaches it, as the bound lets all experts of every token lie on one GPU.
 """
 

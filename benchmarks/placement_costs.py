@@ -98,9 +98,9 @@ def speed_report(repeats: int) -> Iterator[str]:
 def routing_report() -> Iterator[str]:
     """Writes how evenly GPUs are loaded if replicas share alike, and if every token may go to any replica."""
     yield (
-        "Busiest GPU over the mean, mean over 8 layers and 6 windows, placements made of the window before; `free` is the optimum of "
-        "the linear program in which an expert's tokens are divided among its replicas in the best way, for each window. "
-        "`gap closed`: the part of what lies above the bound of any routing that free routing takes away.\n"
+        "Busiest GPU over the mean, averaged over 8 layers and 6 windows, placements made of the window before; `free` is the "
+        "optimum of the linear program that divides an expert's tokens among its replicas, window by window. `gap closed`: the "
+        "part of what lies above the bound of any routing that free routing takes away.\n"
     )
     yield "| trace | policy | even | free | gap closed |\n|---|---|---|---|---|"
     for preset in PRESETS:

@@ -1,13 +1,12 @@
 """What a second process of a policy's program is asked: does it repeat, and what would it do if it knew the future?
 
 The second process is asked after all of the first one's answers are in, and in another order, so that nothing that it sees of the
-future can reach them, and nothing that was kept from call to call goes unnoticed. Where not every window is looked at, one more has
-to repeat that depends on all answers, so that no program can be honest in just the windows that it will be asked about.
+future can reach them, and nothing that was kept from call to call goes unnoticed. Every window has to repeat: were it some alone, a
+program could be honest in just these.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -30,7 +29,7 @@ class Examination:
     """What came of it.
 
     Attributes:
-        windows: Which of the windows that count were looked at, by their place among them.
+        windows: Which of the windows that count it was asked about with foresight, by their place among them.
         actual: ``(n, L)`` busiest GPU's load under the policy's placements.
         oracle: ``(n, L)`` the same had it been shown the window itself for all of its history.
         bound: ``(n, L)`` what no placement can be below.
@@ -47,17 +46,14 @@ class Examination:
         return split_gap(self.actual, self.oracle, self.bound)
 
 
-def examine(
-    witness: Policy, scenario: Scenario, replayed: Replay, windows: Sequence[int], repeated: Sequence[int] = ()
-) -> Examination:
+def examine(witness: Policy, scenario: Scenario, replayed: Replay, windows: Sequence[int]) -> Examination:
     """Asks a policy once more.
 
     Args:
         witness: The policy in a process that has seen nothing of the replay.
         scenario: What was replayed.
         replayed: What came of it.
-        windows: Which of the windows that count, by their place among them; at least one.
-        repeated: In which others it has to do as it did, and no more.
+        windows: In which of the windows that count, by their place among them, it is asked with foresight; at least one.
 
     Raises:
         Invalid: If it plans or routes otherwise than it did, or no placement; the message says in which window.
@@ -65,7 +61,7 @@ def examine(
     """
     known = list(scenario.moments)
     oracle: dict[int, np.ndarray] = {}
-    for place in sorted({*windows, *repeated}, reverse=True):
+    for place in reversed(range(len(known))):
         before = replayed.slots[place - 1].astype(np.int64) if place else scenario.start
         with located(scenario, known[place], "asked again in a fresh process, "):
             _check_repeats(witness, scenario, known[place], before, replayed.slots[place])
@@ -90,7 +86,7 @@ def examine_program(program: IsolatedProgram, replays: Sequence[tuple[Scenario, 
     Args:
         program: What was replayed.
         replays: What it was asked, and what came of it.
-        every: Of the windows that count, every so many are looked at; the last one always. One more has to repeat.
+        every: It is asked with foresight in every so many of the windows that count, in the last one always.
 
     Raises:
         Invalid: As `examine` does, or if the program fails in the fresh process.
@@ -100,16 +96,10 @@ def examine_program(program: IsolatedProgram, replays: Sequence[tuple[Scenario, 
     try:
         for scenario, replayed in reversed(replays):
             windows = range(len(replayed.slots) - 1, -1, -every)
-            found.append(examine(ProgramPolicy(witness, scenario.facts), scenario, replayed, windows, [_unforeseen(replayed)]))
+            found.append(examine(ProgramPolicy(witness, scenario.facts), scenario, replayed, windows))
     except SiblingFailed as failure:
         raise Invalid(f"asked again in a fresh process, the program failed: {failure.feedback}") from None
     return found[::-1]
-
-
-def _unforeseen(replayed: Replay) -> int:
-    """A window that nobody knows before all answers are in: their digest says which."""
-    digest = hashlib.sha256(np.ascontiguousarray(replayed.slots).tobytes()).digest()
-    return int.from_bytes(digest[:8], "big") % len(replayed.slots)
 
 
 def _check_repeats(witness: Policy, scenario: Scenario, moment: Moment, before: np.ndarray, slots: np.ndarray) -> None:

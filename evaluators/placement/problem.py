@@ -16,6 +16,9 @@ from evolve.settings import build, read_toml
 #: Parts of a recorded trace that belong to the splits, in the order of time.
 _PARTS = {"search": (0.0, 0.5), "validation": (0.5, 0.75), "hidden": (0.75, 1.0)}
 
+#: Of generated traces.
+_SIZES = ("layers", "windows", "steps_per_window", "searched", "hidden")
+
 #: Tokens sampled for each window and layer of a recorded trace that holds loads alone.
 _SAMPLED = 256
 
@@ -68,7 +71,7 @@ class ProblemConfig:
                 raise ValueError(f"{key}: {twice[0]!r} is there more than once; scores are told by name")
         if not self.presets and not self.recorded:
             raise ValueError(f"name presets or recorded traces; presets are {', '.join(PRESETS)}")
-        for key in ("layers", "windows", "steps_per_window", "searched", "hidden", "eplb_window", "eplb_k", "eplb_groups", "group_limit"):
+        for key in (*_SIZES, "eplb_window", "eplb_k", "eplb_groups", "group_limit"):
             if getattr(self, key) < 1:
                 raise ValueError(f"{key} must be >= 1, got {getattr(self, key)}")
 

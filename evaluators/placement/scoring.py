@@ -23,8 +23,8 @@ from evolve.intervals import mean_interval
 #: What finished results are held against.
 REFERENCE = ("deepseek_hierarchical", "last_window", "plan")
 
-#: In a search, every so many windows are asked about again: each costs two more plans. One more window has to repeat.
-_EXAMINED_EVERY = 4
+#: In a search, policies are asked with foresight in every so many windows, which costs another plan each.
+_FORESIGHT_EVERY = 4
 
 
 class StepLatency:
@@ -58,7 +58,7 @@ class StepLatency:
 
     def evaluate(self, program: IsolatedProgram) -> Score:
         """Replays the traces of searches."""
-        return _score(_trials(program, self.searched, _EXAMINED_EVERY))
+        return _score(_trials(program, self.searched, _FORESIGHT_EVERY))
 
     def paired(self, program: IsolatedProgram, seed: int) -> Score:
         """Replays traces that no search uses, other ones for every seed."""
@@ -68,7 +68,7 @@ class StepLatency:
     def holdout(self, program: IsolatedProgram) -> Score:
         """Replays the hidden traces, beside the reference."""
         scenarios = self.problem.scenarios("hidden", range(self.problem.config.hidden))
-        trials = _trials(program, scenarios, _EXAMINED_EVERY)
+        trials = _trials(program, scenarios, _FORESIGHT_EVERY)
         gains = [trial.replay.ratio - _reference(trial.scenario) for trial in trials]
         score = _score(trials)
         told = f"Ratio above that of DeepSeek's hierarchical policy on the same traces: {_interval(gains)}"

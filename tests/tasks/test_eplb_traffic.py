@@ -6,7 +6,9 @@ import pytest
 from evolve.edits import mutable_regions
 from evolve.evaluators.placement import catalog
 from evolve.evaluators.placement.placement import gpu_load, uniform_share
+from evolve.evaluators.placement.policy import LocalPolicy
 from evolve.evaluators.placement.problem import Problem, ProblemConfig
+from evolve.evaluators.placement.simulator import replay
 from evolve.executors.local import LocalExecutor
 from evolve.program import Evaluation, Outcome
 from evolve.tasks.catalog import find
@@ -57,7 +59,20 @@ def test_the_initial_program_is_deepseeks_hierarchical_policy_on_the_last_window
     names: dict = {}
     exec(catalog.source("deepseek_hierarchical", "last_window", "plan"), names)
     expected = names["plan"](history, None, current, facts(*size))
-    assert np.array_equal(functions()["plan"](history, None, current, facts(*size)), expected)
+    # As it starts, layers stay as they are where that is a tenth better than the policy, and groups are spread where the busiest
+    # GPU has twice the mean; with a few experts either happens.
+    plan = with_settings(KEEP_BELOW=0.0, SPREAD_ABOVE=1e9)
+    assert np.array_equal(plan(history, None, current, facts(*size)), expected)
+
+
+def test_the_initial_program_is_deepseeks_policy_on_traces_of_the_task():
+    problem = Problem(ProblemConfig.read(TASK.folder / "placement.toml"), TASK.folder)
+    initial = TASK.files["initial.py"]
+    for scenario in problem.scenarios("search", range(1)):
+        ours, theirs = (
+            replay(LocalPolicy(text, scenario.facts), scenario).slots for text in (initial, catalog.source("deepseek_hierarchical"))
+        )
+        assert np.array_equal(ours, theirs)
 
 
 def test_settings_of_the_initial_program_lead_to_the_other_policies():
@@ -137,7 +152,7 @@ def test_the_initial_program_has_a_ratio_and_a_gap_of_both_kinds(evaluations):
     evaluation = evaluations["initial.py"]
     assert evaluation.outcome is Outcome.OK, evaluation.feedback
     assert 0 < evaluation.objective < 1
-    assert len(evaluation.instances) == 4
+    assert len(evaluation.instances) == 12
     metrics = {name: metric.value for name, metric in evaluation.metrics.items()}
     assert metrics["gap"] == pytest.approx(metrics["gap_forecast"] + metrics["gap_packing"])
     assert metrics["gap_forecast"] > metrics["gap_packing"] > 0

@@ -104,11 +104,11 @@ def test_the_second_process_is_asked_backwards_with_what_the_first_one_was_asked
     scenario = drawn_scenario()
     first, witness = (Told(local(FOLLOWS, scenario).plan) for _ in range(2))
     found = replay(first, scenario)
-    examine(witness, scenario, found, [0, 1, 3])
+    examine(witness, scenario, found, EVERY)
     again, foresight = witness.asked[::2], witness.asked[1::2]
-    for one, two in zip(again, [first.asked[place] for place in (3, 1, 0)], strict=True):
+    for one, two in zip(again, [first.asked[place] for place in reversed(EVERY)], strict=True):
         assert all(np.array_equal(array, other) for array, other in zip(one, two, strict=True))
-    for (history, tokens, current), place in zip(foresight, (3, 1, 0), strict=True):
+    for (history, tokens, current), place in zip(foresight, reversed(EVERY), strict=True):
         assert np.array_equal(history, [scenario.trace.load[place + 2]] * 2)
         # Tokens to come are not shown, and the slots in force are those of the replay.
         assert np.array_equal(tokens, scenario.trace.tokens[place : place + 2])
@@ -153,24 +153,24 @@ def test_a_policy_that_remembers_is_refused_where_its_history_is_longer_than_wha
         program_examined(FORGETFUL_NOT["remembers"], [drawn_scenario()], every=9)
 
 
-def test_windows_that_only_have_to_repeat_are_asked_about_once():
+def test_every_window_is_asked_about_again_and_those_that_are_named_with_foresight_too():
     scenario = drawn_scenario()
     witness = Told(local(FOLLOWS, scenario).plan)
-    examination = examine(witness, scenario, replay(local(FOLLOWS, scenario), scenario), [3], repeated=[3, 1])
+    examination = examine(witness, scenario, replay(local(FOLLOWS, scenario), scenario), [3])
     assert examination.windows == (3,)
-    assert [history[-1].tolist() for history, _, _ in witness.asked] == [scenario.trace.load[t].tolist() for t in (4, 5, 2)]
+    newest = [scenario.trace.load[t].tolist() for t in (4, 5, 3, 2, 1)]
+    assert [history[-1].tolist() for history, _, _ in witness.asked] == newest
     with pytest.raises(Invalid, match=r"window 3: asked again in a fresh process, with the same history"):
         examine(
-            Told(in_turn([scenario.start] * 2 + [scenario.start[:, ::-1]])),
+            Told(in_turn([scenario.start] * 3 + [scenario.start[:, ::-1]])),
             scenario,
             replay(local(STILL, scenario), scenario),
             [3],
-            [1],
         )
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_a_program_that_is_honest_just_where_it_will_be_asked_is_found_out_on_some_trace(seed):
+def test_a_program_that_is_honest_in_some_windows_is_found_out_in_the_others(seed):
     # It counts its calls, and of 16 windows it remembers in all but the fourth, the eighth, ...; in a process that begins elsewhere
     # than with experts in order, it never does.
     text = f"""{FOLLOWS}
