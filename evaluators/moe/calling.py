@@ -176,6 +176,39 @@ class SandboxedMethod:
         return as_torch_function(self._hooks.bind_tensors(hook, inputs, outputs, differentiate=differentiate))
 
 
+class Completed:
+    """A method of which some hooks are another's: what a task does not leave to programs is run in this process."""
+
+    def __init__(self, method: Method, fixed: Method, hooks: Sequence[str]) -> None:
+        """Puts two methods together.
+
+        Args:
+            method: The program's.
+            fixed: Trusted.
+            hooks: Those that are taken of it.
+        """
+        self._method, self._fixed = method, fixed
+        self._asks = MappingProxyType({**method.asks, **{hook: fixed.asks[hook] for hook in hooks}})
+        self._hooks = frozenset(hooks)
+
+    @property
+    def asks(self) -> Mapping[str, tuple[str, ...]]:
+        return self._asks
+
+    def plain(self, hook: str, arguments: Mapping[str, Any]) -> Any:  # Any: plain data
+        return self._of(hook).plain(hook, arguments)
+
+    def open(self, sizes: Mapping[str, int]) -> None:
+        self._method.open(sizes)
+        self._fixed.open(sizes)
+
+    def tensors(self, hook: str, layer: int, inputs: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
+        return self._of(hook).tensors(hook, layer, inputs)
+
+    def _of(self, hook: str) -> Method:
+        return self._fixed if hook in self._hooks else self._method
+
+
 @contextmanager
 def sandboxed(program: IsolatedProgram, allowed: Sequence[str], sizes: Sequence[Size]) -> Iterator[SandboxedMethod]:
     """Opens a program's hooks.

@@ -20,7 +20,7 @@ import torch
 from evolve.errors import TaskError, nearest_hint
 from evolve.evaluators.base import Invalid, IsolatedProgram, Score, SiblingFailed
 from evolve.evaluators.moe import fitness, report
-from evolve.evaluators.moe.calling import LocalMethod, Method, sandboxed
+from evolve.evaluators.moe.calling import Completed, LocalMethod, Method, sandboxed
 from evolve.evaluators.moe.figures import draw_loads
 from evolve.evaluators.moe.fitness import Point
 from evolve.evaluators.moe.guards import check_repeats
@@ -85,18 +85,20 @@ class LabConfig:
 class Lab:
     """The functions of an ``evaluate.py``, for programs that may define some of the hooks."""
 
-    def __init__(self, config: LabConfig, hooks: Sequence[str]) -> None:
+    def __init__(self, config: LabConfig, hooks: Sequence[str], fixed: Sequence[str] = ()) -> None:
         """Prepares.
 
         Args:
             config: How to measure.
             hooks: What programs may define.
+            fixed: What is loss-free balancing's whatever the program; not so in `paired`, where methods are measured as published.
 
         Raises:
             TaskError: If the fitness needs a reference that there is not, or the size a GPU.
         """
         self.config = config
         self.hooks = tuple(hooks)
+        self.fixed = tuple(fixed)
         self.size = _costed(SIZES[config.size], unequal=config.unequal)
         if self.size.training.device == "cuda" and not torch.cuda.is_available():
             raise TaskError(f"lab.toml: size {config.size!r} needs a GPU, and torch finds none here; choose a smaller size")
@@ -107,12 +109,12 @@ class Lab:
         size = _costed(SIZES["smoke"], unequal=self.config.unequal)
         if self.size.model.active == 1:
             size = replace(size, model=replace(size.model, active=1))
-        with _opened(program, self.hooks, [size]) as hooks:
+        with _opened(program, self.hooks, [size], self.fixed) as hooks:
             check_repeats(hooks.method, size, seed=0, witness=hooks.witness)
 
     def evaluate(self, program: IsolatedProgram) -> Score:
         """Trains with the task's seeds; with the first one only, where that is hopeless."""
-        with _opened(program, self.hooks, [self.size]) as hooks:
+        with _opened(program, self.hooks, [self.size], self.fixed) as hooks:
             trials: list[Trial] = []
             for seed in self.config.seeds:
                 trials.append(self._trial(hooks, seed))
@@ -131,7 +133,7 @@ class Lab:
         values: list[float] = []
         metrics: dict[str, float] = {}
         lines = [f"Beside {REFERENCE} with the same seeds:"]
-        with _opened(program, self.hooks, [self.size, *variants.values()]) as hooks:
+        with _opened(program, self.hooks, [self.size, *variants.values()], self.fixed) as hooks:
             for name, size, seeds in (("fresh", self.size, FRESH), *((name, size, FRESH[:1]) for name, size in variants.items())):
                 trainings = {seed: hooks.train(size, seed) for seed in seeds}
                 pair = _side_by_side(trainings, size, unequal=self.config.unequal)
@@ -245,8 +247,8 @@ class _Hooks(NamedTuple):
 
 
 @contextmanager
-def _opened(program: IsolatedProgram, allowed: Sequence[str], sizes: Sequence[Size]) -> Iterator[_Hooks]:
-    """Opens a program's hooks, in a second process as well for the guard to ask.
+def _opened(program: IsolatedProgram, allowed: Sequence[str], sizes: Sequence[Size], fixed: Sequence[str] = ()) -> Iterator[_Hooks]:
+    """Opens a program's hooks, in a second process as well for the guard to ask; those that are fixed are the reference's.
 
     Raises:
         Invalid: If the program defines hooks otherwise than it may, or fails in the second process only.
@@ -254,11 +256,11 @@ def _opened(program: IsolatedProgram, allowed: Sequence[str], sizes: Sequence[Si
     """
     with sandboxed(program, allowed, sizes) as method:
         if not method.asks:
-            yield _Hooks(method, None)
+            yield _Hooks(_with_fixed(method, fixed), None)
             return
         try:
             with sandboxed(program.sibling(program.files), allowed, sizes) as witness:
-                yield _Hooks(method, witness)
+                yield _Hooks(_with_fixed(method, fixed), _with_fixed(witness, fixed))
         except SiblingFailed as failure:
             raise Invalid(f"asked again in a fresh process, the program failed: {failure.feedback}") from None
 
@@ -274,6 +276,10 @@ def variants_of(size: Size) -> dict[str, Size]:
     found = {name: replace(size, name=f"{size.name}, {name}", model=changed) for name, changed in models.items()}
     shifted = replace(size, name=f"{size.name}, domain_shift", training=replace(size.training, shift=_SHIFT))
     return found | {"domain_shift": shifted}
+
+
+def _with_fixed(method: Method, hooks: Sequence[str]) -> Method:
+    return Completed(method, reference_method(), hooks) if hooks else method
 
 
 def reference_method() -> LocalMethod:

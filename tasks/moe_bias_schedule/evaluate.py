@@ -5,7 +5,7 @@ from pathlib import Path
 from evolve.evaluators import IsolatedProgram, Score
 from evolve.evaluators.moe.lab import Lab, LabConfig
 
-LAB = Lab(LabConfig.read(Path(__file__).with_name("lab.toml")), hooks=("score", "update"))
+LAB = Lab(LabConfig.read(Path(__file__).with_name("lab.toml")), hooks=("update",), fixed=("score",))
 
 
 def smoke(program: IsolatedProgram) -> None:

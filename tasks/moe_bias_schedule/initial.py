@@ -2,13 +2,6 @@
 
 import torch
 
-
-def score(logits, bias):
-    """Shifts the sigmoids of logits (T, E) by the bias (E) for the choice, and leaves them as they are for the weights."""
-    gates = logits.sigmoid()
-    return gates + bias, gates
-
-
 # EVOLVE-BLOCK-START
 RATE = 0.01  # of a step towards an even load
 DECAY = 0.0  # power of the step's number that the rate is divided by

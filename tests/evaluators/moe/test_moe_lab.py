@@ -47,7 +47,7 @@ def small(monkeypatch):
     monkeypatch.setattr(lab, "SIZES", {name: dataclasses.replace(TINY, name=name) for name in SIZES})
     monkeypatch.setattr(lab, "REFERENCES", {("nano", False): Reference({0: 5.0, 1: 5.1}, max_violation=0.5)})
     monkeypatch.setattr(lab, "FRESH", (100, 101))
-    return lambda hooks=("loss",), **more: Lab(LabConfig(**{"seeds": (0, 1), "screen": -1e9, **more}), hooks)
+    return lambda hooks=("loss",), fixed=(), **more: Lab(LabConfig(**{"seeds": (0, 1), "screen": -1e9, **more}), hooks, fixed)
 
 
 def scored(one_server, stage, source, *more):
@@ -102,6 +102,19 @@ def test_only_the_tasks_hooks_may_be_defined_but_for_published_methods(one_serve
     with pytest.raises(Invalid, match="defines score; this task leaves to it: loss"):
         scored(one_server, small().evaluate, catalog.source_of("loss_free"))
     assert len(scored(one_server, small().paired, catalog.source_of("loss_free"), 1).values) == 1
+
+
+def test_hooks_that_are_fixed_are_the_references_whatever_the_program(one_server, small):
+    whole = catalog.source_of("loss_free")
+    update = whole[whole.index("RATE =") :].partition("def score")[0] + "def update" + whole.partition("def update")[2]
+    source = f"import torch\nfrom torch import Tensor\n{update}"
+    assert "def score" not in source
+    fixed = scored(one_server, small(hooks=("update",), fixed=("score",), seeds=(0,)).evaluate, source)
+    free = scored(one_server, small(hooks=("score", "update"), seeds=(0,)).evaluate, whole)
+    assert fixed.values == free.values
+    assert fixed.values != scored(one_server, small(hooks=("update",), seeds=(0,)).evaluate, source).values
+    with pytest.raises(Invalid, match="defines score; this task leaves to it: update"):
+        scored(one_server, small(hooks=("update",), fixed=("score",)).evaluate, whole)
 
 
 def test_smoke_refuses_a_program_that_keeps_something_between_calls(one_server, small):
