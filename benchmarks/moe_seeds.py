@@ -55,9 +55,12 @@ def reference_of(found: Found) -> Reference:
     """What programs are measured against.
 
     Raises:
-        ValueError: If there are not two seeds of it that trained.
+        SystemExit: If there are not two seeds of it that trained.
     """
-    return refer_to({seed: item.summary for seed, item in sorted(found.get(REFERENCE, {}).items())})
+    known = {seed: item.summary for seed, item in sorted(found.get(REFERENCE, {}).items())}
+    if len(known) < 2:
+        raise SystemExit(f"error: {REFERENCE} was trained with {len(known)} seed(s); a spread takes two: give --seeds two or more")
+    return refer_to(known)
 
 
 def seeds_report(found: Found, size: str, *, unequal: bool) -> Iterator[str]:
