@@ -141,6 +141,11 @@ def test_time_is_the_median_over_all_traces_but_for_each_ones_first_call(board):
     assert plain(score, "balancedness_gpu") == pytest.approx(np.mean(list(score.instances.values())))
 
 
+def test_time_that_fewer_than_half_of_the_calls_take_is_paid_for(board):
+    score = board().evaluate(LocalProgram(HIERARCHICAL, [9.0, 0.001, 0.2, 0.001, 0.001]))
+    assert plain(score, "plan_ms") == pytest.approx(1e3 * 0.203 / 4 / 2)
+
+
 def test_with_one_call_alone_its_time_counts(board):
     score = board(windows=1).evaluate(LocalProgram(HIERARCHICAL, [0.5, 9.0]))
     assert plain(score, "plan_ms") == pytest.approx(500)
