@@ -41,7 +41,7 @@ class ProblemConfig:
         eplb_k: Experts that a token goes to in such a trace.
         eplb_groups: Groups of experts there.
         group_limit: Groups that a token of a recorded trace without tokens may choose from.
-        secret: What is mixed into the chance of generated traces. If it is empty, a program that was written with this source at hand
+        secret: What is mixed into the chance of generated traces. If it is empty, a program made with this source at hand
             could make them again, hidden ones too, and know every window to come.
         overlap: Share of the shorter of computation and communication that hides behind the longer; in [0, 1].
         rules: What is asked of policies and charged to them.
