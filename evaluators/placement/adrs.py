@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from evolve.errors import ConfigError
 from evolve.evaluators.base import Direction, Invalid, IsolatedProgram, Metric, Score, SiblingFailed
 from evolve.evaluators.placement.balance import Balance, balance
 from evolve.evaluators.placement.bounds import lower_bound
@@ -86,7 +87,15 @@ class AdrsLeaderboard:
         Args:
             config: Traces and machines; of its rules, ``keep_groups`` counts.
             folder: The task's.
+
+        Raises:
+            ConfigError: If a rule is set that the leaderboard has not.
         """
+        for rule in ("routed", "count_planning"):
+            if getattr(config.rules, rule):
+                raise ConfigError(
+                    f"rules.{rule}: rebalance_experts() is not asked how to route, and its time counts in any case; leave it out"
+                )
         self.problem = Problem(config, folder)
 
     @cached_property

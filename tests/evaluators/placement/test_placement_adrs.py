@@ -7,6 +7,7 @@ import pytest
 from placement_sandbox_kit import scored, server
 from placement_scenario_kit import LocalProgram, shrink
 
+from evolve.errors import ConfigError
 from evolve.evaluators.base import Invalid, ProgramFailed, SiblingFailed
 from evolve.evaluators.placement.adrs import AdrsLeaderboard
 from evolve.evaluators.placement.balance import balance
@@ -75,6 +76,12 @@ def board(monkeypatch, tmp_path):
         return AdrsLeaderboard(ProblemConfig(**config), tmp_path)
 
     return make
+
+
+@pytest.mark.parametrize("rule", ["routed", "count_planning"])
+def test_a_rule_that_the_leaderboard_has_not_is_refused(board, rule):
+    with pytest.raises(ConfigError, match=f"rules.{rule}: "):
+        board(rules=Rules(history=1, **{rule: True}))
 
 
 def plain(score, name):
