@@ -20,6 +20,8 @@ from evolve.evaluators.placement.policy import Policy, ProgramPolicy
 from evolve.evaluators.placement.scenario import Moment, Scenario
 from evolve.evaluators.placement.simulator import Replay, located, share_of
 
+_AGAIN = "asked again in a fresh process, "
+
 #: What to do about an answer that does not repeat.
 _ALONE = "it must depend on its arguments alone: keep nothing from call to call, and give generators of random numbers a fixed seed"
 
@@ -61,12 +63,15 @@ def examine(witness: Policy, scenario: Scenario, replayed: Replay, windows: Sequ
     """
     known = list(scenario.moments)
     oracle: dict[int, np.ndarray] = {}
+    if scenario.rules.routed:
+        # Before any plan of this trace, or plan() could keep for route() what that is not shown.
+        for place in reversed(range(len(known))):
+            with located(scenario, known[place], _AGAIN):
+                _check_routes_again(witness, scenario, known[place], replayed, place)
     for place in reversed(range(len(known))):
         before = replayed.slots[place - 1].astype(np.int64) if place else scenario.start
-        with located(scenario, known[place], "asked again in a fresh process, "):
+        with located(scenario, known[place], _AGAIN):
             _check_repeats(witness, scenario, known[place], before, replayed.slots[place])
-            if scenario.rules.routed:
-                _check_routes_again(witness, scenario, known[place], replayed, place)
             if place in windows:
                 oracle[place] = _with_foresight(witness, scenario, known[place], before)
     order = sorted(windows)

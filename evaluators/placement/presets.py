@@ -2,7 +2,8 @@
 
 Every preset has the sizes of DeepSeek-V3 (58 layers of 256 experts in 8 groups, 8 per token from at most 4 groups) and 28 windows.
 A trace is a function of preset, split and number. Splits are streams of chance that have nothing in common: what a program learnt
-by heart on ``search`` is worth nothing on ``hidden``.
+by heart on ``search`` is worth nothing on ``hidden``. But what is drawn is no secret to a program that holds a copy of this source,
+unless a text is mixed in that it does not know.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ PRESETS: Mapping[str, TraceConfig] = MappingProxyType(
 _FIELDS = tuple(field.name for field in fields(TraceConfig))
 
 
-def trace_of(preset: str, split: str, number: int, **changes: float) -> Trace:
+def trace_of(preset: str, split: str, number: int, *, secret: str = "", **changes: float) -> Trace:
     """Makes a trace: the same arguments give the same one.
 
     Another version of numpy, or a processor whose logarithms differ in the last bit, may give one that differs in some draws.
@@ -65,6 +66,7 @@ def trace_of(preset: str, split: str, number: int, **changes: float) -> Trace:
         preset: One of `PRESETS`.
         split: One of `SPLITS`.
         number: Which of the preset's traces of that split, from 0.
+        secret: Another text gives other traces: whoever knows this source and not the text cannot make them.
         changes: Fields of `TraceConfig` that differ from the preset's, such as ``windows=8``.
 
     Raises:
@@ -83,5 +85,5 @@ def trace_of(preset: str, split: str, number: int, **changes: float) -> Trace:
         config = replace(PRESETS[preset], **changes)  # type: ignore[arg-type]  # integers are checked there
     except ValueError as error:
         raise ConfigError(f"no trace like preset {preset!r} with these changes: {error}") from error
-    rng = generator(number, 0, f"placement/{split}/{preset}")
+    rng = generator(number, 0, f"placement/{split}/{preset}{f'/{secret}' if secret else ''}")
     return generate(config, rng, name=f"{preset}, {split} {number}")

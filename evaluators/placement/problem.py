@@ -41,6 +41,8 @@ class ProblemConfig:
         eplb_k: Experts that a token goes to in such a trace.
         eplb_groups: Groups of experts there.
         group_limit: Groups that a token of a recorded trace without tokens may choose from.
+        secret: What is mixed into the chance of generated traces. If it is empty, a program made with this source at hand
+            could make them again, hidden ones too, and know every window to come.
         overlap: Share of the shorter of computation and communication that hides behind the longer; in [0, 1].
         rules: What is asked of policies and charged to them.
     """
@@ -57,6 +59,7 @@ class ProblemConfig:
     eplb_k: int = 8
     eplb_groups: int = 8
     group_limit: int = 4
+    secret: str = ""
     overlap: float = 0.0
     rules: Rules = field(default_factory=Rules)
 
@@ -116,7 +119,7 @@ class Problem:
             "windows": config.windows + self.rules.history,
             "steps_per_window": config.steps_per_window,
         }
-        made = [trace_of(preset, split, number, **sizes) for preset in config.presets for number in numbers]
+        made = [trace_of(preset, split, number, secret=config.secret, **sizes) for preset in config.presets for number in numbers]
         found = [*made, *(self._recorded(name, split) for name in self.config.recorded)]
         return [Scenario(trace, self.cluster, self.rules) for trace in found]
 
@@ -141,6 +144,15 @@ class Problem:
         return replace(part, tokens=tokens)
 
     def _read(self, path: Path) -> Trace:
-        if path.suffix == ".json":
-            return read_eplb(path, self.config.eplb_window, k=self.config.eplb_k, groups=self.config.eplb_groups)
-        return load_trace(path)
+        if path.suffix == ".npz":
+            return load_trace(path)
+        if path.suffix != ".json":
+            raise ConfigError(
+                f"trace {path}: recorded traces end in .json, in EPLB's public format, or in .npz, as save_trace writes it"
+            )
+        config = self.config
+        try:
+            return read_eplb(path, config.eplb_window, k=config.eplb_k, groups=config.eplb_groups)
+        except ConfigError as error:
+            set_to = f"eplb_window = {config.eplb_window}, eplb_k = {config.eplb_k}, eplb_groups = {config.eplb_groups}"
+            raise ConfigError(f"{error} (read with {set_to})") from error

@@ -73,6 +73,7 @@ class Trace:
             raise ValueError(f"k must lie in [1, {self.experts}], the number of experts; got {self.k}")
         if self.groups < 1 or self.experts % self.groups:
             raise ValueError(f"groups must divide the {self.experts} experts; got {self.groups}")
+        _check_sums(self.load, self.k)
         if self.tokens is not None:
             _check_tokens(self.tokens, self.load.shape, self.k)
 
@@ -232,6 +233,8 @@ def sample_tokens(load: np.ndarray, k: int, *, groups: int, limit: int, n: int, 
 
 def _read(path: Path) -> tuple[np.ndarray, np.ndarray | None, Any]:  # Any: JSON of unknown origin
     with path.open("rb") as stream:  # numpy closes no file that it takes for an archive and cannot read
+        if not stream.peek(2).startswith((b"PK", b"\x93N")):  # numpy would advise to read it as a pickle
+            raise ValueError("it is no zip archive")
         file = np.load(stream, allow_pickle=False)
         if not isinstance(file, np.lib.npyio.NpzFile):
             raise ValueError("it holds a single array and no names")
@@ -267,6 +270,17 @@ def _check_load(load: np.ndarray) -> None:
         window, layer = np.argwhere(empty)[0].tolist()
         raise ValueError(
             f"every layer must have some load in every window; window {window}, layer {layer} (counted from 0) has none"
+        )
+
+
+def _check_sums(load: np.ndarray, k: int) -> None:
+    """Refuses loads whose sum over a layer, times k, is no int64: it would come out as anything."""
+    most = np.iinfo(np.int64).max // (load.shape[-1] * k)
+    if load.max() > most:
+        window, layer, expert = np.argwhere(load > most)[0].tolist()
+        raise ValueError(
+            f"load must be <= {most}, so that sums of {load.shape[-1]} experts times k = {k} can be counted; window {window}, "
+            f"layer {layer}, expert {expert} (counted from 0) has {load[window, layer, expert]}"
         )
 
 

@@ -68,6 +68,19 @@ def test_the_settings_are_the_leaderboards_sizes():
     assert (cluster.nodes, cluster.gpus, cluster.slots, trace.layers, trace.experts) == (4, 32, 288, 58, 256)
 
 
+@pytest.mark.slow
+def test_a_program_has_no_helpers():
+    source = TASK.files["initial.py"] + "\nimport os\n\nos.fork()\n"
+
+    async def evaluate() -> Evaluation:
+        async with LocalExecutor(TASK, workers=1, evaluator_grace_s=60.0) as executor:
+            return (await executor.evaluate({"initial.py": source}, seed=0)).evaluation
+
+    evaluation = asyncio.run(evaluate())
+    assert evaluation.outcome is Outcome.CRASHED
+    assert "limits.max_processes = 1" in evaluation.feedback
+
+
 @pytest.fixture(scope="module")
 def evaluations() -> dict[str, Evaluation]:
     """The initial program's evaluation and every attack's, by path."""

@@ -7,6 +7,7 @@ import pytest
 from placement_sandbox_kit import scored, server
 from placement_scenario_kit import LocalProgram, shrink
 
+from evolve.errors import ConfigError
 from evolve.evaluators.base import Invalid, ProgramFailed, SiblingFailed
 from evolve.evaluators.placement.adrs import AdrsLeaderboard
 from evolve.evaluators.placement.balance import balance
@@ -77,6 +78,12 @@ def board(monkeypatch, tmp_path):
     return make
 
 
+@pytest.mark.parametrize("rule", ["routed", "count_planning"])
+def test_a_rule_that_the_leaderboard_has_not_is_refused(board, rule):
+    with pytest.raises(ConfigError, match=f"rules.{rule}: "):
+        board(rules=Rules(history=1, **{rule: True}))
+
+
 def plain(score, name):
     return getattr(score.metrics[name], "value", score.metrics[name])
 
@@ -139,6 +146,11 @@ def test_time_is_the_median_over_all_traces_but_for_each_ones_first_call(board):
     assert plain(score, "plan_ms") == pytest.approx(2.0)
     assert list(score.instances) == ["drift, search 0", "even, search 0"]
     assert plain(score, "balancedness_gpu") == pytest.approx(np.mean(list(score.instances.values())))
+
+
+def test_time_that_fewer_than_half_of_the_calls_take_is_paid_for(board):
+    score = board().evaluate(LocalProgram(HIERARCHICAL, [9.0, 0.001, 0.2, 0.001, 0.001]))
+    assert plain(score, "plan_ms") == pytest.approx(1e3 * 0.203 / 4 / 2)
 
 
 def test_with_one_call_alone_its_time_counts(board):

@@ -237,6 +237,30 @@ def route(load, slots, cluster):
 """
 
 
+def test_what_plan_keeps_for_route_is_found_out():
+    text = f"""{STILL}
+KEPT = [0]
+
+def route(load, slots, cluster):
+    copies = np.stack([np.bincount(row)[row] for row in slots])
+    share = 1.0 / copies
+    if KEPT[0]:
+        # Of the experts with two slots, all goes to the first.
+        share[:, :4], share[:, 8:] = 1.0, 0.0
+    return share
+
+still = plan
+
+def plan(history, tokens, current, cluster):
+    KEPT[0] = int(history[-1, 0, 0]) % 2
+    return still(history, tokens, current, cluster)
+"""
+    scenario = drawn_scenario(routed=True)
+    assert any(moment.history[-1, 0, 0] % 2 for moment in scenario.moments)
+    with pytest.raises(Invalid, match=r"asked again in a fresh process, .* route\(\) gave GPU"):
+        program_examined(text, [scenario])
+
+
 def test_a_policy_that_routes_is_held_against_the_bound_of_any_routing():
     scenario = drawn_scenario(routed=True)
     _, [examination] = program_examined(ROUTES, [scenario])

@@ -96,6 +96,12 @@ def test_a_trace_is_a_function_of_its_name():
     assert (one.tokens == same.tokens).all()
 
 
+def test_a_secret_makes_other_traces_of_the_same_name():
+    plain, one, other = (trace_of("mixed", "hidden", 3, secret=secret, **SMALL) for secret in ("", "one", "other"))
+    assert plain.name == one.name == other.name
+    assert len({trace.load.tobytes() for trace in (plain, one, other, trace_of("mixed", "hidden", 3, **SMALL))}) == 3
+
+
 def test_presets_splits_and_numbers_have_nothing_in_common():
     traces = {
         (preset, split, number): trace_of(preset, split, number, **SMALL | {"lognormal": 1.0})

@@ -92,6 +92,13 @@ def test_generated_traces_have_the_windows_of_history_beside_those_that_count(tm
         assert (one.cluster, one.rules) == (TINY, RULES)
 
 
+def test_generated_traces_follow_the_secret(tmp_path):
+    configs = [read(tmp_path, f'presets = ["drift"]\nlayers = 1\n{line}') for line in ("", 'secret = ""', 'secret = "plum"')]
+    loads = [only(Problem(config, tmp_path).scenarios("hidden", range(1))).trace.load for config in configs]
+    assert np.array_equal(loads[0], loads[1])
+    assert not np.array_equal(loads[0], loads[2])
+
+
 def test_generated_traces_of_different_splits_have_nothing_in_common(tmp_path):
     config = ProblemConfig(presets=("drift",), layers=2, windows=4, rules=RULES)
     loads = [one.trace.load for split in SPLITS for one in Problem(config, tmp_path).scenarios(split, range(3))]
@@ -163,7 +170,7 @@ def test_a_recorded_trace_with_more_experts_than_slots_says_so(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "why"),
     [
-        ({"eplb_groups": 3}, r"loads.json make no trace: groups must divide the 8 experts; got 3"),
+        ({"eplb_groups": 3}, r"loads.json make no trace: groups must divide the 8 experts; got 3 .read with .*eplb_groups = 3"),
         ({"eplb_k": 9}, r"loads.json make no trace: k must lie in \[1, 8\], the number of experts; got 9"),
         ({"eplb_window": 49}, r"loads.json make no trace: a window must have 1 to 48 steps, as many as there are; got 49"),
         ({"eplb_groups": 8, "group_limit": 1}, r"loads.json: no tokens can be sampled with group_limit = 1: .* got k 2"),
@@ -194,7 +201,14 @@ def test_a_window_without_load_in_a_layer_is_named(tmp_path):
         recorded(tmp_path, name).scenarios("search", range(1))
 
 
-@pytest.mark.parametrize(("name", "why"), [("none.npz", "none.npz cannot be read"), ("none.json", "none.json cannot be read")])
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("none.npz", "none.npz cannot be read"),
+        ("none.json", "none.json cannot be read"),
+        ("none.csv", "end in .json, in EPLB's public format, or in .npz"),
+    ],
+)
 def test_a_recorded_trace_that_is_not_there_is_named(tmp_path, name, why):
     with pytest.raises(ConfigError, match=why):
         recorded(tmp_path, name).scenarios("search", range(1))

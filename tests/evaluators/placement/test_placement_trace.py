@@ -91,6 +91,10 @@ def changed(array, place, value):
         ({"load": LOAD[:0]}, r"of shape \(0, 2, 4\)"),
         ({"load": changed(LOAD, (2, 1, 3), -5)}, r"window 2, layer 1, expert 3 \(counted from 0\) has -5"),
         ({"load": changed(LOAD, (1, 0), 0)}, r"window 1, layer 0 \(counted from 0\) has none"),
+        (
+            {"load": changed(LOAD, (2, 1, 3), 2**61)},
+            r"sums of 4 experts times k = 2 .* window 2, layer 1, expert 3 .* has 2305843009213693952",
+        ),
         ({"steps_per_window": 0}, "steps_per_window must be >= 1, got 0"),
         ({"k": 5}, r"k must lie in \[1, 4\], the number of experts; got 5"),
         ({"k": 0}, "k must lie in"),
@@ -147,8 +151,9 @@ def test_files_that_are_no_trace_are_refused(tmp_path):
         load_trace(path)
     for content in (b"", b"PK\x03\x04broken", b"plain text"):
         path.write_bytes(content)
-        with pytest.raises(ConfigError, match="is malformed"):
+        with pytest.raises(ConfigError, match="is malformed") as refused:
             load_trace(path)
+        assert "pickle" not in str(refused.value)
     np.savez(path, load=LOAD)
     with pytest.raises(ConfigError, match="no array meta"):
         load_trace(path)
