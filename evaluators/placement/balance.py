@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -22,24 +21,6 @@ class Balance(NamedTuple):
     gpu: float
     expert: float
     max_vio: float
-
-
-class BalanceSummary(NamedTuple):
-    """Balance over windows.
-
-    Attributes:
-        gpu: Mean balancedness of GPUs, as published scores have it.
-        expert: Mean balancedness of slots.
-        max_vio: Mean.
-        p50: Median over windows of what the busiest GPUs have in units of the mean, ``1 / gpu``.
-        p95: The 95th percentile of it.
-    """
-
-    gpu: float
-    expert: float
-    max_vio: float
-    p50: float
-    p95: float
 
 
 def balancedness(loads: np.ndarray) -> float:
@@ -68,16 +49,3 @@ def balance(slot_loads: np.ndarray, gpus: int) -> Balance:
     """
     per_gpu = slot_loads.reshape(len(slot_loads), gpus, -1).sum(-1)
     return Balance(balancedness(per_gpu), balancedness(slot_loads), max_violation(per_gpu))
-
-
-def summary(windows: Sequence[Balance]) -> BalanceSummary:
-    """Balance over windows.
-
-    Raises:
-        ValueError: If there are none.
-    """
-    if not windows:
-        raise ValueError("a summary needs at least one window")
-    gpu, expert, max_vio = np.array(windows).T
-    p50, p95 = np.percentile(1 / gpu, (50, 95))
-    return BalanceSummary(float(gpu.mean()), float(expert.mean()), float(max_vio.mean()), float(p50), float(p95))

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evolve.evaluators.placement.balance import Balance, balance, balancedness, summary
+from evolve.evaluators.placement.balance import Balance, balance, balancedness
 
 
 def test_balancedness_sums_over_layers_before_it_divides():
@@ -33,16 +33,3 @@ def test_balance_lies_between_one_and_one_in_all(seed, layers, gpus, slots):
     assert 1 / gpus * (1 - 1e-12) <= found.gpu <= 1 + 1e-12
     assert found.expert <= found.gpu * (1 + 1e-12)
     assert found.max_vio >= -1e-12
-
-
-def test_windows_are_summarised():
-    windows = [Balance(gpu, expert, vio) for gpu, expert, vio in [(1.0, 0.5, 0.0), (0.5, 0.25, 1.0), (0.25, 0.0, 2.0)]]
-    found = summary(windows)
-    assert found[:3] == (pytest.approx(1.75 / 3), 0.25, 1.0)
-    # The busiest have 1, 2 and 4 times the mean; 95 % of the way lies 0.9 of the way from 2 to 4.
-    assert (found.p50, found.p95) == (2.0, pytest.approx(3.8))
-
-
-def test_a_summary_of_nothing_is_refused():
-    with pytest.raises(ValueError, match="at least one window"):
-        summary([])
