@@ -39,6 +39,7 @@ deviation over seeds. Another processor or version of torch rounds otherwise and
 TITLES = {
     "speed": "What a step and an evaluation cost",
     "seeds": "How much seeds matter",
+    "seeds-unequal": "The same with experts of unequal cost",
     "transfer": "Whether sizes rank methods alike",
     "random-search": "Random search over published methods",
 }
@@ -87,7 +88,7 @@ def report(options: argparse.Namespace) -> None:
     _, marker, below = PAGE.read_text(encoding="utf-8").partition(MARKER) if PAGE.exists() else ("", MARKER, "\n")
     if not marker:
         raise SystemExit(f"error: {PAGE} has no marker line, expected {MARKER!r}; put it above what is to be kept")
-    parts = [file.read_text(encoding="utf-8") for name in TITLES for file in sorted(options.output.glob(f"{name}*.md"))]
+    parts = [file.read_text(encoding="utf-8") for name in TITLES if (file := options.output / f"{name}.md").exists()]
     if not parts:
         raise SystemExit(f"error: {options.output} holds no tables; run one of {', '.join(TITLES)} with the same --output first")
     PAGE.write_text("\n".join([HEADING, *parts, MARKER]) + below, encoding="utf-8")
@@ -163,8 +164,8 @@ def main() -> None:
         return
     command = {"speed": speed, "seeds": seeds, "transfer": transfer, "random-search": random_search}[options.command]
     given = ["DIR" if argument == str(options.output) else argument for argument in sys.argv[1:]]
-    text = section(options.command, command(options), shlex.join(["python", "benchmarks/moe.py", *given]))
     name = f"{options.command}-unequal" if getattr(options, "unequal", False) else options.command
+    text = section(name, command(options), shlex.join(["python", "benchmarks/moe.py", *given]))
     (options.output / f"{name}.md").write_text(text, encoding="utf-8")
     print(text)
 
