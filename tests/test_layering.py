@@ -51,6 +51,7 @@ LAYERS = [
         "evolve.mutation",
         "evolve.progress",
         "evolve.intervals",
+        "evolve.labels",
         "evolve.significance",
     ],
     ["evolve.program", "evolve.rng"],

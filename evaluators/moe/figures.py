@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from evolve.evaluators.moe.labels import place_labels
 from evolve.intervals import Interval
+from evolve.labels import place_labels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -5,13 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
 from evolve.baselines.results import Mean, Results, Row
+from evolve.labels import place_labels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _LABEL_SIZE = 8.0
-_LABEL_GAP = (5.0, 3.0)
 
 
 class _Point(NamedTuple):
@@ -52,6 +54,7 @@ def draw(results: Results, path: Path) -> bool:
     axes.set_axisbelow(True)
     if points:
         figure.draw_without_rendering()  # places on the page are known from then on
+        figure.set_layout_engine("none")
         _label_points(axes, results, points)
     figure.savefig(path, format="png")
     return True
@@ -93,20 +96,14 @@ def _draw_points(axes: Axes, results: Results, points: list[_Point]) -> None:
 
 
 def _label_points(axes: Axes, results: Results, points: list[_Point]) -> None:
-    """Writes names beside points, each pushed up until it covers none that was written before."""
-    pixels = axes.figure.dpi / 72
-    height = 1.25 * _LABEL_SIZE * pixels
-    taken: list[tuple[float, float, float]] = []
-    for point in sorted(points, key=lambda each: (each.y.value, each.x.value)):
-        x, y = axes.transData.transform((point.x.value, point.y.value))
-        left, low = x + _LABEL_GAP[0] * pixels, y + _LABEL_GAP[1] * pixels
-        width = 0.62 * _LABEL_SIZE * pixels * len(point.row.program.name)
-        for top in sorted(top for start, end, top in taken if start < left + width and left < end):
-            low = top + height if abs(top - low) < height else low
-        taken.append((left, left + width, low))
-        place, offset = (point.x.value, point.y.value), (_LABEL_GAP[0], (low - y) / pixels)
-        colour = _colour(results, point.row)
-        axes.annotate(point.row.program.name, place, offset, textcoords="offset points", fontsize=_LABEL_SIZE, color=colour)
+    """Writes names beside points, from the lowest up, each where it covers nothing."""
+    ordered = sorted(points, key=lambda each: (each.y.value, each.x.value))
+    places = np.array([(point.x.value, point.y.value) for point in ordered])
+    halves = np.array([(_half(point.x), _half(point.y)) for point in ordered])
+    bars = np.stack([places - halves, places + halves], axis=-1)
+    place_labels(
+        axes, [point.row.program.name for point in ordered], places, bars, [_colour(results, point.row) for point in ordered]
+    )
 
 
 def _draw_objective(axes: Axes, results: Results, scored: list[Row]) -> None:

@@ -4,8 +4,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from evolve.evaluators.moe.figures import FrontPoint, draw_front, draw_loads
-from evolve.evaluators.moe.labels import Box, place_labels
 from evolve.intervals import Interval
+from evolve.labels import Box, place_labels
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
