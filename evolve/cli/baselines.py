@@ -24,6 +24,9 @@ from evolve.tasks.catalog import find
 
 _REPORT, _FIGURE = "baselines.md", "baselines.png"
 
+#: Metrics beside each other on the terminal.
+_ABREAST = 5
+
 
 def baselines(
     task: Annotated[str, typer.Argument(metavar="TASK", help="A name or a folder.")],
@@ -102,5 +105,16 @@ def _print(results: Results, written: list[Path]) -> None:
         scored = mean_text(row.objective) if row.objective is not None else failure_text(results, row)
         rows.append([row.program.name, scored, *difference_cells(row.difference)])
     stdout.print(table(["baseline", f"{objective.metric} ± 95 %", f"difference to {results.reference}", "p", "p, Holm"], rows))
+    _print_metrics(results)
     for path in written:
         stdout.print(f"written: {path}", markup=False)
+
+
+def _print_metrics(results: Results) -> None:
+    """Prints means of the metrics that the task names for its table; the report has them with intervals."""
+    names = results.task.baselines_table.metrics
+    for first in range(0, len(names), _ABREAST):
+        some = names[first : first + _ABREAST]
+        means = [[results.mean_of(row, name) for name in some] for row in results.rows]
+        cells = [["–" if mean is None else f"{mean.value:.4g}" for mean in each] for each in means]
+        stdout.print(table(["baseline", *some], [[row.program.name, *each] for row, each in zip(results.rows, cells, strict=True)]))

@@ -67,6 +67,21 @@ def test_baselines_are_measured_and_reported(cli, task, tmp_path):
     assert "written: baselines-noisy/baselines.md" in again.out
 
 
+def test_metrics_that_the_task_names_are_printed_with_every_baseline(cli, task):
+    manifest = task / "task.toml"
+    manifest.write_text(manifest.read_text() + '\n[baselines_table]\nmetrics = ["size", "other"]\n')
+    evaluator = task / "evaluate.py"
+    text = evaluator.read_text()
+    evaluator.write_text(text.replace("artifacts=", 'metrics={"size": 3.0 * program.call("answer")}, artifacts='))
+    assert evaluator.read_text() != text
+    answer = cli("task", "baselines", task, "--seeds", 2, "--quiet")
+    heading = next(line for line in answer.out.splitlines() if "size" in line and "other" in line)
+    assert heading.split() == ["baseline", "size", "other"]
+    rows = [line.split() for line in answer.out.split(heading)[1].splitlines() if line.split()[:1] in (["one"], ["two"])]
+    # No score has a metric of the other name.
+    assert rows == [["one", "3", "–"], ["two", "6", "–"]]
+
+
 def test_a_baseline_that_changed_is_measured_again_and_that_is_told(cli, task, tmp_path):
     cli("task", "baselines", task, "--seeds", 2, "-o", "out", "--quiet")
     (task / "baselines" / "two.py").write_text("def answer():\n    return 1 / 0\n")
