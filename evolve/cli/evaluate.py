@@ -16,7 +16,7 @@ from evolve.config import RunConfig, make_executor, resolve
 from evolve.errors import ConfigError
 from evolve.evaluators.statistics import mean, standard_error
 from evolve.executors.base import Evaluated
-from evolve.program import Evaluation, Files, Task
+from evolve.program import Evaluation, Files, Outcome, Task
 from evolve.tasks.catalog import find
 
 
@@ -49,7 +49,13 @@ def evaluate(
         row |= {"output": str(folders[path]), "written": list(artifacts.write(each[0].files, folders[path]))}
     if json:
         print_json(rows)
-        return
+    else:
+        _print(rows)
+    if any(item.evaluation.outcome is Outcome.EVALUATOR_FAILED for each in scored for item in each):
+        raise typer.Exit(1)
+
+
+def _print(rows: list[dict[str, Any]]) -> None:  # Any: JSON values
     for row in rows:
         several = row.get("standard_error") is not None
         spread = f" ± {number(row['standard_error'])} (standard error, {len(row['values'])} values)" if several else ""

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
-from evolve.errors import TaskError
+from evolve.errors import EvolveError, TaskError
 from evolve.evaluators.base import FIGURE_FILE, Invalid, ProgramFailed, Score, SiblingFailed, scored
 from evolve.evaluators.cascade import Cascade, Scorer, check_smoke
 from evolve.evaluators.compat import SharedEvaluator
@@ -59,6 +59,8 @@ def load_evaluator(task: Task) -> Cascade:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
+    except EvolveError as error:
+        raise TaskError(f"task {task.name}: {error}") from error
     except BaseException as error:  # sys.exit at import as well
         raise TaskError(f"task {task.name}: {path} cannot be imported:\n{_own_traceback(error)}") from error
     names = ("evaluate", "smoke", "holdout", "paired")
@@ -190,6 +192,9 @@ def _judge(evaluate: Scorer, program: SandboxedProgram) -> _Judged:
         return _Judged(Evaluation(failed.outcome, feedback=failed.feedback, timing_dependent=failed.timing_dependent))
     except ServerLost:
         raise  # neither the program's nor the evaluator's doing: the executor repeats it elsewhere
+    except EvolveError as error:
+        # Its message says what to do; where it was raised is no help to whoever set something wrong.
+        return _Judged(Evaluation(Outcome.EVALUATOR_FAILED, feedback=f"the task's evaluator cannot work: {error}"))
     except BaseException as error:  # noqa: BLE001 - reported back; SystemExit too
         text = f"the task's evaluator raised an exception:\n{_own_traceback(error)}"
         return _Judged(Evaluation(Outcome.EVALUATOR_FAILED, feedback=text))

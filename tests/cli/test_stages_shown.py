@@ -61,6 +61,16 @@ def test_eval_scores_on_held_out_data_when_asked(cli, staged, tmp_path, parabola
     assert "defines no holdout" in cli("eval", parabola, "one.py", "--holdout", status=2).err
 
 
+def test_eval_has_status_1_where_the_evaluator_failed_and_0_where_a_program_did(cli, staged, tmp_path):
+    (tmp_path / "one.py").write_text(SOURCE)
+    (tmp_path / "two.py").write_text("def where():\n    return 1 / 0\n")
+    assert cli("eval", staged, "two.py", "--json").json[0]["outcome"] == "crashed"
+    (tmp_path / "staged" / "evaluate.py").write_text("def evaluate(program):\n    raise RuntimeError('no ruler')\n")
+    answer = cli("eval", staged, "one.py", "--json", status=1)
+    assert answer.json[0]["outcome"] == "evaluator_failed"
+    assert "no ruler" in cli("eval", staged, "one.py", status=1).out
+
+
 def test_eval_repeats_as_the_task_says_or_as_told(cli, staged, tmp_path):
     (tmp_path / "one.py").write_text("import random\ndef where():\n    return random.random()\n")
     own = cli("eval", staged, "one.py", "--json").json[0]

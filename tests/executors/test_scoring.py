@@ -1,8 +1,9 @@
+import dataclasses
 from pathlib import Path
 
 import pytest
 
-from evolve.errors import TaskError
+from evolve.errors import ConfigError, TaskError
 from evolve.evaluators.base import Invalid, Score
 from evolve.evaluators.cascade import Cascade
 from evolve.evaluators.sandbox.server import ForkServer, SandboxSettings
@@ -45,6 +46,24 @@ def test_a_mistake_of_the_evaluator_shows_its_own_frames_only(server):
     assert "KeyError: 'missing'" in evaluation.feedback
     assert "test_scoring.py" in evaluation.feedback
     assert "/scoring.py" not in evaluation.feedback
+
+
+def test_what_an_evaluator_says_is_set_wrong_is_told_without_its_frames(server):
+    def evaluate(program):
+        raise ConfigError("loads trace.json cannot be read: No such file or directory")
+
+    evaluation = score(server, evaluate).evaluation
+    assert evaluation.outcome is Outcome.EVALUATOR_FAILED
+    assert evaluation.feedback == ("the task's evaluator cannot work: loads trace.json cannot be read: No such file or directory")
+
+
+def test_what_is_set_wrong_when_an_evaluator_is_loaded_is_told_without_its_frames(tmp_path):
+    (tmp_path / "evaluate.py").write_text(
+        "from evolve.errors import ConfigError\nraise ConfigError(\"lab.toml: unknown key 'sise'; did you mean 'size'?\")\n"
+    )
+    with pytest.raises(TaskError) as error:
+        scoring.load_evaluator(dataclasses.replace(TASK, folder=tmp_path, evaluator_sha256="cd"))
+    assert str(error.value) == "task t: lab.toml: unknown key 'sise'; did you mean 'size'?"
 
 
 def test_what_an_evaluator_must_return_is_named(server):
