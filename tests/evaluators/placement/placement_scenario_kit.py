@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
-from cluster_kit import UNIT, drawn_tokens, sized
+from placement_cluster_kit import UNIT, drawn_tokens, sized
 
 from evolve.evaluators.base import SiblingFailed
 from evolve.evaluators.placement import presets, problem

@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 import pytest
-from cluster_kit import UNIT, sized
+from placement_cluster_kit import UNIT, sized
 
 from evolve.errors import ConfigError
 from evolve.evaluators.placement.cluster import CLUSTERS, check_fits, expert_weights, facts

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
-from cluster_kit import UNIT, clusters, drawn_share, drawn_slots, drawn_tokens, sized
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from placement_cluster_kit import UNIT, clusters, drawn_share, drawn_slots, drawn_tokens, sized
 
 from evolve.evaluators.placement.cost import ideal_step, step_cost
 from evolve.evaluators.placement.placement import uniform_share

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
-from cluster_kit import UNIT, drawn_share, drawn_slots, sized
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from placement_cluster_kit import UNIT, drawn_share, drawn_slots, sized
 
 from evolve.evaluators.base import Invalid
 from evolve.evaluators.placement.placement import (

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from cluster_kit import sized
+from placement_cluster_kit import sized
 from placement_scenario_kit import TINY, drawn_scenario, drawn_trace
 
 from evolve.errors import ConfigError

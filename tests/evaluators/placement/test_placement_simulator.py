@@ -3,9 +3,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from cluster_kit import clusters, drawn_share, drawn_slots
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from placement_cluster_kit import clusters, drawn_share, drawn_slots
 from placement_scenario_kit import FOLLOWS, HIERARCHICAL, STILL, TINY, Told, drawn_scenario, drawn_trace, in_turn, local
 
 from evolve.evaluators.base import Invalid

@@ -1,7 +1,7 @@
 import numpy as np
-from cluster_kit import UNIT, clusters, drawn_share, drawn_slots, drawn_tokens, sized
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from placement_cluster_kit import UNIT, clusters, drawn_share, drawn_slots, drawn_tokens, sized
 
 from evolve.evaluators.placement.placement import uniform_share
 from evolve.evaluators.placement.traffic import Dedup, chosen_slots, deduplicated, traffic
