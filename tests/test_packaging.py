@@ -3,6 +3,7 @@ import subprocess
 import sys
 import tomllib
 import zipfile
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -68,3 +69,9 @@ def test_the_wheel_holds_one_import_name_and_every_task_file(tmp_path):
         "evolve/tasks/lossless_compression/reference.cpp",
     } <= set(names)
     assert not [name for name in names if "__pycache__" in name or name.startswith("evolve/tests")]
+
+
+def test_no_two_modules_of_the_tests_have_one_name():
+    # Their folders are no packages: of two with one name, whichever is imported first is what both are taken for.
+    names = Counter(path.name for path in (ROOT / "tests").rglob("*.py") if path.name not in ("__init__.py", "conftest.py"))
+    assert [name for name, count in names.items() if count > 1] == []
