@@ -1,3 +1,5 @@
+from typing import ClassVar
+
 import pytest
 from conftest import PARABOLA
 from small_placement_kit import with_settings
@@ -40,13 +42,13 @@ class TestCirclePacking(TaskContract):
 
 
 class PlacementContract(TaskContract):
-    """With one hidden trace of each preset: all of them take ten seconds."""
+    """With fewer traces and layers: all of them take ten seconds."""
 
     name = ""
 
     @pytest.fixture(autouse=True)
     def folder(self, tmp_path):
-        self._task = with_settings(self.name, tmp_path, hidden=1)
+        self._task = with_settings(self.name, tmp_path, hidden=1, layers=4, **self.settings)
 
     def make(self):
         return load(self._task.folder, "folder")
@@ -55,8 +57,10 @@ class PlacementContract(TaskContract):
 @pytest.mark.slow
 class TestExpertPlacement(PlacementContract):
     name = "eplb_traffic"
+    settings: ClassVar = {"searched": 1}
 
 
 @pytest.mark.slow
 class TestExpertPlacementLeaderboard(PlacementContract):
     name = "eplb_adrs"
+    settings: ClassVar = {}
