@@ -15,17 +15,13 @@ A trace is a compressed ``.npz`` that numpy reads without pickles. Its arrays:
 
 from __future__ import annotations
 
-import json
-import os
-import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from evolve.errors import ConfigError
+from evolve.evaluators.archived import MALFORMED, ArrayFormat
 
 #: What ``meta`` calls the format.
 FORMAT = "evolve-moe-trace"
@@ -33,6 +29,13 @@ VERSION = 1
 
 _TEXTS = ("size", "method")
 _NUMBERS = ("seed", "k", "tokens_per_step")
+_FILE = ArrayFormat(
+    FORMAT,
+    VERSION,
+    {**dict.fromkeys(_TEXTS, str), **dict.fromkeys(_NUMBERS, int)},
+    required=("load",),
+    optional=("domain",),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,21 +83,8 @@ def save_trace(path: Path, trace: Trace) -> None:
     Raises:
         OSError: If the folder cannot be written to.
     """
-    meta = {"format": FORMAT, "version": VERSION}
-    meta |= {name: getattr(trace, name) for name in (*_TEXTS, *_NUMBERS)}
-    arrays = {"load": trace.load, "meta": np.array(json.dumps({**meta, "domains": list(trace.domains)}))}
-    if trace.domain is not None:
-        arrays["domain"] = trace.domain
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with partial.open("wb") as file:
-            # allow_pickle is not named: numpy below 2.2 has no such argument here, and plain numbers need none.
-            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    meta = {name: getattr(trace, name) for name in (*_TEXTS, *_NUMBERS)} | {"domains": list(trace.domains)}
+    _FILE.write(path, {"load": trace.load, "domain": trace.domain}, meta)
 
 
 def load_trace(path: Path) -> Trace:
@@ -104,45 +94,19 @@ def load_trace(path: Path) -> Trace:
         ConfigError: If there is no such file, or none that `save_trace` could have written; the message says why.
     """
     try:
-        load, domain, meta = _read(path)
-        _check_meta(meta)
+        arrays, meta = _FILE.read(path)
         said = {name: meta[name] for name in (*_TEXTS, *_NUMBERS)}
-        return Trace(load, domain=domain, domains=tuple(meta["domains"]), **said)
+        return Trace(arrays["load"], domain=arrays.get("domain"), domains=_domains(meta.get("domains")), **said)
     except OSError as error:
         raise ConfigError(f"trace {path} cannot be read: {error.strerror or error}") from error
-    except (ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+    except MALFORMED as error:
         raise ConfigError(f"trace {path} is malformed: {error}; expected a file that `save_trace` wrote") from error
 
 
-def _read(path: Path) -> tuple[np.ndarray, np.ndarray | None, Any]:  # Any: JSON of unknown origin
-    with path.open("rb") as stream:  # numpy closes no file that it takes for an archive and cannot read
-        file = np.load(stream, allow_pickle=False)
-        if not isinstance(file, np.lib.npyio.NpzFile):
-            raise ValueError("it holds a single array and no names")
-        with file:
-            return _arrays(file)
-
-
-def _arrays(file: np.lib.npyio.NpzFile) -> tuple[np.ndarray, np.ndarray | None, Any]:  # Any: JSON of unknown origin
-    if missing := {"load", "meta"} - set(file.files):
-        raise ValueError(f"there is no array {' and no '.join(sorted(missing))}")
-    meta = file["meta"]
-    if meta.dtype.kind != "U" or meta.shape:
-        raise ValueError(f"meta must be a 0-dimensional string, got {meta.dtype} of shape {meta.shape}")
-    return file["load"], file["domain"] if "domain" in file.files else None, json.loads(str(meta))
-
-
-def _check_meta(meta: Any) -> None:  # Any: JSON of unknown origin
-    if not isinstance(meta, dict) or meta.get("format") != FORMAT:
-        raise ValueError(f"meta must be a JSON object whose format is {FORMAT!r}")
-    if meta.get("version") != VERSION:
-        raise ValueError(f"it is of version {meta.get('version')!r} and this is read: {VERSION}")
-    for name, kind in (*((name, str) for name in _TEXTS), *((name, int) for name in _NUMBERS)):
-        if type(meta.get(name)) is not kind:
-            raise ValueError(f"{name} in meta must be of type {kind.__name__}, got {meta.get(name)!r}")
-    domains = meta.get("domains")
-    if not (isinstance(domains, list) and all(type(name) is str for name in domains)):
-        raise ValueError(f"domains in meta must be a list of names, got {domains!r}")
+def _domains(names: object) -> tuple[str, ...]:
+    if not (isinstance(names, list) and all(type(name) is str for name in names)):
+        raise ValueError(f"domains in meta must be a list of names, got {names!r}")
+    return tuple(names)
 
 
 def _check_load(load: np.ndarray, tokens: int) -> None:

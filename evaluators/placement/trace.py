@@ -16,18 +16,14 @@ Recorded loads come from trainings of the MoE lab (`from_moe`) or from a server 
 
 from __future__ import annotations
 
-import json
-import os
-import zipfile
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from evolve.errors import ConfigError
+from evolve.evaluators.archived import MALFORMED, ArrayFormat
 from evolve.evaluators.moe.trace import Trace as MoeTrace
 from evolve.evaluators.placement.recorded import step_loads
 from evolve.evaluators.placement.sampling import choose, gumbel, logits_of
@@ -37,6 +33,7 @@ FORMAT = "evolve-placement-trace"
 VERSION = 1
 
 _NUMBERS = ("k", "groups", "steps_per_window")
+_FILE = ArrayFormat(FORMAT, VERSION, {"name": str, **dict.fromkeys(_NUMBERS, int)}, required=("load",), optional=("tokens",))
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,20 +111,8 @@ def save_trace(path: Path, trace: Trace) -> None:
     Raises:
         OSError: If the folder cannot be written to.
     """
-    meta = {"format": FORMAT, "version": VERSION, "name": trace.name} | {name: getattr(trace, name) for name in _NUMBERS}
-    arrays = {"load": trace.load, "meta": np.array(json.dumps(meta))}
-    if trace.tokens is not None:
-        arrays["tokens"] = trace.tokens
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with partial.open("wb") as file:
-            # allow_pickle is not named: numpy below 2.2 has no such argument here, and plain numbers need none.
-            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    meta = {"name": trace.name} | {name: getattr(trace, name) for name in _NUMBERS}
+    _FILE.write(path, {"load": trace.load, "tokens": trace.tokens}, meta)
 
 
 def load_trace(path: Path) -> Trace:
@@ -137,12 +122,11 @@ def load_trace(path: Path) -> Trace:
         ConfigError: If there is no such file, or none that `save_trace` could have written; the message says why.
     """
     try:
-        load, tokens, meta = _read(path)
-        _check_meta(meta)
-        return Trace(load, tokens=tokens, name=meta["name"], **{name: meta[name] for name in _NUMBERS})
+        arrays, meta = _FILE.read(path)
+        return Trace(arrays["load"], tokens=arrays.get("tokens"), name=meta["name"], **{name: meta[name] for name in _NUMBERS})
     except OSError as error:
         raise ConfigError(f"trace {path} cannot be read: {error.strerror or error}") from error
-    except (ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+    except MALFORMED as error:
         raise ConfigError(f"trace {path} is malformed: {error}; expected a file that `save_trace` wrote") from error
 
 
@@ -229,32 +213,6 @@ def sample_tokens(load: np.ndarray, k: int, *, groups: int, limit: int, n: int, 
         )
     noise = gumbel((load.shape[1], n, experts), rng)
     return np.stack([choose(logits_of(one, k)[:, None] + noise, k, groups, limit) for one in load])
-
-
-def _read(path: Path) -> tuple[np.ndarray, np.ndarray | None, Any]:  # Any: JSON of unknown origin
-    with path.open("rb") as stream:  # numpy closes no file that it takes for an archive and cannot read
-        if not stream.peek(2).startswith((b"PK", b"\x93N")):  # numpy would advise to read it as a pickle
-            raise ValueError("it is no zip archive")
-        file = np.load(stream, allow_pickle=False)
-        if not isinstance(file, np.lib.npyio.NpzFile):
-            raise ValueError("it holds a single array and no names")
-        with file:
-            if missing := {"load", "meta"} - set(file.files):
-                raise ValueError(f"there is no array {' and no '.join(sorted(missing))}")
-            meta = file["meta"]
-            if meta.dtype.kind != "U" or meta.shape:
-                raise ValueError(f"meta must be a 0-dimensional string, got {meta.dtype} of shape {meta.shape}")
-            return file["load"], file["tokens"] if "tokens" in file.files else None, json.loads(str(meta))
-
-
-def _check_meta(meta: Any) -> None:  # Any: JSON of unknown origin
-    if not isinstance(meta, dict) or meta.get("format") != FORMAT:
-        raise ValueError(f"meta must be a JSON object whose format is {FORMAT!r}")
-    if meta.get("version") != VERSION:
-        raise ValueError(f"it is of version {meta.get('version')!r} and this is read: {VERSION}")
-    for name, kind in (("name", str), *((name, int) for name in _NUMBERS)):
-        if type(meta.get(name)) is not kind:
-            raise ValueError(f"{name} in meta must be of type {kind.__name__}, got {meta.get(name)!r}")
 
 
 def _check_load(load: np.ndarray) -> None:
