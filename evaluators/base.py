@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any, Protocol
@@ -32,6 +32,7 @@ __all__ = [
     "Session",
     "SiblingFailed",
     "TensorHook",
+    "asked_again",
     "scored",
 ]
 
@@ -68,6 +69,19 @@ class SiblingFailed(ProgramFailed):
 
     Left alone, it makes the evaluation ``EVALUATOR_FAILED``.
     """
+
+
+@contextmanager
+def asked_again() -> Iterator[None]:
+    """Inside, what fails is the program itself, as a sibling with its own source that is asked once more: it is to blame after all.
+
+    Raises:
+        Invalid: In place of `SiblingFailed`.
+    """
+    try:
+        yield
+    except SiblingFailed as failure:
+        raise Invalid(f"asked again in a fresh process, the program failed: {failure.feedback}") from None
 
 
 class IsolatedProgram(Protocol):

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from evolve.errors import TaskError, nearest_hint
-from evolve.evaluators.base import Invalid, IsolatedProgram, Score, SiblingFailed
+from evolve.evaluators.base import IsolatedProgram, Score, asked_again
 from evolve.evaluators.moe import fitness, report
 from evolve.evaluators.moe.calling import Completed, LocalMethod, Method, sandboxed
 from evolve.evaluators.moe.figures import draw_loads
@@ -258,11 +258,8 @@ def _opened(program: IsolatedProgram, allowed: Sequence[str], sizes: Sequence[Si
         if not method.asks:
             yield _Hooks(_with_fixed(method, fixed), None)
             return
-        try:
-            with sandboxed(program.sibling(program.files), allowed, sizes) as witness:
-                yield _Hooks(_with_fixed(method, fixed), _with_fixed(witness, fixed))
-        except SiblingFailed as failure:
-            raise Invalid(f"asked again in a fresh process, the program failed: {failure.feedback}") from None
+        with asked_again(), sandboxed(program.sibling(program.files), allowed, sizes) as witness:
+            yield _Hooks(_with_fixed(method, fixed), _with_fixed(witness, fixed))
 
 
 def variants_of(size: Size) -> dict[str, Size]:

@@ -18,16 +18,14 @@ from typing import NamedTuple
 import numpy as np
 
 from evolve.errors import ConfigError
-from evolve.evaluators.base import Direction, Invalid, IsolatedProgram, Metric, Score, SiblingFailed
+from evolve.evaluators.base import Direction, Invalid, IsolatedProgram, Metric, Score, asked_again
 from evolve.evaluators.placement.balance import Balance, balance
 from evolve.evaluators.placement.bounds import lower_bound
 from evolve.evaluators.placement.catalog import source
 from evolve.evaluators.placement.figures import draw_gpu_loads
 from evolve.evaluators.placement.placement import (
     check_conserved,
-    check_grouped,
     check_maps,
-    gpu_load,
     nodes_per_group,
     slot_load,
     split_maps,
@@ -35,8 +33,8 @@ from evolve.evaluators.placement.placement import (
     wasted,
 )
 from evolve.evaluators.placement.problem import Problem, ProblemConfig
+from evolve.evaluators.placement.scenario import Scenario, located
 from evolve.evaluators.placement.scores import adrs_leaderboard, openevolve, skydiscover, speed
-from evolve.evaluators.placement.trace import Trace
 
 #: Whose time is the unit of `speed`.
 REFERENCE = ("deepseek_hierarchical", "rebalance")
@@ -62,7 +60,7 @@ class _Trial:
     """A program on one trace, by pair of a window and the next.
 
     Attributes:
-        trace: Which.
+        scenario: Which, on which machines.
         gpu_load: ``(V, L, D)`` in the next window.
         balances: V of them, in the next window.
         cpu_s: Of the calls but the first.
@@ -70,7 +68,7 @@ class _Trial:
         nodes: Over how many nodes a group of experts is spread.
     """
 
-    trace: Trace
+    scenario: Scenario
     gpu_load: np.ndarray
     balances: Sequence[Balance]
     cpu_s: Sequence[float]
@@ -99,124 +97,119 @@ class AdrsLeaderboard:
         self.problem = Problem(config, folder)
 
     @cached_property
-    def searched(self) -> list[Trace]:
-        """The traces that searches use."""
-        return self._traces("search", range(self.problem.config.searched))
+    def searched(self) -> list[Scenario]:
+        """What searches are scored by."""
+        return self.problem.scenarios("search", range(self.problem.config.searched))
 
     def smoke(self, program: IsolatedProgram) -> None:
         """Asks for one placement."""
-        trace = self.searched[0]
-        self._ask(program, trace, trace.load[0], 0)
+        _ask(program, self.searched[0], 0)
 
     def evaluate(self, program: IsolatedProgram) -> Score:
         """Scores the traces of searches."""
-        return self._score(program, self.searched)
+        return _score(program, self.searched)
 
     def paired(self, program: IsolatedProgram, seed: int) -> Score:
         """Scores traces that no search uses, other ones for every seed."""
-        return self._score(program, self._traces("validation", range(seed, seed + 1)))
+        return _score(program, self.problem.scenarios("validation", range(seed, seed + 1)))
 
     def holdout(self, program: IsolatedProgram) -> Score:
         """Scores the hidden traces."""
-        return self._score(program, self._traces("hidden", range(self.problem.config.hidden)))
+        return _score(program, self.problem.scenarios("hidden", range(self.problem.config.hidden)))
 
-    def _traces(self, split: str, numbers: range) -> list[Trace]:
-        return [scenario.trace for scenario in self.problem.scenarios(split, numbers)]
 
-    def _score(self, program: IsolatedProgram, traces: Sequence[Trace]) -> Score:
-        trials = [self._trial(program, trace) for trace in traces]
-        seconds = _typical([cpu_s for trial in trials for cpu_s in trial.cpu_s])
-        reference_s = self._reference_s(program, traces[0])
-        gpu = {trial.trace.name: float(np.mean([one.gpu for one in trial.balances])) for trial in trials}
-        balanced = float(np.mean(list(gpu.values())))
-        by_expert = float(np.mean([one.expert for trial in trials for one in trial.balances]))
-        objective = adrs_leaderboard(balanced, seconds)
-        return Score(
-            objective,
-            metrics={
-                "balancedness_gpu": Metric(balanced, Direction.MAXIMIZE),
-                "balancedness_expert": Metric(by_expert, Direction.MAXIMIZE),
-                "plan_ms": Metric(1e3 * seconds, Direction.MINIMIZE),
-                "speed": Metric(speed(seconds, reference_s), Direction.MAXIMIZE),
-                "openevolve": openevolve(by_expert, seconds),
-                "skydiscover": skydiscover(by_expert, seconds),
-                "wasted": float(np.mean([trial.wasted for trial in trials])),
-                "nodes_per_group": float(np.mean([trial.nodes for trial in trials])),
-            },
-            feedback=_told(balanced, by_expert, seconds, reference_s),
-            figure=lambda path: self._draw(path, trials[0]),
-            instances=gpu,
-        )
+def _score(program: IsolatedProgram, scenarios: Sequence[Scenario]) -> Score:
+    trials = [_trial(program, scenario) for scenario in scenarios]
+    seconds = _typical([cpu_s for trial in trials for cpu_s in trial.cpu_s])
+    reference_s = _reference_s(program, scenarios[0])
+    gpu = {trial.scenario.trace.name: float(np.mean([one.gpu for one in trial.balances])) for trial in trials}
+    balanced = float(np.mean(list(gpu.values())))
+    by_expert = float(np.mean([one.expert for trial in trials for one in trial.balances]))
+    objective = adrs_leaderboard(balanced, seconds)
+    return Score(
+        objective,
+        metrics={
+            "balancedness_gpu": Metric(balanced, Direction.MAXIMIZE),
+            "balancedness_expert": Metric(by_expert, Direction.MAXIMIZE),
+            "plan_ms": Metric(1e3 * seconds, Direction.MINIMIZE),
+            "speed": Metric(speed(seconds, reference_s), Direction.MAXIMIZE),
+            "openevolve": openevolve(by_expert, seconds),
+            "skydiscover": skydiscover(by_expert, seconds),
+            "wasted": float(np.mean([trial.wasted for trial in trials])),
+            "nodes_per_group": float(np.mean([trial.nodes for trial in trials])),
+        },
+        feedback=_told(balanced, by_expert, seconds, reference_s),
+        figure=lambda path: _draw(path, trials[0]),
+        instances=gpu,
+    )
 
-    def _draw(self, path: str, trial: _Trial) -> None:
-        """Draws the last window, under no plan and under the program's."""
-        trace, cluster = trial.trace, self.problem.cluster
-        load = trace.load[-1].astype(np.float64)
-        start = np.tile(np.arange(cluster.slots) % trace.experts, (trace.layers, 1))
-        before = gpu_load(load, start, uniform_share(start, trace.experts), cluster.gpus)
-        bound = lower_bound(load, cluster.gpus, cluster.slots)
-        draw_gpu_loads(path, before, trial.gpu_load[-1], bound, f"Loads of GPUs in the last window ({trace.name})")
 
-    def _trial(self, program: IsolatedProgram, trace: Trace) -> _Trial:
-        cluster = self.problem.cluster
-        windows = range(trace.windows - 1)
-        answers = [self._ask(program, trace, trace.load[window], window) for window in windows]
-        self._check_repeats(program, trace, [answer.slots for answer in answers])
-        loads = []
-        for window, answer in zip(windows, answers, strict=True):
-            load, share = trace.load[window + 1].astype(np.float64), uniform_share(answer.slots, trace.experts)
-            check_conserved(load, answer.slots, share)
-            loads.append(slot_load(load, answer.slots, share))
-        spread = [nodes_per_group(answer.slots, cluster, trace.experts, trace.groups) for answer in answers]
-        return _Trial(
-            trace,
-            gpu_load=np.stack([load.reshape(trace.layers, cluster.gpus, -1).sum(-1) for load in loads]),
-            balances=[balance(load, cluster.gpus) for load in loads],
-            # The first call warms up: it pays for imports and first uses.
-            cpu_s=[answer.cpu_s for answer in answers[1:]] or [answers[0].cpu_s],
-            wasted=float(np.mean([wasted(answer.slots, cluster) for answer in answers])),
-            nodes=float(np.mean(spread)),
-        )
+def _draw(path: str, trial: _Trial) -> None:
+    """Draws the last window, under no plan and under the program's."""
+    scenario = trial.scenario
+    load = scenario.trace.load[-1].astype(np.float64)
+    bound = lower_bound(load, scenario.cluster.gpus, scenario.cluster.slots)
+    title = f"Loads of GPUs in the last window ({scenario.trace.name})"
+    draw_gpu_loads(path, scenario.unplanned(load), trial.gpu_load[-1], bound, title)
 
-    def _ask(self, program: IsolatedProgram, trace: Trace, load: np.ndarray, window: int) -> _Answer:
-        cluster = self.problem.cluster
-        weight = load.astype(np.float64)
-        weight.setflags(write=False)
-        begun_s = program.cpu_s
-        answer = program.call("rebalance_experts", weight, cluster.slots, trace.groups, cluster.nodes, cluster.gpus)
-        cpu_s = program.cpu_s - begun_s
-        try:
-            slots = check_maps(split_maps(answer), trace.layers, cluster.slots, trace.experts)
-            if self.problem.rules.keep_groups:
-                check_grouped(slots, cluster, trace.experts, trace.groups)
-        except Invalid as invalid:
-            raise Invalid(f"trace {trace.name}, window {window}: {invalid}") from None
-        return _Answer(slots, cpu_s)
 
-    def _check_repeats(self, program: IsolatedProgram, trace: Trace, answers: Sequence[np.ndarray]) -> None:
-        """Asks a second process about all windows, the last one first.
+def _trial(program: IsolatedProgram, scenario: Scenario) -> _Trial:
+    trace, cluster = scenario.trace, scenario.cluster
+    windows = range(trace.windows - 1)
+    answers = [_ask(program, scenario, window) for window in windows]
+    _check_repeats(program, scenario, [answer.slots for answer in answers])
+    loads = []
+    for window, answer in zip(windows, answers, strict=True):
+        load, share = trace.load[window + 1].astype(np.float64), uniform_share(answer.slots, trace.experts)
+        check_conserved(load, answer.slots, share)
+        loads.append(slot_load(load, answer.slots, share))
+    spread = [nodes_per_group(answer.slots, cluster, trace.experts, trace.groups) for answer in answers]
+    return _Trial(
+        scenario,
+        gpu_load=np.stack([load.reshape(trace.layers, cluster.gpus, -1).sum(-1) for load in loads]),
+        balances=[balance(load, cluster.gpus) for load in loads],
+        # The first call warms up: it pays for imports and first uses.
+        cpu_s=[answer.cpu_s for answer in answers[1:]] or [answers[0].cpu_s],
+        wasted=float(np.mean([wasted(answer.slots, cluster) for answer in answers])),
+        nodes=float(np.mean(spread)),
+    )
 
-        Were it asked about some alone, a program could compute in these, and save its time in the others.
 
-        Raises:
-            Invalid: If it answers otherwise, or fails.
-        """
-        witness = program.sibling(program.files)
-        try:
-            for window in range(len(answers) - 1, -1, -1):
-                if (self._ask(witness, trace, trace.load[window], window).slots != answers[window]).any():
-                    raise Invalid(
-                        f"trace {trace.name}, window {window}: asked again in a fresh process with the same loads, "
-                        "rebalance_experts() placed otherwise; it must depend on its arguments alone"
-                    )
-        except SiblingFailed as failure:
-            raise Invalid(f"asked again in a fresh process, the program failed: {failure.feedback}") from None
+def _ask(program: IsolatedProgram, scenario: Scenario, window: int) -> _Answer:
+    trace, cluster = scenario.trace, scenario.cluster
+    weight = trace.load[window].astype(np.float64)
+    weight.setflags(write=False)
+    begun_s = program.cpu_s
+    answer = program.call("rebalance_experts", weight, cluster.slots, trace.groups, cluster.nodes, cluster.gpus)
+    cpu_s = program.cpu_s - begun_s
+    with located(scenario, window):
+        slots = check_maps(split_maps(answer), trace.layers, cluster.slots, trace.experts)
+        return _Answer(scenario.checked(slots), cpu_s)
 
-    def _reference_s(self, program: IsolatedProgram, trace: Trace) -> float:
-        """CPU seconds of the reference's calls on the same machine, in a sandbox like the program's."""
-        sibling = program.sibling({next(iter(program.files)): source(REFERENCE[0], entry=REFERENCE[1])})
-        calls = range(min(_REFERENCE_CALLS, trace.windows))
-        return median([self._ask(sibling, trace, trace.load[window], window).cpu_s for window in calls][1:])
+
+def _check_repeats(program: IsolatedProgram, scenario: Scenario, answers: Sequence[np.ndarray]) -> None:
+    """Asks a second process about all windows, the last one first.
+
+    Were it asked about some alone, a program could compute in these, and save its time in the others.
+
+    Raises:
+        Invalid: If it answers otherwise, or fails.
+    """
+    witness = program.sibling(program.files)
+    with asked_again():
+        for window in range(len(answers) - 1, -1, -1):
+            if (_ask(witness, scenario, window).slots != answers[window]).any():
+                raise Invalid(
+                    f"trace {scenario.trace.name}, window {window}: asked again in a fresh process with the same loads, "
+                    "rebalance_experts() placed otherwise; it must depend on its arguments alone"
+                )
+
+
+def _reference_s(program: IsolatedProgram, scenario: Scenario) -> float:
+    """CPU seconds of the reference's calls on the same machine, in a sandbox like the program's."""
+    sibling = program.sibling({next(iter(program.files)): source(REFERENCE[0], entry=REFERENCE[1])})
+    calls = range(min(_REFERENCE_CALLS, scenario.trace.windows))
+    return median([_ask(sibling, scenario, window).cpu_s for window in calls][1:])
 
 
 def _typical(seconds: Sequence[float]) -> float:

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evolve.evaluators.base import Invalid, IsolatedProgram, SiblingFailed
+from evolve.evaluators.base import Invalid, IsolatedProgram, asked_again
 from evolve.evaluators.placement.bounds import lower_bound, lower_bound_any_routing
 from evolve.evaluators.placement.gaps import Gaps, split_gap
 from evolve.evaluators.placement.placement import gpu_load
 from evolve.evaluators.placement.policy import Policy, ProgramPolicy
-from evolve.evaluators.placement.scenario import Moment, Scenario
-from evolve.evaluators.placement.simulator import Replay, located, share_of
+from evolve.evaluators.placement.scenario import Moment, Scenario, located
+from evolve.evaluators.placement.simulator import Replay, share_of
 
 _AGAIN = "asked again in a fresh process, "
 
@@ -66,11 +66,11 @@ def examine(witness: Policy, scenario: Scenario, replayed: Replay, windows: Sequ
     if scenario.rules.routed:
         # Before any plan of this trace, or plan() could keep for route() what that is not shown.
         for place in reversed(range(len(known))):
-            with located(scenario, known[place], _AGAIN):
+            with located(scenario, known[place].window, _AGAIN):
                 _check_routes_again(witness, scenario, known[place], replayed, place)
     for place in reversed(range(len(known))):
         before = replayed.slots[place - 1].astype(np.int64) if place else scenario.start
-        with located(scenario, known[place], _AGAIN):
+        with located(scenario, known[place].window, _AGAIN):
             _check_repeats(witness, scenario, known[place], before, replayed.slots[place])
             if place in windows:
                 oracle[place] = _with_foresight(witness, scenario, known[place], before)
@@ -98,12 +98,10 @@ def examine_program(program: IsolatedProgram, replays: Sequence[tuple[Scenario, 
     """
     witness = program.sibling(program.files)
     found = []
-    try:
+    with asked_again():
         for scenario, replayed in reversed(replays):
             windows = range(len(replayed.slots) - 1, -1, -every)
             found.append(examine(ProgramPolicy(witness, scenario.facts), scenario, replayed, windows))
-    except SiblingFailed as failure:
-        raise Invalid(f"asked again in a fresh process, the program failed: {failure.feedback}") from None
     return found[::-1]
 
 

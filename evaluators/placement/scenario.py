@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
 from evolve.errors import ConfigError
+from evolve.evaluators.base import Invalid
 from evolve.evaluators.placement.cluster import Cluster, check_fits, facts
-from evolve.evaluators.placement.placement import check_grouped, check_slots
+from evolve.evaluators.placement.placement import check_grouped, check_slots, gpu_load, uniform_share
 from evolve.evaluators.placement.trace import Trace
 
 
@@ -123,3 +125,17 @@ class Scenario:
         if self.rules.keep_groups:
             check_grouped(slots, self.cluster, self.trace.experts, self.trace.groups)
         return slots
+
+    def unplanned(self, load: np.ndarray) -> np.ndarray:
+        """``(L, D)`` loads of GPUs, of experts with these ``(L, E)`` loads, had nobody ever planned."""
+        share = uniform_share(self.start, self.trace.experts)
+        return gpu_load(load, self.start, share, self.cluster.gpus)
+
+
+@contextmanager
+def located(scenario: Scenario, window: int, circumstance: str = "") -> Iterator[None]:
+    """Has what is refused inside the context say in which trace and window, and under which circumstance."""
+    try:
+        yield
+    except Invalid as invalid:
+        raise Invalid(f"trace {scenario.trace.name}, window {window}: {circumstance}{invalid}") from None

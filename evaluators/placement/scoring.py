@@ -11,12 +11,11 @@ from evolve.evaluators.base import IsolatedProgram, Score
 from evolve.evaluators.placement.catalog import source
 from evolve.evaluators.placement.examined import examine_program
 from evolve.evaluators.placement.figures import draw_gaps, draw_gpu_loads
-from evolve.evaluators.placement.placement import gpu_load, uniform_share
 from evolve.evaluators.placement.policy import LocalPolicy, ProgramPolicy
 from evolve.evaluators.placement.problem import Problem, ProblemConfig
 from evolve.evaluators.placement.report import Trial, feedback, metrics_of
-from evolve.evaluators.placement.scenario import Scenario
-from evolve.evaluators.placement.simulator import located, replay, share_of
+from evolve.evaluators.placement.scenario import Scenario, located
+from evolve.evaluators.placement.simulator import replay, share_of
 from evolve.evaluators.statistics import mean, standard_error
 from evolve.intervals import mean_interval
 
@@ -52,7 +51,7 @@ class StepLatency:
         scenario = self.searched[0]
         policy = ProgramPolicy(program, scenario.facts)
         first = next(scenario.moments)
-        with located(scenario, first):
+        with located(scenario, first.window):
             slots = scenario.checked(policy.plan(first.history, first.seen, scenario.start))
             share_of(policy, scenario, first, slots)
 
@@ -104,10 +103,10 @@ def _draw_loads(path: str, trial: Trial) -> None:
     scenario = trial.scenario
     place = trial.examination.windows.index(len(trial.replay.slots) - 1)
     last = list(scenario.moments)[-1]
-    unplanned = uniform_share(scenario.start, scenario.trace.experts)
-    before = gpu_load(scenario.load_of(last), scenario.start, unplanned, scenario.cluster.gpus)
-    title = f"Loads of GPUs in the last window ({trial.scenario.trace.name})"
-    draw_gpu_loads(path, before, trial.replay.gpu_load[-1], trial.examination.bound[place], title)
+    title = f"Loads of GPUs in the last window ({scenario.trace.name})"
+    draw_gpu_loads(
+        path, scenario.unplanned(scenario.load_of(last)), trial.replay.gpu_load[-1], trial.examination.bound[place], title
+    )
 
 
 def _draw_gap(path: str, trial: Trial) -> None:

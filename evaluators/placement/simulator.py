@@ -7,18 +7,15 @@ All steps of a window are taken to have its mean load.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 
-from evolve.evaluators.base import Invalid
 from evolve.evaluators.placement.cost import ideal_step, step_cost
 from evolve.evaluators.placement.migration import moved
 from evolve.evaluators.placement.placement import check_conserved, check_share, slot_load, uniform_share, wasted
 from evolve.evaluators.placement.policy import Policy
-from evolve.evaluators.placement.scenario import Moment, Scenario
+from evolve.evaluators.placement.scenario import Moment, Scenario, located
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,22 +86,13 @@ def replay(policy: Policy, scenario: Scenario) -> Replay:
         begun_s = policy.cpu_s
         answer = policy.plan(moment.history, moment.seen, current)
         plan_s = policy.cpu_s - begun_s
-        with located(scenario, moment):
+        with located(scenario, moment.window):
             slots = scenario.checked(answer)
             share = share_of(policy, scenario, moment, slots)
         windows.append(_charge(scenario, moment, current, slots, share) | {"plan_s": plan_s})
         current = slots
     columns = {name: np.array([window[name] for window in windows]) for name in windows[0]}
     return Replay(**columns, steps_per_window=scenario.trace.steps_per_window, count_planning=scenario.rules.count_planning)
-
-
-@contextmanager
-def located(scenario: Scenario, moment: Moment, circumstance: str = "") -> Iterator[None]:
-    """Has what is refused inside the context say in which trace and window, and under which circumstance."""
-    try:
-        yield
-    except Invalid as invalid:
-        raise Invalid(f"trace {scenario.trace.name}, window {moment.window}: {circumstance}{invalid}") from None
 
 
 def share_of(policy: Policy, scenario: Scenario, moment: Moment, slots: np.ndarray) -> np.ndarray:

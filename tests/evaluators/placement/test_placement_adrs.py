@@ -104,7 +104,7 @@ def test_balance_is_that_of_the_next_window_under_the_plan_for_the_last(board, n
     text = source(name, entry="rebalance")
     scorer = board()
     score = scorer.evaluate(LocalProgram(text))
-    found = balances(text, scorer.searched[0])
+    found = balances(text, scorer.searched[0].trace)
     assert plain(score, "balancedness_gpu") == pytest.approx(np.mean([one.gpu for one in found]))
     assert plain(score, "balancedness_expert") == pytest.approx(np.mean([one.expert for one in found]))
     assert score.instances == {"drift, search 0": plain(score, "balancedness_gpu")}
@@ -162,7 +162,7 @@ def test_a_program_is_asked_about_each_window_but_the_last_with_the_published_ar
     scorer, program = board(), LocalProgram(HIERARCHICAL)
     scorer.evaluate(program)
     assert [call[0] for call in program.calls] == ["rebalance_experts"] * 5
-    assert np.array_equal([call[1] for call in program.calls], scorer.searched[0].load[:-1])
+    assert np.array_equal([call[1] for call in program.calls], scorer.searched[0].trace.load[:-1])
     assert {call[2:] for call in program.calls} == {(12, 2, 2, 4)}
     assert {(call[1].dtype, call[1].flags.writeable) for call in program.calls} == {(np.dtype(np.float64), False)}
 
@@ -244,7 +244,7 @@ def test_a_program_that_caches_by_content_finds_nothing_there_and_scores_as_one_
     cached, computed = (board().evaluate(LocalProgram(text)) for text in (CACHES, COMPUTES))
     assert cached.instances == computed.instances
     # No window comes twice, not even over traces: its time is that of computing and of looking up.
-    loads = [load.tobytes() for trace in board().searched for load in trace.load]
+    loads = [load.tobytes() for scenario in board().searched for load in scenario.trace.load]
     assert len(set(loads)) == len(loads)
 
 
@@ -265,8 +265,8 @@ def test_all_windows_are_asked_again_last_first(board):
     scorer, program = board(), LocalProgram(STILL)
     scorer.evaluate(program)
     witness, reference = program.siblings
-    assert np.array_equal([call[1] for call in witness.calls], scorer.searched[0].load[[4, 3, 2, 1, 0]])
-    assert np.array_equal([call[1] for call in reference.calls], scorer.searched[0].load[:4])
+    assert np.array_equal([call[1] for call in witness.calls], scorer.searched[0].trace.load[[4, 3, 2, 1, 0]])
+    assert np.array_equal([call[1] for call in reference.calls], scorer.searched[0].trace.load[:4])
 
 
 def test_each_stage_has_traces_of_its_own(board):
