@@ -14,19 +14,14 @@ and writes them to DIR. Nothing here is in the sandbox: the methods are the pack
 from __future__ import annotations
 
 import argparse
-import shlex
-import sys
-import time
 from collections.abc import Iterable, Mapping
+from importlib.metadata import version
 from pathlib import Path
 
-from figures import machine
 from moe_random import SEARCH_SEEDS, draws, fresh_report, search, search_report
 from moe_seeds import REFERENCE, by_method, ordinary, reference_of, seeds_report, transfer_report
 from moe_trials import SIZES, Trained, Trial, train_all
-
-PAGE = Path(__file__).parent / "MOE.md"
-MARKER = "<!-- Written by moe.py up to here. What stands below is written by hand and kept. -->"
+from pages import Page
 
 HEADING = """# What the MoE lab costs and tells
 
@@ -43,6 +38,8 @@ TITLES = {
     "transfer": "Whether sizes rank methods alike",
     "random-search": "Random search over published methods",
 }
+
+PAGE = Page(Path(__file__).parent / "MOE.md", "moe.py", HEADING, TITLES)
 
 
 def speed(options: argparse.Namespace) -> Iterable[str]:
@@ -81,26 +78,6 @@ def random_search(options: argparse.Namespace) -> Iterable[str]:
     tuned = _run(options, [searched.best.trial(options.size, seed) for seed in options.fresh_seeds])
     afresh = fresh_report(searched.best, {trial.seed: item for trial, item in tuned.items()}, by_method(against, options.size))
     return [*search_report(searched), "", *afresh]
-
-
-def report(options: argparse.Namespace) -> None:
-    """Writes the page of what commands left in the folder; what stands below the marker is kept."""
-    _, marker, below = PAGE.read_text(encoding="utf-8").partition(MARKER) if PAGE.exists() else ("", MARKER, "\n")
-    if not marker:
-        raise SystemExit(f"error: {PAGE} has no marker line, expected {MARKER!r}; put it above what is to be kept")
-    parts = [file.read_text(encoding="utf-8") for name in TITLES if (file := options.output / f"{name}.md").exists()]
-    if not parts:
-        raise SystemExit(f"error: {options.output} holds no tables; run one of {', '.join(TITLES)} with the same --output first")
-    PAGE.write_text("\n".join([HEADING, *parts, MARKER]) + below, encoding="utf-8")
-    print(f"{len(parts)} tables are in {PAGE}")
-
-
-def section(name: str, lines: Iterable[str], command: str) -> str:
-    """Puts a heading above tables, with the command and the machine."""
-    import torch  # takes a second, and `report` needs it not
-
-    made = f"`{command}` on {time.strftime('%Y-%m-%d')}: {machine()}, torch {torch.__version__}."
-    return "\n".join([f"## {TITLES[name]}\n", made, "", *lines, ""])
 
 
 def _run(options: argparse.Namespace, trials: Iterable[Trial]) -> Mapping[Trial, Trained]:
@@ -160,14 +137,11 @@ def main() -> None:
     options = _options()
     options.output.mkdir(parents=True, exist_ok=True)
     if options.command == "report":
-        report(options)
+        PAGE.write(options.output)
         return
     command = {"speed": speed, "seeds": seeds, "transfer": transfer, "random-search": random_search}[options.command]
-    given = ["DIR" if argument == str(options.output) else argument for argument in sys.argv[1:]]
     name = f"{options.command}-unequal" if getattr(options, "unequal", False) else options.command
-    text = section(name, command(options), shlex.join(["python", "benchmarks/moe.py", *given]))
-    (options.output / f"{name}.md").write_text(text, encoding="utf-8")
-    print(text)
+    print(PAGE.section(name, command(options), options.output, f", torch {version('torch')}"))
 
 
 if __name__ == "__main__":

@@ -12,18 +12,11 @@ The tables of all policies are made by `evolve task baselines eplb_traffic` and 
 from __future__ import annotations
 
 import argparse
-import shlex
-import sys
-import time
-from collections.abc import Iterable
 from pathlib import Path
 
-from figures import machine
+from pages import Page
 from placement_costs import routing_report, speed_report
 from placement_search import compare, search_report
-
-PAGE = Path(__file__).parent / "PLACEMENT.md"
-MARKER = "<!-- Written by placement.py up to here. What stands below is written by hand and kept. -->"
 
 HEADING = """# What placing experts costs and brings
 
@@ -39,23 +32,7 @@ TITLES = {
     "search": "Evolution beside random search",
 }
 
-
-def report(options: argparse.Namespace) -> None:
-    """Writes the page of what commands left in the folder; what stands below the marker is kept."""
-    _, marker, below = PAGE.read_text(encoding="utf-8").partition(MARKER) if PAGE.exists() else ("", MARKER, "\n")
-    if not marker:
-        raise SystemExit(f"error: {PAGE} has no marker line, expected {MARKER!r}; put it above what is to be kept")
-    parts = [file.read_text(encoding="utf-8") for name in TITLES for file in sorted(options.output.glob(f"{name}.md"))]
-    if not parts:
-        raise SystemExit(f"error: {options.output} holds no tables; run one of {', '.join(TITLES)} with the same --output first")
-    PAGE.write_text("\n".join([HEADING, *parts, MARKER]) + below, encoding="utf-8")
-    print(f"{len(parts)} tables are in {PAGE}")
-
-
-def section(name: str, lines: Iterable[str], command: str) -> str:
-    """Puts a heading above tables, with the command and the machine."""
-    made = f"`{command}` on {time.strftime('%Y-%m-%d')}: {machine()}."
-    return "\n".join([f"## {TITLES[name]}\n", made, "", *lines, ""])
+PAGE = Page(Path(__file__).parent / "PLACEMENT.md", "placement.py", HEADING, TITLES)
 
 
 def _options() -> argparse.Namespace:
@@ -78,17 +55,14 @@ def main() -> None:
     options = _options()
     options.output.mkdir(parents=True, exist_ok=True)
     if options.command == "report":
-        report(options)
+        PAGE.write(options.output)
         return
     lines = {
         "speed": lambda: speed_report(options.repeats),
         "routing": routing_report,
         "search": lambda: search_report(compare(options.output, options.steps, options.seeds, options.hidden)),
     }[options.command]()
-    given = ["DIR" if argument == str(options.output) else argument for argument in sys.argv[1:]]
-    text = section(options.command, lines, shlex.join(["python", "benchmarks/placement.py", *given]))
-    (options.output / f"{options.command}.md").write_text(text, encoding="utf-8")
-    print(text)
+    print(PAGE.section(options.command, lines, options.output))
 
 
 if __name__ == "__main__":
